@@ -1,0 +1,225 @@
+"""What a dataset holds, in numbers, in a picture and in words."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gym_grasp.demos.episode import ACTION_SIZE
+from gym_grasp.demos.reader import Dataset
+
+ACTION_NAMES = (
+    "wrist translation x",
+    "wrist translation y",
+    "wrist translation z",
+    "wrist rotation x",
+    "wrist rotation y",
+    "wrist rotation z",
+    "thumb rotation",
+    "thumb flexion",
+    "index flexion",
+    "middle flexion",
+    "ring and little flexion",
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Smallest, middle and largest of several values."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True)
+class ActionStatistics:
+    """One action over all control steps of all episodes."""
+
+    name: str
+    mean: float
+    std: float
+    min: float
+    max: float
+    saturated: float
+    """Share of steps at -1 or 1."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A dataset in numbers."""
+
+    episodes: int
+    steps: int
+    train: int
+    valid: int
+    attempts: int
+    failures: int
+    success_rate: float
+    """Share of the operator's attempts that succeeded."""
+    length_steps: Spread
+    """Episode lengths in control steps."""
+    length_seconds: Spread
+    """Episode lengths in [s]."""
+    actions: tuple[ActionStatistics, ...]
+    mistakes: int
+    """Mistakes that operators made and mended, over all episodes."""
+    episodes_with_mistakes: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+def summarise(dataset: Dataset) -> Summary:
+    """Return the dataset in numbers."""
+    meta = dataset.meta
+    lengths = np.array([len(episode) for episode in dataset.summaries])
+    actions = np.concatenate([episode.actions for episode in dataset.summaries]).astype(np.float64)
+    mistakes = [int(episode.events.get("mistakes", 0)) for episode in dataset.summaries]
+    return Summary(
+        episodes=len(dataset),
+        steps=int(lengths.sum()),
+        train=len(dataset.train_indices),
+        valid=len(dataset.valid_indices),
+        attempts=meta.attempts,
+        failures=meta.failures,
+        success_rate=1 - meta.failures / meta.attempts,
+        length_steps=_spread(lengths),
+        length_seconds=_spread(lengths / meta.control_rate),
+        actions=tuple(
+            ActionStatistics(
+                name=name,
+                mean=float(column.mean()),
+                std=float(column.std()),
+                min=float(column.min()),
+                max=float(column.max()),
+                saturated=float((np.abs(column) == 1).mean()),
+            )
+            for name, column in zip(ACTION_NAMES, actions.T, strict=True)
+        ),
+        mistakes=sum(mistakes),
+        episodes_with_mistakes=sum(count > 0 for count in mistakes),
+    )
+
+
+def plot_summary(dataset: Dataset, png: str | Path) -> None:
+    """Draw episode lengths, the actions' distribution and the rewards' course into a picture."""
+    meta = dataset.meta
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure.suptitle(f"{meta.task} v{meta.task_version}: {len(dataset)} episodes, {meta.operator}")
+    lengths, actions, rewards = figure.subplots(1, 3)
+
+    lengths.hist([len(one) / meta.control_rate for one in dataset.summaries], bins=20)
+    lengths.set(xlabel="episode length [s]", ylabel="episodes")
+
+    columns = np.concatenate([episode.actions for episode in dataset.summaries])
+    actions.boxplot(columns, orientation="horizontal", whis=(1, 99), showfliers=False)
+    actions.set_yticks(range(1, len(ACTION_NAMES) + 1), ACTION_NAMES, fontsize=7)
+    actions.invert_yaxis()
+    actions.set(xlabel="action (box: quartiles, whiskers: 1 to 99 %)", xlim=(-1.05, 1.05))
+
+    for episode in dataset.summaries:
+        seconds = np.arange(1, len(episode) + 1) / meta.control_rate
+        rewards.plot(
+            seconds, np.cumsum(episode.dense_rewards), color="C0", alpha=0.2, linewidth=0.8
+        )
+    rewards.set(xlabel="time [s]", ylabel="sum of dense rewards")
+    figure.savefig(png, dpi=120)
+
+
+def dataset_card(dataset: Dataset) -> str:
+    """Return the dataset card in Markdown: what, how made, by whom, fields with units, licence."""
+    meta, summary = dataset.meta, summarise(dataset)
+    seconds, steps = summary.length_seconds, summary.length_steps
+    operator = (
+        "synthetic (a program, not a person)" if meta.operator == "synthetic" else meta.operator
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(meta.versions.items()))
+    facts = {
+        "Operator": operator,
+        "Attempts": f"{summary.attempts}, {summary.failures} of them failed and are left out"
+        f" ({100 * summary.success_rate:.1f} % succeeded)",
+        "Mistakes mended": f"{summary.mistakes} in {summary.episodes_with_mistakes} episodes",
+        "Split": f"{summary.train} episodes to train on, {summary.valid} to validate with",
+        "Length": f"{seconds.min:.1f} to {seconds.max:.1f} s, median {seconds.median:.1f} s"
+        f" ({steps.min:g} to {steps.max:g} steps at {meta.control_rate:g} Hz)",
+        "Environment": f"`{meta.env_name}`, base seed {meta.base_seed}",
+        "Made with": versions,
+        "Licence": meta.licence,
+        "Fingerprint": f"`{dataset.fingerprint}`",
+    }
+    actions = [
+        (
+            str(index),
+            one.name,
+            *(f"{value:.3f}" for value in (one.mean, one.std, one.min, one.max)),
+            f"{100 * one.saturated:.1f} %",
+        )
+        for index, one in enumerate(summary.actions)
+    ]
+    lines = [
+        f"# {meta.task} v{meta.task_version}: {summary.episodes} demonstrations",
+        "",
+        *([meta.description, ""] if meta.description else []),
+        *(f"- {name}: {value}" for name, value in facts.items()),
+        "",
+        "## Fields",
+        "",
+        "HDF5 as robomimic reads it: each episode of T control steps is a group `data/demo_<i>`,"
+        " and `mask/train`, `mask/valid` name the split.",
+        "",
+        *_table(("field", "shape and type", "meaning", "unit"), _fields(dataset)),
+        "",
+        "## Actions",
+        "",
+        "Relative changes of the desired wrist pose and finger targets, as shares of the largest"
+        " change in one step.",
+        "",
+        *_table(("index", "action", "mean", "std", "min", "max", "at ±1"), actions),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _fields(dataset: Dataset) -> list[tuple[str, ...]]:
+    """Return path, shape and type, meaning and unit of everything in an episode."""
+    raw = dataset.episode(0).operator_input
+    fields = [
+        *(
+            (f"obs/{key}", f"(T, {width}) float32", "observation before the step")
+            for key, width in dataset.meta.observation_layout.items()
+        ),
+        ("next_obs/…", "as obs", "observation after the step"),
+        ("actions", f"(T, {ACTION_SIZE}) float32", "in [-1, 1], see below"),
+        ("rewards", "(T,) float32", "sparse: 0 at success, -1 otherwise"),
+        ("dense_rewards", "(T,) float32", "the task's dense reward"),
+        ("dones", "(T,) uint8", "1 at the last step"),
+        ("states", "(T, S) float64", "full simulator state before the step"),
+        ("final_state", "(S,) float64", "the same after the last step"),
+        ("integer_states", "(T + 1, K) int64", "what of the state is whole numbers"),
+        *(
+            (
+                f"operator_input/{key}",
+                f"{_rows(value.shape)} {value.dtype}",
+                "as the operator sent it",
+            )
+            for key, value in sorted(raw.items())
+        ),
+        ("attributes", "", "num_samples, seed, success, events, state_layout (columns of states)"),
+    ]
+    units = dataset.meta.units
+    return [(f"`{name}`", shape, text, units.get(name, "")) for name, shape, text in fields]
+
+
+def _spread(values: np.ndarray) -> Spread:
+    return Spread(float(values.min()), float(np.median(values)), float(values.max()))
+
+
+def _rows(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(['T', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)]

@@ -1,0 +1,226 @@
+"""A synthetic human hand: what every operator's script is written in.
+
+A script is a generator that moves an intended hand and yields once per control step, as a person
+would act: with minimum-jerk movements (Flash & Hogan, 1985), on a delayed view of the scene, with
+tremor, at its own pace. It says where the wrist should be and how far each finger flexes, exactly
+what a headset and a glove would send.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from math import ceil
+
+import mujoco
+import numpy as np
+
+Script = Generator[None, None, None]
+
+OPEN_HAND = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+"""Thumb opposed, everything else straight: thumb rotation, thumb, index, middle, ring+little."""
+
+FLAT = np.array([0.5, -0.5, 0.5, -0.5])
+"""Wrist orientation of the start pose: palm down, fingers along +x (w x y z, world)."""
+
+
+@dataclass
+class Traits:
+    """How one episode's operator moves."""
+
+    speed: float
+    """Mean speed of a reaching movement, in m/s."""
+    reaction: float
+    """Delay between the scene and the operator's view of it, in s."""
+    tremor: float
+    """Amplitude of the hand's tremor, in m."""
+    tremor_frequency: float
+    """Frequency of the tremor, in Hz; physiological tremor lies at 8 to 12."""
+    grip_time: float
+    """Duration of closing or opening the hand, in s."""
+    precision: float
+    """Standard deviation of where a movement aims, in m."""
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> "Traits":
+        """Draw one operator from the population."""
+        return cls(
+            speed=rng.uniform(0.16, 0.30),
+            reaction=rng.uniform(0.10, 0.20),
+            tremor=rng.uniform(0.0003, 0.0010),
+            tremor_frequency=rng.uniform(8.0, 12.0),
+            grip_time=rng.uniform(0.35, 0.60),
+            precision=rng.uniform(0.001, 0.003),
+        )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The scene at one instant, all environments. NumPy, float32, world frame, SI units."""
+
+    site_position: np.ndarray
+    """Shape (N, nsite, 3)."""
+    body_position: np.ndarray
+    """Shape (N, nbody, 3)."""
+    body_quaternion: np.ndarray
+    """Shape (N, nbody, 4)."""
+    qpos: np.ndarray
+    """Shape (N, nq)."""
+
+
+class History:
+    """The last second of snapshots, newest first."""
+
+    def __init__(self, period: float) -> None:
+        self.period = period
+        self._snapshots: deque[Snapshot] = deque(maxlen=ceil(1.0 / period))
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Add the present."""
+        self._snapshots.appendleft(snapshot)
+
+    def ago(self, seconds: float) -> Snapshot:
+        """Return what was seen `seconds` ago, or the oldest there is."""
+        steps = round(seconds / self.period)
+        return self._snapshots[min(steps, len(self._snapshots) - 1)]
+
+
+@dataclass
+class Human:
+    """One operator's intended hand, view and muscles.
+
+    Args:
+        model: the scene, for its names.
+        index: which environment it acts in.
+        history: where it looks.
+        rng: its own random numbers.
+    """
+
+    model: mujoco.MjModel
+    index: int
+    history: History
+    rng: np.random.Generator
+    position: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    """Intended wrist position, world, in m."""
+    quaternion: np.ndarray = field(default_factory=lambda: FLAT.copy())
+    """Intended wrist orientation, world."""
+    fingers: np.ndarray = field(default_factory=lambda: OPEN_HAND.copy())
+    """Intended flexions, 0 open to 1 closed."""
+    mistakes: int = 0
+    """How often something went wrong and was tried again."""
+
+    def __post_init__(self) -> None:
+        self.traits = Traits.sample(self.rng)
+        self._phase = self.rng.uniform(0.0, 2 * np.pi, 3)
+        self._time = 0.0
+        self.position = self._now().site_position[self.index, self.model.site("wrist").id].copy()
+
+    # What it sees -------------------------------------------------------------------------------
+
+    def see_site(self, name: str) -> np.ndarray:
+        """Position of a site as seen, world, in m. Shape (3,)."""
+        return self._seen().site_position[self.index, self.model.site(name).id].astype(float)
+
+    def see_body(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) in m and quaternion (4,) of a body as seen, world."""
+        snapshot, body = self._seen(), self.model.body(name).id
+        return (
+            snapshot.body_position[self.index, body].astype(float),
+            snapshot.body_quaternion[self.index, body].astype(float),
+        )
+
+    def see_joint(self, name: str) -> float:
+        """Position of a hinge or slide as seen, in rad or m."""
+        return float(self._seen().qpos[self.index, self.model.joint(name).qposadr[0]])
+
+    def feel_wrist(self) -> np.ndarray:
+        """Position of its own wrist in the simulation, without delay, world, in m. Shape (3,)."""
+        return self._now().site_position[self.index, self.model.site("wrist").id].astype(float)
+
+    def _seen(self) -> Snapshot:
+        return self.history.ago(self.traits.reaction)
+
+    def _now(self) -> Snapshot:
+        return self.history.ago(0.0)
+
+    # What it does -------------------------------------------------------------------------------
+
+    def aim(self, target: np.ndarray) -> np.ndarray:
+        """Return the target as imprecisely as this operator hits it."""
+        return target + self.rng.normal(0.0, self.traits.precision, 3)
+
+    def sent(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what the trackers would send now: the intention and the tremor on top."""
+        angle = 2 * np.pi * self.traits.tremor_frequency * self._time + self._phase
+        return self.position + self.traits.tremor * np.sin(angle), self.quaternion, self.fingers
+
+    def wait(self, seconds: float) -> Script:
+        """Hold still."""
+        for _ in range(max(1, round(seconds / self.history.period))):
+            self._time += self.history.period
+            yield
+
+    def move(
+        self,
+        target: np.ndarray | None = None,
+        quaternion: np.ndarray | None = None,
+        fingers: np.ndarray | None = None,
+        *,
+        pace: float = 1.0,
+        until: Callable[[], bool] = lambda: False,
+        arc: float = 0.0,
+        least: float = 0.25,
+    ) -> Script:
+        """Move wrist and fingers along a minimum-jerk profile.
+
+        Args:
+            target: where the wrist goes, world, in m; None: it stays.
+            quaternion: how it turns; None: not at all.
+            fingers: flexions to reach; None: held.
+            pace: speed relative to this operator's own.
+            until: ends the movement early when true.
+            arc: height of a bow over the straight way, in m.
+            least: shortest duration, in s.
+        """
+        start, turn, hand = self.position.copy(), self.quaternion.copy(), self.fingers.copy()
+        goal = start if target is None else np.asarray(target, dtype=float)
+        rotation = turn if quaternion is None else quaternion
+        grasp = hand if fingers is None else np.asarray(fingers, dtype=float)
+        angle = 2 * np.arccos(np.clip(abs(turn @ rotation), 0.0, 1.0))
+        duration = max(
+            least,
+            float(np.linalg.norm(goal - start)) / (self.traits.speed * pace),
+            angle / (1.2 * pace),
+            float(np.abs(grasp - hand).max()) * self.traits.grip_time / pace,
+        )
+        steps = max(1, round(duration / self.history.period))
+        for step in range(1, steps + 1):
+            if until():
+                return
+            s = step / steps
+            blend = s**3 * (10 - 15 * s + 6 * s * s)
+            self.position = start + blend * (goal - start)
+            self.position[2] += arc * 16 * (blend * (1 - blend)) ** 2
+            self.quaternion = slerp(turn, rotation, blend)
+            self.fingers = hand + blend * (grasp - hand)
+            self._time += self.history.period
+            yield
+
+
+def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """Interpolate between two unit quaternions on the shorter way. Shape (4,)."""
+    cosine = float(a @ b)
+    if cosine < 0.0:
+        b, cosine = -b, -cosine
+    angle = np.arccos(min(cosine, 1.0))
+    if angle < 1e-6:
+        return b.copy()
+    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+
+
+def tilt(quaternion: np.ndarray, axis: tuple[float, float, float], angle: float) -> np.ndarray:
+    """Turn an orientation by `angle` rad about a world axis. Shape (4,)."""
+    half = np.zeros(4)
+    mujoco.mju_axisAngle2Quat(half, np.asarray(axis, dtype=float), angle)
+    out = np.zeros(4)
+    mujoco.mju_mulQuat(out, half, quaternion)
+    return out

@@ -1,0 +1,78 @@
+"""Many synthetic humans at once, each acting in one environment of a batch."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gym_grasp.demos.operators.human import History, Human, Script, Snapshot
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
+
+
+def load_script(task: str) -> Callable[[Human], Script]:
+    """Return the script that performs a task: `script` of the module named after it."""
+    module = f"{__package__}.{task.replace('-', '_')}"
+    try:
+        return import_module(module).script
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise UsageError(f"No synthetic operator knows the task '{task}'.") from None
+
+
+class SyntheticOperator:
+    """One human per environment; speaks in wrist poses and finger flexions.
+
+    An operator's random numbers come from its episode's seed, so that a recording repeats.
+
+    Args:
+        env: the environments, just reset.
+    """
+
+    def __init__(self, env: GraspVectorEnv) -> None:
+        self.env = env
+        self.history = History(env.controller.period)
+        self._look()
+        script = load_script(env.task_name)
+        self.humans = [
+            Human(env.task.model, index, self.history, np.random.default_rng(int(seed) % 2**64))
+            for index, seed in enumerate(env.episode_seed.cpu())
+        ]
+        self._scripts: list[Script | None] = [script(human) for human in self.humans]
+
+    def act(self) -> tuple[Tensor, dict[str, np.ndarray]]:
+        """Advance every human by one control step.
+
+        Returns:
+            The actions, shape (N, 11), and what the humans' trackers sent: `wrist_position`
+            (N, 3) in m, `wrist_quaternion` (N, 4), `finger_flexion` (N, 5), float32.
+        """
+        self._look()
+        for index, script in enumerate(self._scripts):
+            if script is not None and next(script, StopIteration) is StopIteration:
+                self._scripts[index] = None  # it holds its hand where it is
+        sent = zip(*(human.sent() for human in self.humans), strict=True)
+        position, quaternion, fingers = (np.asarray(rows, dtype=np.float32) for rows in sent)
+        device = self.env.device
+        actions = self.env.controller.retarget(
+            *(torch.from_numpy(rows).to(device) for rows in (position, quaternion, fingers))
+        )
+        return actions, {
+            "wrist_position": position,
+            "wrist_quaternion": quaternion,
+            "finger_flexion": fingers,
+        }
+
+    def rest(self, mask: Tensor) -> None:
+        """End the scripts of the environments in `mask` (N,): their episodes are over."""
+        for index in mask.cpu().nonzero()[:, 0].tolist():
+            self._scripts[index] = None
+
+    def _look(self) -> None:
+        physics = self.env.physics
+        fields = ("site_xpos", "xpos", "xquat", "qpos")
+        # a copy: the tensors are live
+        self.history.push(Snapshot(*(np.array(physics.bind(field).cpu()) for field in fields)))

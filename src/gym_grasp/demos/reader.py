@@ -1,0 +1,219 @@
+"""Opening a dataset: everything that learning relies on is checked before anything is learned."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gym_grasp.demos import hdf5
+from gym_grasp.demos.episode import Episode
+from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.demos.writer import parts_folder
+from gym_grasp.errors import DatasetError
+
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RuntimeError)
+
+
+class Dataset:
+    """An intact file of demonstrations; see :func:`open_dataset`.
+
+    What policies learn from is held in memory; states and raw input are read when asked for.
+
+    Attributes:
+        path: the file.
+        meta: what the file says about itself.
+        train_indices, valid_indices: which episodes to learn from, and which to hold out.
+        summaries: every episode without its states and operator input.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        meta: DatasetMeta,
+        summaries: Sequence[Episode],
+        train_indices: Sequence[int],
+        valid_indices: Sequence[int],
+    ) -> None:
+        self.path = path
+        self.meta = meta
+        self.summaries = tuple(summaries)
+        self.train_indices = tuple(train_indices)
+        self.valid_indices = tuple(valid_indices)
+
+    def __len__(self) -> int:
+        """Return the number of episodes."""
+        return len(self.summaries)
+
+    def episode(self, index: int) -> Episode:
+        """Read one episode whole; raise DatasetError where it is damaged."""
+        with _reading(self.path, f"data/demo_{index}"), h5py.File(self.path, "r") as file:
+            episode = hdf5.read_episode(file[f"data/demo_{index}"])
+            episode.check(self.meta.observation_layout)
+            return episode
+
+    def episodes(self) -> Iterator[Episode]:
+        """Read all episodes whole, one after the other."""
+        return (self.episode(index) for index in range(len(self)))
+
+    def flat(self, indices: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return (observations (T + 1, O), actions (T, 11)) float32 of the given episodes.
+
+        Observations stand side by side in the layout's order, which is sorted.
+        """
+        return [(self.summaries[i].flat_observations(), self.summaries[i].actions) for i in indices]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of task, split and every recorded number; not of how they are stored."""
+        digest = hashlib.sha256()
+        head = [
+            self.meta.task,
+            self.meta.task_version,
+            self.meta.observation_layout,
+            self.meta.control_rate,
+            self.train_indices,
+            self.valid_indices,
+        ]
+        digest.update(json.dumps(head).encode())
+        for episode in self.episodes():
+            scalars = [episode.seed, episode.success, dict(sorted(episode.events.items()))]
+            digest.update(json.dumps(scalars).encode())
+            arrays = {
+                "actions": episode.actions,
+                "rewards": episode.rewards,
+                "dense_rewards": episode.dense_rewards,
+                **{f"obs/{key}": value for key, value in episode.observations.items()},
+                **{f"states/{key}": value for key, value in episode.states.items()},
+                **{f"input/{key}": value for key, value in episode.operator_input.items()},
+            }
+            for name, value in sorted(arrays.items()):
+                digest.update(f"{name} {value.dtype.str} {value.shape} ".encode())
+                digest.update(np.ascontiguousarray(value).data)
+        return digest.hexdigest()
+
+
+def open_dataset(
+    path: str | Path, task: tuple[str, int] | None = None, layout: dict[str, int] | None = None
+) -> Dataset:
+    """Open a file of demonstrations and refuse it unless it is whole and fits.
+
+    Args:
+        path: the file that a DatasetWriter made.
+        task: name and version of the task that it has to be of; None takes any.
+        layout: name and width of the observations that it has to hold; None takes any.
+
+    Raises:
+        DatasetError: the file is missing, damaged, of another format, task or layout, or holds
+            what an episode must not (NaN, actions outside [-1, 1], wrong shapes).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(f"There is no dataset {path}. {_missing_remedy(path)}")
+    with _reading(path), h5py.File(path, "r") as file:
+        meta = _read_meta(path, file)
+        _check_fits(path, meta, task, layout)
+        groups = file["data"]
+        names = [f"demo_{index}" for index in range(len(groups))]
+        if not names or set(names) != set(groups):
+            raise ValueError(f"it has to hold demo_0 to demo_N, but holds {sorted(groups)[:5]}")
+        summaries = []
+        for name in names:
+            with _reading(path, f"data/{name}"):
+                episode = hdf5.read_episode(groups[name], full=False)
+                episode.check(meta.observation_layout)
+                summaries.append(episode)
+        train, valid = (_read_mask(file, name) for name in ("train", "valid"))
+        if sorted(train + valid) != list(range(len(names))):
+            raise ValueError("mask/train and mask/valid do not split its episodes")
+        total = sum(len(episode) for episode in summaries)
+        if total != groups.attrs["total"]:
+            raise ValueError(f"its episodes have {total} steps, not {groups.attrs['total']}")
+        if meta.attempts - meta.failures != len(names):
+            raise ValueError(
+                f"it counts {meta.attempts} attempts and {meta.failures} failures, but holds"
+                f" {len(names)} episodes"
+            )
+    return Dataset(path, meta, summaries, train, valid)
+
+
+def check(dataset: Dataset) -> None:
+    """Read everything in the file, states and raw input too; raise DatasetError where it is bad.
+
+    This is the structural half of validation; the other is :func:`gym_grasp.demos.replay.replay`.
+    """
+    states: dict[str, tuple[str, tuple[int, ...]]] | None = None
+    seeds: dict[int, int] = {}
+    for index, episode in enumerate(dataset.episodes()):
+        found = {key: (value.dtype.str, value.shape[1:]) for key, value in episode.states.items()}
+        states = states or found
+        if found != states:
+            raise DatasetError(f"{dataset.path}: demo_{index} holds other states than demo_0.")
+        if not episode.success:
+            raise DatasetError(f"{dataset.path}: demo_{index} is a failed attempt.")
+        if episode.seed in seeds:
+            raise DatasetError(
+                f"{dataset.path}: demo_{index} and demo_{seeds[episode.seed]} have the same seed"
+                f" {episode.seed}, so one of them is a copy."
+            )
+        seeds[episode.seed] = index
+
+
+def _read_meta(path: Path, file: h5py.File) -> DatasetMeta:
+    if file.attrs.get("format") != hdf5.FORMAT:
+        raise DatasetError(f"{path} is HDF5, but not a file of gym-grasp demonstrations.")
+    version = int(file.attrs["format_version"])
+    if version != hdf5.FORMAT_VERSION:
+        raise DatasetError(
+            f"{path} has format version {version}, but this gym-grasp reads {hdf5.FORMAT_VERSION}."
+            " Record it again, or use the version of gym-grasp that made it."
+        )
+    return DatasetMeta.from_json(file.attrs["meta"])
+
+
+def _check_fits(
+    path: Path, meta: DatasetMeta, task: tuple[str, int] | None, layout: dict[str, int] | None
+) -> None:
+    if task is not None and task[0] != meta.task:
+        raise DatasetError(
+            f"{path} demonstrates '{meta.task}', not '{task[0]}'."
+            f" Record one with `gym-grasp demos record {task[0]}`."
+        )
+    if task is not None and task[1] != meta.task_version:
+        raise DatasetError(
+            f"{path} is of '{meta.task}' version {meta.task_version}, but {task[1]} is needed."
+            f" Record it again with `gym-grasp demos record {task[0]}`."
+        )
+    if layout is not None and dict(layout) != meta.observation_layout:
+        raise DatasetError(
+            f"{path} holds the observations {meta.observation_layout},"
+            f" but {dict(layout)} are needed."
+            f" Record it again with `gym-grasp demos record {meta.task}`."
+        )
+
+
+def _read_mask(file: h5py.File, name: str) -> list[int]:
+    return [int(key.decode().removeprefix("demo_")) for key in file[f"mask/{name}"][()]]
+
+
+def _missing_remedy(path: Path) -> str:
+    if parts_folder(path).is_dir():
+        return f"An unfinished recording lies in {parts_folder(path)}: recover it."
+    return "Record one with `gym-grasp demos record TASK`."
+
+
+@contextmanager
+def _reading(path: Path, where: str = "") -> Iterator[None]:
+    """Turn whatever a damaged file raises into one clear error."""
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = str(error).strip('"').rstrip(".")
+        raise DatasetError(
+            f"{path}{where and f' ({where})'} is damaged or no dataset: {reason}."
+            " Restore it from a copy or record it again with `gym-grasp demos record`."
+        ) from error

@@ -1,0 +1,210 @@
+"""The hand's controller: 11 relative actions to 17 joint targets.
+
+An action moves a *desired* wrist pose and the five finger commands; the arm follows the desired
+pose by inverse differential kinematics. The desired pose is kept on a leash from the measured one,
+so that pressing on something neither winds up nor lets the hand slide away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import mujoco
+import torch
+from torch import Tensor
+
+from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.envs.rotations import (
+    limit_norm,
+    quat_conjugate,
+    quat_from_matrix,
+    quat_from_rotvec,
+    quat_multiply,
+    rotvec_from_quat,
+)
+from gym_grasp.physics.base import Physics
+
+ACTION_SIZE = 11
+ARM_DOF = 6
+
+Method = Literal["damped-least-squares", "jacobian-transpose"]
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    """How actions become joint targets."""
+
+    interval: int = 3
+    """Physics steps per action, the paper's c: 90 Hz / 3 = 30 Hz."""
+    method: Method = "damped-least-squares"
+    """Inverse kinematics of the arm; `jacobian-transpose` is the paper's."""
+    linear_speed: float = 0.6
+    """Speed of the desired wrist position at a full action, per axis, in m/s."""
+    angular_speed: float = 3.0
+    """Speed of the desired wrist orientation at a full action, per axis, in rad/s."""
+    finger_speed: float = 3.0
+    """Speed of a finger command at a full action, in ranges of motion per second."""
+    position_leash: float = 0.04
+    """Largest distance of the desired from the measured wrist position, in m."""
+    rotation_leash: float = 0.3
+    """Largest angle of the desired from the measured wrist orientation, in rad."""
+    workspace_low: tuple[float, float, float] = (0.20, -0.60, 0.03)
+    """Lower corner of the box that holds the desired wrist position, world, in m."""
+    workspace_high: tuple[float, float, float] = (0.90, 0.60, 0.75)
+    """Upper corner of that box, world, in m."""
+
+
+@dataclass
+class Targets:
+    """What the controller steers to: its whole state."""
+
+    position: Tensor
+    """Desired wrist position, world, in m. Shape (N, 3)."""
+    orientation: Tensor
+    """Desired wrist orientation, world. Shape (N, 4)."""
+    fingers: Tensor
+    """Finger commands, 0 open to 1 closed. Shape (N, 5)."""
+
+    def flat(self) -> Tensor:
+        """Pack into one tensor, for saving. Shape (N, 12)."""
+        return torch.cat([self.position, self.orientation, self.fingers], dim=-1)
+
+    @classmethod
+    def from_flat(cls, flat: Tensor) -> "Targets":
+        """Unpack what `flat` packed."""
+        return cls(flat[:, :3].clone(), flat[:, 3:7].clone(), flat[:, 7:].clone())
+
+
+# Gains of the Jacobian transpose, found stable at 90 Hz; its joint damping [N·m·s/rad] as well.
+_TRANSPOSE_POSITION_GAIN = 8.0
+_TRANSPOSE_ROTATION_GAIN = 0.7
+_TRANSPOSE_DAMPING = [100.0] * 3 + [20.0] * 3
+_LEAST_SQUARES_DAMPING = 0.05
+_LARGEST_JOINT_STEP = 0.3
+"""Bound on the correction of one joint target in one update, in rad."""
+
+
+def prepare_model(model: mujoco.MjModel, method: Method) -> None:
+    """Set the arm's servo damping to what the method needs."""
+    if method == "jacobian-transpose":
+        model.actuator_biasprm[:ARM_DOF, 2] = [-kv for kv in _TRANSPOSE_DAMPING]
+
+
+class Controller:
+    """Turns actions into joint targets for a batch of simulations.
+
+    Args:
+        physics: the simulations; the robot's joints and actuators come first in the model.
+        config: rates, limits and method.
+    """
+
+    def __init__(self, physics: Physics, config: ControlConfig) -> None:
+        self.config = config
+        self.period = config.interval * physics.timestep
+        device = physics.device
+        self._low = torch.tensor(config.workspace_low, device=device)
+        self._high = torch.tensor(config.workspace_high, device=device)
+        self._damping = _LEAST_SQUARES_DAMPING**2 * torch.eye(6, device=device)
+        self._wrist = physics.model.site(robot.WRIST_SITE).id
+        self._qpos = physics.bind("qpos")
+        self._site_xpos = physics.bind("site_xpos")
+        self._site_xmat = physics.bind("site_xmat")
+        self._axis = physics.bind("xaxis")
+        self._anchor = physics.bind("xanchor")
+        self.targets = Targets(
+            torch.zeros(physics.num_envs, 3, device=device),
+            torch.zeros(physics.num_envs, 4, device=device),
+            torch.zeros(physics.num_envs, 5, device=device),
+        )
+        self.reset(torch.ones(physics.num_envs, dtype=torch.bool, device=device))
+
+    def wrist_pose(self) -> tuple[Tensor, Tensor]:
+        """Measured wrist position (N, 3) in m and orientation (N, 4), world."""
+        matrix = self._site_xmat[:, self._wrist].view(-1, 3, 3)
+        return self._site_xpos[:, self._wrist], quat_from_matrix(matrix)
+
+    def reset(self, mask: Tensor) -> None:
+        """Let the targets of the environments in `mask` (N,) be where their hands are."""
+        position, orientation = self.wrist_pose()
+        fingers = robot.finger_positions(self._qpos[:, 6:17]).clamp(0.0, 1.0)
+        targets, chosen = self.targets, mask[:, None]
+        targets.position = torch.where(chosen, position, targets.position)
+        targets.orientation = torch.where(chosen, orientation, targets.orientation)
+        targets.fingers = torch.where(chosen, fingers, targets.fingers)
+
+    def apply(self, action: Tensor) -> None:
+        """Move the targets by one action within leash, workspace and finger range.
+
+        Args:
+            action: in [−1, 1]: wrist translation (3) and rotation (3) in world axes, fingers (5).
+                Shape (N, 11).
+        """
+        config, targets = self.config, self.targets
+        position, orientation = self.wrist_pose()
+        step = action[:, :3] * (config.linear_speed * self.period)
+        offset = limit_norm(targets.position + step - position, config.position_leash)
+        targets.position = (position + offset).clamp(self._low, self._high)
+
+        turn = quat_from_rotvec(action[:, 3:6] * (config.angular_speed * self.period))
+        desired = quat_multiply(turn, targets.orientation)
+        error = rotvec_from_quat(quat_multiply(desired, quat_conjugate(orientation)))
+        error = limit_norm(error, config.rotation_leash)
+        targets.orientation = quat_multiply(quat_from_rotvec(error), orientation)
+
+        step = action[:, 6:] * (config.finger_speed * self.period)
+        targets.fingers = (targets.fingers + step).clamp(0.0, 1.0)
+
+    def joint_targets(self) -> Tensor:
+        """Actuator commands that lead the wrist to its target, in rad. Shape (N, 17)."""
+        position, orientation = self.wrist_pose()
+        turn = quat_multiply(self.targets.orientation, quat_conjugate(orientation))
+        error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1)
+        axis = self._axis[:, :ARM_DOF]
+        lever = position[:, None, :] - self._anchor[:, :ARM_DOF]
+        # Row j is joint j's column of the geometric Jacobian. Shape (N, 6 joints, 6)
+        jacobian_t = torch.cat([torch.linalg.cross(axis, lever), axis], dim=-1)
+        if self.config.method == "jacobian-transpose":
+            gains = error.new_tensor(
+                [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
+            )
+            step = torch.einsum("nji,ni->nj", jacobian_t, gains * error)
+        else:
+            # Jᵀ(JJᵀ + λ²I)⁻¹e
+            gram = jacobian_t.mT @ jacobian_t + self._damping
+            factor = torch.linalg.cholesky_ex(gram)[0]
+            solution = torch.cholesky_solve(error[:, :, None], factor)
+            step = (jacobian_t @ solution).squeeze(-1)
+        step = step.clamp(-_LARGEST_JOINT_STEP, _LARGEST_JOINT_STEP)
+        fingers = robot.hand_targets(self.targets.fingers)
+        return torch.cat([self._qpos[:, :ARM_DOF] + step, fingers], dim=-1)
+
+    def retarget(self, position: Tensor, orientation: Tensor, fingers: Tensor) -> Tensor:
+        """Return the actions that move the targets towards an operator's hand, in [−1, 1].
+
+        The one way from a hand to actions, for people and synthetic operators alike.
+
+        Args:
+            position: where the wrist should be, world, in m. Shape (N, 3).
+            orientation: how it should be turned, world. Shape (N, 4).
+            fingers: flexions, 0 open to 1 closed, in the order of the servos. Shape (N, 5).
+        """
+        config, targets = self.config, self.targets
+        turn = quat_multiply(orientation, quat_conjugate(targets.orientation))
+        action = torch.cat(
+            [
+                (position - targets.position) / (config.linear_speed * self.period),
+                rotvec_from_quat(turn) / (config.angular_speed * self.period),
+                (fingers - targets.fingers) / (config.finger_speed * self.period),
+            ],
+            dim=-1,
+        )
+        return action.clamp(-1.0, 1.0)
+
+
+def action_names() -> Sequence[str]:
+    """What each of the 11 actions moves, in order."""
+    return [
+        *(f"wrist translation {axis}" for axis in "xyz"),
+        *(f"wrist rotation about {axis}" for axis in "xyz"),
+        *(f"finger {servo}" for servo in robot.SERVOS),
+    ]

@@ -1,0 +1,89 @@
+"""Pictures and videos of environments, with or without a display."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+import mujoco
+import numpy as np
+
+from gym_grasp.errors import DependencyError, GymGraspError
+from gym_grasp.physics.base import Physics
+
+WIDTH, HEIGHT = 640, 480
+NO_RENDERER = (
+    "Rendering needs OpenGL without a display, and neither EGL nor OSMesa works here ({reason}). "
+    "On Debian or Ubuntu: apt-get install libegl1 libegl-mesa0 (or libosmesa6, then set "
+    "MUJOCO_GL=osmesa)."
+)
+
+
+class Camera:
+    """Draws one simulation of a batch; a context manager, since OpenGL contexts must be closed.
+
+    Args:
+        physics: the simulations.
+        name: the camera, an element of every scene: `overview` or `close`.
+        width: in pixels.
+        height: in pixels.
+
+    Raises:
+        DependencyError: no OpenGL library is there; the message names the packages.
+    """
+
+    def __init__(
+        self, physics: Physics, name: str = "overview", width: int = WIDTH, height: int = HEIGHT
+    ) -> None:
+        self._physics = physics
+        self._name = name
+        self._data = mujoco.MjData(physics.model)
+        try:
+            self._renderer = mujoco.Renderer(physics.model, height, width)
+        except (ImportError, RuntimeError, AttributeError, mujoco.FatalError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DependencyError(NO_RENDERER.format(reason=reason)) from error
+        options = mujoco.MjvOption()
+        options.geomgroup[:] = [1, 1, 1, 0, 0, 0]  # collision geoms of the robot are group 3
+        self._options = options
+
+    def frame(self, index: int = 0) -> np.ndarray:
+        """Draw simulation `index` as it is now. Shape (height, width, 3), uint8."""
+        self._data.qpos[:] = self._physics.bind("qpos")[index].cpu().numpy()
+        mujoco.mj_kinematics(self._physics.model, self._data)
+        mujoco.mj_camlight(self._physics.model, self._data)
+        self._renderer.update_scene(self._data, camera=self._name, scene_option=self._options)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        self._renderer.close()
+
+    def __enter__(self) -> "Camera":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
+    """Write frames (height, width, 3) uint8 as an H.264 MP4 of `rate` frames per second."""
+    import imageio
+
+    try:
+        with imageio.get_writer(path, fps=rate, macro_block_size=2, quality=8) as writer:
+            for frame in frames:
+                writer.append_data(frame)
+    except OSError as error:
+        raise GymGraspError(f"Cannot write the video {path}: {error}") from error
+
+
+def write_picture(path: Path, frame: np.ndarray) -> None:
+    """Write one frame (height, width, 3) uint8 as PNG."""
+    import imageio.v3
+
+    imageio.v3.imwrite(path, frame)

@@ -1,0 +1,324 @@
+"""The environment: control, task, time limit, autoreset and seeds over a batch of simulations."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector.utils import batch_space
+from torch import Tensor
+
+from gym_grasp.envs.control import ACTION_SIZE, ControlConfig, Controller, prepare_model
+from gym_grasp.errors import UsageError
+from gym_grasp.physics.base import Physics
+from gym_grasp.tasks import load_task
+from gym_grasp.tasks.random import episode_seeds
+
+log = logging.getLogger(__name__)
+
+RewardKind = Literal["sparse", "dense"]
+REWARDS = ("sparse", "dense")
+DIVERGED_REWARD = -1.0
+"""Reward of a step in which the simulation broke: that of a step without success."""
+
+
+class GraspVectorEnv(gymnasium.vector.VectorEnv):
+    """Many environments of one task, batched in torch on the physics' device.
+
+    Follows `gymnasium.vector.VectorEnv` with SAME_STEP autoreset, tensors in place of arrays.
+
+    Args:
+        task: name of the task, e.g. `open-drawer`.
+        num_envs: number of environments.
+        device: `cpu`, or `cuda[:i]` with the extra `gym-grasp[cuda]`.
+        reward: `sparse`, 0 on success and −1 otherwise, or `dense`, as the task defines it.
+        control: rates, limits and inverse kinematics of the hand.
+        max_episode_steps: actions after which an episode is truncated; None: the task's own limit.
+        num_threads: CPU engine only: size of its thread pool; 0 takes every core.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's interface)
+        "render_modes": ["rgb_array"],
+        "autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP,
+    }
+
+    def __init__(
+        self,
+        task: str,
+        num_envs: int = 1,
+        device: str | torch.device = "cpu",
+        reward: RewardKind = "sparse",
+        control: ControlConfig | None = None,
+        max_episode_steps: int | None = None,
+        num_threads: int = 0,
+        render_mode: str | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise UsageError(f"num_envs is {num_envs}; it must be at least 1.")
+        if reward not in REWARDS:
+            raise UsageError(f"Unknown reward '{reward}'. Known: {', '.join(REWARDS)}.")
+        task_class = load_task(task)
+        control = control or ControlConfig()
+        model = task_class.load_model()
+        prepare_model(model, control.method)
+        self.device = torch.device(device)
+        self.physics = make_physics(model, num_envs, self.device, num_threads)
+        self.task = task_class(model, self.device)
+        self.controller = Controller(self.physics, control)
+        self.num_envs = num_envs
+        self.reward_kind = reward
+        self.render_mode = render_mode
+        self.control_rate = 1.0 / self.controller.period
+        self.metadata = {**self.metadata, "render_fps": round(self.control_rate)}
+        limit = round(self.task.time_limit * self.control_rate)
+        self.max_episode_steps = max_episode_steps or limit
+        self.observation_layout = self.task.observation_layout
+        self.observation_size = sum(self.observation_layout.values())
+        self.action_size = ACTION_SIZE
+        self.single_observation_space = gymnasium.spaces.Box(
+            -np.inf, np.inf, (self.observation_size,), np.float32
+        )
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        def zeros(dtype: torch.dtype) -> Tensor:
+            return torch.zeros(num_envs, dtype=dtype, device=self.device)
+
+        self._env_index = torch.arange(num_envs, device=self.device)
+        self._base_seed: int | None = None
+        self.episode_seed = zeros(torch.int64)
+        """Seed of each environment's present episode; `reset_to` begins it anew. Shape (N,)."""
+        self._episode = zeros(torch.int64)
+        self._elapsed = zeros(torch.int64)
+        self._return = zeros(torch.float32)
+        self._progress = zeros(torch.float32)
+        self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
+        self._diverged_count = zeros(torch.int64)
+        self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
+
+    @property
+    def task_name(self) -> str:
+        """Name of the task."""
+        return self.task.name
+
+    @property
+    def task_version(self) -> int:
+        """Version of the task's definition."""
+        return self.task.version
+
+    def reset(  # type: ignore[override]
+        self,
+        *,
+        seed: int | Sequence[int] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Begin new episodes.
+
+        Args:
+            seed: seed of the whole batch; None goes on in the present sequence of episodes. A
+                list holds one episode seed per environment, as `reset_to` takes them.
+            options: `reset_mask`, (N,) bool: which environments to reset; by default all.
+
+        Returns:
+            The observation, shape (N, O), and an empty dictionary.
+        """
+        if isinstance(seed, Sequence):
+            return self.reset_to(torch.tensor(seed, dtype=torch.int64)), {}
+        if seed is None and self._base_seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0]) >> 1
+        if seed is not None:
+            self._base_seed = int(seed)
+            self._episode.zero_()
+        mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        if options and options.get("reset_mask") is not None:
+            mask = torch.as_tensor(options["reset_mask"], dtype=torch.bool, device=self.device)
+        self._begin_next(mask)
+        return self._observation.clone(), {}
+
+    def reset_to(self, seeds: Tensor) -> Tensor:
+        """Begin, in every environment, the episode of the given seed.
+
+        Args:
+            seeds: episode seeds as in `episode_seed`, int64. Shape (N,).
+
+        Returns:
+            The observation. Shape (N, O).
+        """
+        if self._base_seed is None:
+            self._base_seed = 0
+        mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        self._begin(mask, seeds.to(self.device))
+        return self._observation.clone()
+
+    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:  # type: ignore[override]
+        """Apply one action in every environment.
+
+        Args:
+            actions: see `control.action_names`; clipped to [−1, 1]. Shape (N, 11).
+
+        Returns:
+            Observation (N, O), reward (N,), terminated (N,), truncated (N,) and info: `success`
+            and `diverged` (N,) bool; where an episode ended, `final_obs` (N, O) holds its last
+            observation (other rows hold the present one; `_final_obs` is the mask),
+            `episode_return` and `episode_length` (N,) what it summed to.
+
+        Raises:
+            UsageError: the actions have the wrong shape or, on the CPU, hold NaN. On a GPU, where
+                looking would stall it, NaN acts as 0 and is counted in `counters`.
+        """
+        if self._base_seed is None:
+            raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
+        self.controller.apply(self._checked(actions))
+        self._advance()
+        observation = self._observe()
+        progress = self.task.progress(self.physics)
+        diverged = self.physics.diverged
+        success = self.task.success(self.physics) & ~diverged
+        reward = self._reward(success, progress)
+        reward = torch.where(diverged, DIVERGED_REWARD, reward)
+        observation = torch.where(diverged[:, None], self._observation, observation)
+
+        self._elapsed += 1
+        self._return += reward
+        self._progress = progress
+        self._diverged_count += diverged
+        terminated = success
+        truncated = ~success & ((self._elapsed >= self.max_episode_steps) | diverged)
+        done = terminated | truncated
+        info = {
+            "success": success,
+            "diverged": diverged,
+            "final_obs": observation,
+            "_final_obs": done,
+            "episode_return": self._return.clone(),
+            "episode_length": self._elapsed.clone(),
+        }
+        self._observation = observation
+        # On the CPU looking is free; elsewhere it would wait for the device.
+        if self.device.type != "cpu" or done.any():
+            if self.device.type == "cpu" and diverged.any():
+                log.warning("%d simulation(s) diverged and were reset.", int(diverged.sum()))
+            self._begin_next(done)
+        return self._observation.clone(), reward, terminated, truncated, info
+
+    def counters(self) -> dict[str, int]:
+        """Return what went wrong since the start: diverged simulations, NaN actions."""
+        return {
+            "diverged": int(self._diverged_count.sum()),
+            "nan_actions": int(self._nan_count),
+            **self.physics.counters(),
+        }
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Return a copy of all that the next steps depend on, each (N, ...)."""
+        return {
+            "physics": self.physics.get_state(),
+            "targets": self.controller.targets.flat(),
+            "elapsed": self._elapsed.clone(),
+            "episode": self._episode.clone(),
+            "episode_seed": self.episode_seed.clone(),
+            "base_seed": torch.full_like(self._episode, self._base_seed or 0),
+            "return": self._return.clone(),
+        }
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Restore what `get_state` returned; what follows is bit-equal on the CPU."""
+        self.physics.set_state(state["physics"].to(self.device))
+        self.controller.targets = type(self.controller.targets).from_flat(
+            state["targets"].to(self.device)
+        )
+        self._elapsed = state["elapsed"].to(self.device).clone()
+        self._episode = state["episode"].to(self.device).clone()
+        self.episode_seed = state["episode_seed"].to(self.device).clone()
+        self._base_seed = int(state["base_seed"][0])
+        self._return = state["return"].to(self.device).clone()
+        self._progress = self.task.progress(self.physics)
+        self._observation = self._observe()
+
+    def observation(self) -> Tensor:
+        """Return the present observation. Shape (N, O)."""
+        return self._observation.clone()
+
+    def split(self, observation: Tensor) -> dict[str, Tensor]:
+        """Split flat observations (..., O) by the keys of `observation_layout`."""
+        parts = observation.split(list(self.observation_layout.values()), dim=-1)
+        return dict(zip(self.observation_layout, parts, strict=True))
+
+    def dense_reward_of(self, last_progress: Tensor) -> Tensor:
+        """Dense reward of the step that led from `last_progress` to the present state. (N,)."""
+        progress = self.task.progress(self.physics)
+        return self.task.dense_reward(self.physics, progress, last_progress)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the engine."""
+        self.physics.close()
+
+    def _reward(self, success: Tensor, progress: Tensor) -> Tensor:
+        if self.reward_kind == "sparse":
+            return success.float() - 1.0
+        return self.task.dense_reward(self.physics, progress, self._progress)
+
+    def _advance(self) -> None:
+        interval = self.controller.config.interval
+        if self.controller.config.method == "jacobian-transpose":
+            for _ in range(interval):
+                self.physics.step(self.controller.joint_targets(), 1)
+        else:
+            self.physics.step(self.controller.joint_targets(), interval)
+
+    def _observe(self) -> Tensor:
+        entries = self.task.observe(self.physics)
+        return torch.cat([entries[key] for key in self.observation_layout], dim=-1)
+
+    def _begin_next(self, mask: Tensor) -> None:
+        assert self._base_seed is not None
+        seeds = episode_seeds(self._base_seed, self._env_index, self._episode)
+        self._episode = torch.where(mask, self._episode + 1, self._episode)
+        self._begin(mask, seeds)
+
+    def _begin(self, mask: Tensor, seeds: Tensor) -> None:
+        self.episode_seed = torch.where(mask, seeds, self.episode_seed)
+        self.physics.reset(mask, self.task.start(self.episode_seed))
+        self.controller.reset(mask)
+        self._elapsed = torch.where(mask, 0, self._elapsed)
+        self._return = torch.where(mask, 0.0, self._return)
+        self._progress = torch.where(mask, self.task.progress(self.physics), self._progress)
+        self._observation = torch.where(mask[:, None], self._observe(), self._observation)
+
+    def _checked(self, actions: Tensor) -> Tensor:
+        actions = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
+        if actions.shape != (self.num_envs, ACTION_SIZE):
+            raise UsageError(
+                f"Actions have shape {tuple(actions.shape)}; "
+                f"expected ({self.num_envs}, {ACTION_SIZE}) = (num_envs, action size)."
+            )
+        nan = actions.isnan()
+        if self.device.type == "cpu":
+            if nan.any():
+                where = nan.any(dim=1).nonzero()[:, 0].tolist()
+                raise UsageError(
+                    f"The actions of {len(where)} environment(s) hold NaN, first of environment "
+                    f"{where[0]}; actions are numbers in [-1, 1]. Nothing was stepped."
+                )
+        else:
+            self._nan_count += nan.any(dim=1).sum()
+            actions = torch.where(nan, 0.0, actions)
+        return actions.clamp(-1.0, 1.0)
+
+
+def make_physics(
+    model: Any, num_envs: int, device: torch.device, num_threads: int = 0
+) -> Physics:
+    """Choose the engine by the device: mujoco.batch on the CPU, MuJoCo Warp on a GPU."""
+    if device.type == "cpu":
+        from gym_grasp.physics.cpu import CpuPhysics
+
+        return CpuPhysics(model, num_envs, num_threads)
+    if device.type != "cuda":
+        raise UsageError(f"Unknown device '{device}'. Known: cpu, cuda, cuda:<index>.")
+    from gym_grasp.physics.warp import WarpPhysics
+
+    return WarpPhysics(model, num_envs, device)

@@ -1,0 +1,1 @@
+"""Learning: BC, PPO and DAPG as weights of one loss, in one loop."""

@@ -1,0 +1,171 @@
+"""Checkpoints and policy files: tensors and plain containers, loaded without running pickled code.
+
+A file is what `torch.save` writes (so that others can read it), replaced atomically, and carries
+the SHA-256 of its content, so that damage is found rather than trained on.
+"""
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gym_grasp import __version__
+from gym_grasp.errors import CheckpointError
+from gym_grasp.learning.env import Environment
+from gym_grasp.learning.files import write_atomically
+from gym_grasp.learning.networks import Policy
+
+FORMAT = 1
+"""Version of the file format; files of another are refused."""
+
+CHECKPOINT = Path("checkpoints/last.pt")
+POLICY = Path("checkpoints/policy.pt")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a policy belongs to."""
+
+    task_name: str
+    task_version: int
+    observation_layout: dict[str, int]
+    action_size: int
+
+    @classmethod
+    def of(cls, env: Environment) -> "Identity":
+        """Return the identity of policies for an environment."""
+        return cls(env.task_name, env.task_version, dict(env.observation_layout), env.action_size)
+
+    def check(self, env: Environment, path: Path) -> None:
+        """Raise `CheckpointError` unless the environment is the one this belongs to."""
+        wanted = Identity.of(env)
+        for name, what in (
+            ("task_name", "task"),
+            ("task_version", "task version"),
+            ("observation_layout", "observations"),
+            ("action_size", "number of actions"),
+        ):
+            found, expected = getattr(self, name), getattr(wanted, name)
+            if found != expected:
+                raise CheckpointError(
+                    f"{path} was made for the {what} {found!r}, the environment has {expected!r}; "
+                    "choose the fitting one, or train anew."
+                )
+
+
+class LoadedPolicy(Policy):
+    """A policy read from a file, with what it belongs to."""
+
+    identity: Identity
+    path: Path
+
+    def check(self, env: Environment) -> None:
+        """Raise `CheckpointError` unless the environment is the one it was trained for."""
+        self.identity.check(env, self.path)
+
+
+def save(path: Path, kind: str, content: dict[str, Any]) -> None:
+    """Write a file of a kind ("training" or "policy") atomically.
+
+    Raises:
+        GymGraspError: If it cannot be written; the previous file is intact.
+    """
+    payload = {"format": FORMAT, "kind": kind, "package_version": __version__, **content}
+    payload["sha256"] = _digest(payload)
+    buffer = io.BytesIO()
+    torch.save(payload, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: Path, kind: str) -> dict[str, Any]:
+    """Read a file that `save` wrote; tensors are on the CPU.
+
+    Raises:
+        CheckpointError: If it is missing, damaged, of another kind or of another format.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}; name a run folder that holds one.")
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (Exception, zipfile.BadZipFile) as error:  # torch has no error of its own for damage
+        raise _damaged(path) from error
+    if not isinstance(payload, dict) or "format" not in payload:
+        raise CheckpointError(f"{path} is no file of gym-grasp; name a run folder or its files.")
+    if payload["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {payload['format']}, gym-grasp {__version__} reads {FORMAT}; use "
+            f"gym-grasp {payload.get('package_version', '(unknown)')}, or train anew."
+        )
+    if payload.get("sha256") != _digest(payload):
+        raise _damaged(path)
+    if payload["kind"] != kind:
+        raise CheckpointError(f"{path} is a {payload['kind']} file, a {kind} file is needed.")
+    return payload
+
+
+def save_policy(path: Path, policy: Policy, identity: Identity) -> None:
+    """Write the policy alone: float32 weights, normaliser, and what it belongs to."""
+    save(
+        path,
+        "policy",
+        {
+            "identity": vars(identity),
+            "hidden_sizes": list(policy.hidden_sizes),
+            "state": {name: tensor.cpu() for name, tensor in policy.state_dict().items()},
+        },
+    )
+
+
+def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedPolicy:
+    """Read a policy from a file or a run folder.
+
+    Returns:
+        A module: observations (N, O) on `device` in, actions (N, A) in [−1, 1] out.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or of another format.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / POLICY
+    content = load(path, "policy")
+    identity = Identity(**content["identity"])
+    size = sum(identity.observation_layout.values())
+    policy = LoadedPolicy(size, identity.action_size, tuple(content["hidden_sizes"]))
+    policy.load_state_dict(content["state"])
+    policy.identity, policy.path = identity, path
+    return policy.to(device).eval().requires_grad_(False)
+
+
+def _digest(payload: dict[str, Any]) -> str:
+    """Return the SHA-256 over every value, apart from the digest itself."""
+    digest = hashlib.sha256()
+
+    def take(value: Any) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                digest.update(repr(key).encode())
+                take(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                take(item)
+            digest.update(str(len(value)).encode())
+        elif isinstance(value, Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        else:
+            digest.update(repr(value).encode())
+
+    take({key: value for key, value in payload.items() if key != "sha256"})
+    return digest.hexdigest()
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged and cannot be read; restore a copy, or train anew.")

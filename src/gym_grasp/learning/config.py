@@ -1,0 +1,167 @@
+"""Settings of a training run; importing this module imports neither torch nor mujoco."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from gym_grasp.errors import UsageError, unknown
+
+Method = Literal["bc", "ppo", "dapg"]
+METHODS: tuple[Method, ...] = ("bc", "ppo", "dapg")
+
+LARGEST_MINIBATCH = 32_768
+MINIBATCHES_PER_ROLLOUT = 4
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each half of the loss counts in one epoch: this is all that a method is."""
+
+    ppo: float
+    cloning: float
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a policy is trained. The defaults fit 512 environments on a CPU and 16,384 on a GPU."""
+
+    method: Method = "dapg"
+    """bc: demonstrations alone; ppo: reward alone; dapg: PPO + bc_weight·bc_decayᵏ·BC."""
+
+    seed: int = 0
+    """Seed of the networks, the exploration and the environment (below 2³¹)."""
+
+    epochs: int = 300
+    """Number of rollouts with their updates; for bc, of passes over the demonstrations."""
+
+    max_minutes: float | None = None
+    """Stop after this wall-clock time, even if epochs are left."""
+
+    horizon: int = 32
+    """Steps of every environment in one epoch."""
+
+    mini_epochs: int = 5
+    """Passes over each rollout."""
+
+    minibatch_size: int | None = None
+    """Samples in one gradient step; by default a quarter of the rollout, at most 32,768."""
+
+    demo_batch_size: int = 1024
+    """Demonstration samples in one gradient step, drawn afresh for each."""
+
+    hidden_sizes: tuple[int, ...] = (512, 256, 256)
+    """Hidden layers of the actor, and of the critic."""
+
+    initial_std: float = 0.5
+    """Standard deviation of the exploration noise at the start, in units of the action."""
+
+    learning_rate: float = 5e-4
+    """Adam's step size at the start; then the KL rule moves it (bc: a cosine takes it to 0)."""
+
+    min_learning_rate: float = 1e-5
+    """Lower end of the KL rule."""
+
+    max_learning_rate: float = 5e-3
+    """Upper end of the KL rule."""
+
+    kl_threshold: float = 0.016
+    """The KL rule: above twice this the step size is divided by 1.5, below half multiplied."""
+
+    discount: float = 0.99
+    """Discount γ of one control step."""
+
+    gae_lambda: float = 0.95
+    """λ of the generalised advantage estimate."""
+
+    clip_range: float = 0.2
+    """PPO's clip of the probability ratio, and of the normalised value."""
+
+    value_weight: float = 1.0
+    """Weight of the value loss."""
+
+    bounds_weight: float = 0.01
+    """Weight of the squared excess of the action mean over mean_limit."""
+
+    mean_limit: float = 1.1
+    """Action means up to this size are free; actions themselves end at 1."""
+
+    gradient_limit: float = 1.0
+    """Largest norm of the gradient of the whole sum."""
+
+    bc_weight: float = 50.0
+    """λ₀ of DAPG. With 0, DAPG is PPO."""
+
+    bc_decay: float = 0.99
+    """λ₁ of DAPG; the exponent k is the epoch, counted from 0."""
+
+    checkpoint_interval: int = 10
+    """Epochs between checkpoints; the last epoch is always saved."""
+
+    gradient_norm_interval: int = 10
+    """Epochs between measurements of each loss term's own gradient norm."""
+
+    wandb: bool = False
+    """Mirror the metrics to Weights & Biases (needs gym-grasp[wandb])."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for the first value out of range."""
+        if self.method not in METHODS:
+            raise unknown("method", self.method, METHODS)
+        for name in ("epochs", "horizon", "mini_epochs", "demo_batch_size", "checkpoint_interval"):
+            _check(name, getattr(self, name), 1, math.inf)
+        _check("gradient_norm_interval", self.gradient_norm_interval, 1, math.inf)
+        _check("seed", self.seed, 0, 2**31 - 1)
+        for name in ("discount", "gae_lambda", "bc_decay"):
+            _check(name, getattr(self, name), 0, 1)
+        for name in ("bc_weight", "value_weight", "bounds_weight"):
+            _check(name, getattr(self, name), 0, math.inf)
+        for name in (
+            "initial_std",
+            "learning_rate",
+            "min_learning_rate",
+            "max_learning_rate",
+            "kl_threshold",
+            "clip_range",
+            "mean_limit",
+            "gradient_limit",
+        ):
+            _check(name, getattr(self, name), 1e-12, math.inf)
+        if self.min_learning_rate > self.max_learning_rate:
+            raise UsageError(
+                f"min_learning_rate is {self.min_learning_rate}, above max_learning_rate "
+                f"{self.max_learning_rate}; swap or mend them."
+            )
+        if self.minibatch_size is not None:
+            _check("minibatch_size", self.minibatch_size, 1, math.inf)
+        if self.max_minutes is not None:
+            _check("max_minutes", self.max_minutes, 0, math.inf)
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
+            raise UsageError(f"hidden_sizes is {self.hidden_sizes}; give positive layer sizes.")
+
+    def weights(self, epoch: int) -> Weights:
+        """Return the weights of the PPO and the BC loss in an epoch, counted from 0."""
+        if self.method == "bc":
+            return Weights(ppo=0.0, cloning=1.0)
+        if self.method == "ppo":
+            return Weights(ppo=1.0, cloning=0.0)
+        return Weights(ppo=1.0, cloning=self.bc_weight * self.bc_decay**epoch)
+
+    @property
+    def steps_environment(self) -> bool:
+        """Whether the method collects rollouts."""
+        return self.method != "bc"
+
+    @property
+    def needs_demonstrations(self) -> bool:
+        """Whether the method learns from demonstrations."""
+        return self.method == "bc" or (self.method == "dapg" and self.bc_weight > 0)
+
+    def minibatches(self, samples: int) -> int:
+        """Return into how many minibatches a rollout of this many samples is cut."""
+        size = self.minibatch_size or min(LARGEST_MINIBATCH, samples // MINIBATCHES_PER_ROLLOUT)
+        return max(1, round(samples / max(1, size)))
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} is {value}; it must be within [{low:g}, {high:g}].")

@@ -1,0 +1,130 @@
+"""Demonstrations as training tensors, and the sampler that hands them out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gym_grasp.errors import DatasetError
+
+Episode = tuple[Any, Any]
+"""Observations (T+1, O) and actions (T, A) of one episode, arrays or tensors."""
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Pairs of observation and action, the held-out ones apart."""
+
+    observations: Tensor
+    """Shape (M, O)."""
+    actions: Tensor
+    """Shape (M, A), in [−1, 1]."""
+    valid_observations: Tensor
+    """Shape (V, O); V may be 0."""
+    valid_actions: Tensor
+    """Shape (V, A)."""
+    fingerprint: str
+    """Identifies the dataset; a run resumes only with the dataset it began with."""
+
+    def __post_init__(self) -> None:
+        """Raise `DatasetError` where shapes do not fit or a value is not finite."""
+        if self.observations.ndim != 2 or len(self.observations) == 0:
+            raise DatasetError(
+                f"Demonstrations have observations of shape {tuple(self.observations.shape)}; "
+                "at least one training pair of shape (M, O) is needed."
+            )
+        for name in ("observations", "actions", "valid_observations", "valid_actions"):
+            tensor = getattr(self, name)
+            partner = getattr(self, name.replace("valid_", ""))
+            rows = self.valid_observations if name.startswith("valid_") else self.observations
+            if tensor.ndim != 2 or tensor.shape != (len(rows), partner.shape[-1]):
+                raise DatasetError(
+                    f"Demonstration {name} have shape {tuple(tensor.shape)}; "
+                    f"expected ({len(rows)}, {partner.shape[-1]})."
+                )
+            if not bool(torch.isfinite(tensor).all()):
+                raise DatasetError(f"Demonstration {name} hold NaN or infinity; record them anew.")
+
+    @classmethod
+    def from_episodes(
+        cls, train: Sequence[Episode], valid: Sequence[Episode], fingerprint: str
+    ) -> "Demonstrations":
+        """Join episodes; the last observation of each has no action and is left out."""
+        if not train:
+            raise DatasetError("The dataset has no training episodes; record some first.")
+        observations, actions = _join(train)
+        if valid:
+            valid_observations, valid_actions = _join(valid)
+        else:
+            valid_observations, valid_actions = observations[:0], actions[:0]
+        return cls(observations, actions, valid_observations, valid_actions, fingerprint)
+
+    def to(self, device: torch.device) -> "Demonstrations":
+        """Return the same demonstrations on a device."""
+        return Demonstrations(
+            self.observations.to(device),
+            self.actions.to(device),
+            self.valid_observations.to(device),
+            self.valid_actions.to(device),
+            self.fingerprint,
+        )
+
+
+class DemonstrationSampler:
+    """Hands out training pairs in random order; each is seen once before any is seen twice.
+
+    The pairs that no longer fill a batch at the end of a pass are left for the next shuffle.
+    It has a random generator of its own, so that demonstrations do not disturb exploration.
+    """
+
+    def __init__(self, demonstrations: Demonstrations, batch_size: int, seed: int) -> None:
+        self.demonstrations = demonstrations
+        self.batch_size = min(batch_size, len(demonstrations.observations))
+        self.batches_per_pass = len(demonstrations.observations) // self.batch_size
+        self._device = demonstrations.observations.device
+        self._generator = torch.Generator(self._device).manual_seed(seed)
+        self._shuffle()
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Return observations (B, O) and actions (B, A)."""
+        if self._position == self.batches_per_pass:
+            self._shuffle()
+        start = self._position * self.batch_size
+        rows = self._order[start : start + self.batch_size]
+        self._position += 1
+        return self.demonstrations.observations[rows], self.demonstrations.actions[rows]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what continuing bit for bit needs."""
+        return {
+            "order": self._order,
+            "position": self._position,
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self._order = state["order"].to(self._device)
+        self._position = state["position"]
+        self._generator.set_state(state["generator"])
+
+    def _shuffle(self) -> None:
+        count = len(self.demonstrations.observations)
+        self._order = torch.randperm(count, generator=self._generator, device=self._device)
+        self._position = 0
+
+
+def _join(episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
+    observations, actions = [], []
+    for index, (observed, acted) in enumerate(episodes):
+        if len(observed) != len(acted) + 1:
+            raise DatasetError(
+                f"Episode {index} has {len(observed)} observations and {len(acted)} actions; "
+                "an episode has one observation more than actions."
+            )
+        observations.append(torch.as_tensor(np.asarray(observed)[:-1], dtype=torch.float32))
+        actions.append(torch.as_tensor(np.asarray(acted), dtype=torch.float32))
+    return torch.cat(observations), torch.cat(actions)

@@ -1,0 +1,82 @@
+"""What the learner knows of an environment."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Environment(Protocol):
+    """A batch of N environments with O observed values and A actions, on one device.
+
+    Environments that end restart in the same step (SAME_STEP): where `terminated | truncated`,
+    the returned observation already is the next episode's first one, and `info["final_obs"]`
+    (N, O) holds the last one of the episode that ended (elsewhere, the observation itself).
+    Further info: "success" and "diverged" (N,) bool; "episode_return" (N,) and
+    "episode_length" (N,) int64, valid where an episode ended.
+    """
+
+    @property
+    def num_envs(self) -> int:
+        """N."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where observations, rewards and actions live."""
+        ...
+
+    @property
+    def observation_layout(self) -> dict[str, int]:
+        """Width of each observation key, keys sorted; their concatenation is the observation."""
+        ...
+
+    @property
+    def observation_size(self) -> int:
+        """O."""
+        ...
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        ...
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Steps after which an episode is truncated."""
+        ...
+
+    @property
+    def task_name(self) -> str:
+        """Name of the task, such as "open-drawer"."""
+        ...
+
+    @property
+    def task_version(self) -> int:
+        """Version of the task."""
+        ...
+
+    @property
+    def reward_kind(self) -> str:
+        """ "sparse" (0 on success, −1 otherwise) or "dense"."""
+        ...
+
+    def reset(self, seed: int | None = None) -> tuple[Tensor, dict[str, Any]]:
+        """Start all episodes and return their observations (N, O)."""
+        ...
+
+    def step(self, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Apply actions (N, A) in [−1, 1]; return obs, reward, terminated, truncated, info."""
+        ...
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Return everything that continuing bit for bit needs."""
+        ...
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Continue from what `get_state` returned."""
+        ...
+
+    def close(self) -> None:
+        """Release the simulations."""
+        ...

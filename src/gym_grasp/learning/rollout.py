@@ -1,0 +1,151 @@
+"""Rollouts: stepping the environments into preallocated buffers, and advantage estimates."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gym_grasp.learning.env import Environment
+from gym_grasp.learning.networks import ActorCritic
+
+VALUE_CHUNK = 65_536
+"""Most observations in one pass of the critic, which bounds its memory."""
+
+STATISTICS = ("episodes", "successes", "return_sum", "length_sum", "diverged")
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T steps of N environments; time is the first axis."""
+
+    observations: Tensor
+    """Shape (T, N, O)."""
+    final_observations: Tensor
+    """What each step led to, before any restart. Shape (T, N, O)."""
+    actions: Tensor
+    """As drawn, unclipped. Shape (T, N, A)."""
+    means: Tensor
+    """Shape (T, N, A)."""
+    rewards: Tensor
+    """Shape (T, N)."""
+    terminated: Tensor
+    """Shape (T, N), bool."""
+    truncated: Tensor
+    """Shape (T, N), bool."""
+    statistics: Tensor
+    """Sums over the episodes that ended, named by STATISTICS. Shape (5,)."""
+
+    @classmethod
+    def allocate(cls, env: Environment, horizon: int) -> "Rollout":
+        """Return empty buffers that fit an environment."""
+        shape, device = (horizon, env.num_envs), env.device
+        observations, actions = (*shape, env.observation_size), (*shape, env.action_size)
+        return cls(
+            observations=torch.zeros(observations, device=device),
+            final_observations=torch.zeros(observations, device=device),
+            actions=torch.zeros(actions, device=device),
+            means=torch.zeros(actions, device=device),
+            rewards=torch.zeros(shape, device=device),
+            terminated=torch.zeros(shape, dtype=torch.bool, device=device),
+            truncated=torch.zeros(shape, dtype=torch.bool, device=device),
+            statistics=torch.zeros(len(STATISTICS), device=device),
+        )
+
+
+@torch.no_grad()
+def collect(
+    env: Environment,
+    model: ActorCritic,
+    observation: Tensor,
+    rollout: Rollout,
+    generator: torch.Generator,
+) -> Tensor:
+    """Fill a rollout from `observation` (N, O) on; return the observation it ends with.
+
+    Nothing here waits for the device.
+    """
+    std = model.log_std.exp()
+    rollout.statistics.zero_()
+    for t in range(len(rollout.rewards)):
+        mean = model.policy.mean(observation)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        action = mean + std * noise
+        rollout.observations[t] = observation
+        rollout.means[t] = mean
+        rollout.actions[t] = action
+        observation, reward, terminated, truncated, info = env.step(action.clamp(-1.0, 1.0))
+        rollout.final_observations[t] = info["final_obs"]
+        rollout.rewards[t] = reward
+        rollout.terminated[t] = terminated
+        rollout.truncated[t] = truncated
+        done = terminated | truncated
+        rollout.statistics.add_(
+            torch.stack(
+                (
+                    done.sum(),
+                    (info["success"] & done).sum(),
+                    torch.where(done, info["episode_return"], 0).sum(),
+                    torch.where(done, info["episode_length"], 0).sum(),
+                    info["diverged"].sum(),
+                )
+            )
+        )
+    return observation
+
+
+@torch.no_grad()
+def values_of(model: ActorCritic, observations: Tensor) -> Tensor:
+    """Return the critic's normalised output for observations (..., O), in bounded chunks."""
+    flat = observations.reshape(-1, observations.shape[-1])
+    values = torch.cat([model.normalized_value(chunk) for chunk in flat.split(VALUE_CHUNK)])
+    return values.reshape(observations.shape[:-1])
+
+
+@torch.no_grad()
+def next_values(model: ActorCritic, rollout: Rollout, values: Tensor, last: Tensor) -> Tensor:
+    """Return the value of what each step led to, in units of the return. Shape (T, N).
+
+    0 after a termination; the value of the *final* observation after a time-out (and after a
+    diverged simulation, which is cut off too); elsewhere the value of the next step.
+
+    Args:
+        model: Networks that made the rollout.
+        rollout: The rollout.
+        values: Values of its observations, in units of the return. Shape (T, N).
+        last: Observation that the rollout ends with. Shape (N, O).
+    """
+    last_values = model.denormalize_value(values_of(model, last))
+    following = torch.cat((values[1:], last_values[None]))
+    cut = (rollout.truncated & ~rollout.terminated).nonzero(as_tuple=True)
+    if len(cut[0]):
+        final = values_of(model, rollout.final_observations[cut])
+        following[cut] = model.denormalize_value(final)
+    return following.masked_fill(rollout.terminated, 0.0)
+
+
+def advantages(
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    done: Tensor,
+    discount: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Return generalised advantage estimates (Schulman et al. 2016). All shapes (T, N).
+
+    Args:
+        rewards: Reward of each step.
+        values: Value of the observation it began with.
+        next_values: Value of what it led to: see the function of this name.
+        done: Whether an episode ended with it, in whichever way.
+        discount: γ.
+        gae_lambda: λ.
+    """
+    deltas = rewards + discount * next_values - values
+    decay = discount * gae_lambda * (~done).float()
+    result = torch.empty_like(deltas)
+    running = torch.zeros_like(deltas[0])
+    for t in reversed(range(len(deltas))):
+        running = deltas[t] + decay[t] * running
+        result[t] = running
+    return result

@@ -1,0 +1,1 @@
+"""Batches of simulations: one interface, a CPU and a GPU engine."""

@@ -1,0 +1,85 @@
+"""The CPU engine: `mujoco.batch`, thousands of simulations on a thread pool."""
+
+import mujoco
+import numpy as np
+import torch
+from mujoco.batch import Batch, SimulationError
+from torch import Tensor
+
+from gym_grasp.physics.base import MAX_SPEED, Physics
+
+_BAD_STATE = [
+    int(warning)
+    for warning in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+]
+
+
+class CpuPhysics(Physics):
+    """Simulations on all cores; results do not depend on the number of threads.
+
+    Args:
+        model: the compiled scene.
+        num_envs: number of simulations.
+        num_threads: size of the thread pool; 0 takes every core.
+    """
+
+    def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int = 0) -> None:
+        super().__init__(model, num_envs, torch.device("cpu"))
+        # One MjData per simulation: the positions computed at the end of a step, which
+        # observations need, are then the start of the next step instead of extra work.
+        self._batch = Batch(model, num_envs, num_threads, persistent=True)
+        self._bound: dict[str, tuple[np.ndarray, np.ndarray, Tensor]] = {}
+        self._qvel = self._batch.bind("qvel")
+        self._warnings = self._batch.warning[:, :, 1]
+        self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_POS)
+
+    def bind(self, field: str) -> Tensor:
+        if field not in self._bound:
+            source = self._batch.bind(field)
+            values = np.zeros(source.shape, np.float32)
+            self._bound[field] = source, values, torch.from_numpy(values)
+            # A derived field is only filled by a call made after it was bound.
+            self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
+            self._refresh()
+        return self._bound[field][2]
+
+    def step(self, ctrl: Tensor, substeps: int) -> None:
+        self._batch.ctrl[:] = ctrl.numpy()
+        self._warnings[:, _BAD_STATE] = 0
+        broken = np.zeros(self.num_envs, dtype=bool)
+        try:
+            self._batch.step(nstep=substeps, stage=mujoco.mjtStage.mjSTAGE_POS)
+        except SimulationError as error:  # the other simulations ran to completion
+            broken[error.ids] = True
+        # MuJoCo resets a simulation that it finds broken, and counts it as a warning.
+        broken |= self._warnings[:, _BAD_STATE].any(axis=1)
+        fast = ~(np.abs(self._qvel) < MAX_SPEED).all(axis=1)
+        self.diverged = torch.from_numpy(broken | fast)
+        self._refresh()
+
+    def reset(self, mask: Tensor, qpos: Tensor) -> None:
+        ids = np.flatnonzero(mask.numpy())
+        if ids.size == 0:
+            return
+        self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._batch.qpos[ids] = qpos.numpy()[ids]
+        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
+        self._refresh(ids)
+
+    def get_state(self) -> Tensor:
+        return torch.from_numpy(self._batch.state.copy())
+
+    def set_state(self, state: Tensor) -> None:
+        self._batch.state[:] = state.numpy()
+        self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
+        # forward() may move the solver's warm start, which is part of the state
+        self._batch.state[:] = state.numpy()
+        self._refresh()
+
+    def _refresh(self, ids: np.ndarray | slice = slice(None)) -> None:
+        for source, values, _ in self._bound.values():
+            values[ids] = source[ids]

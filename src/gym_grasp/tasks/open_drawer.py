@@ -1,0 +1,55 @@
+"""OpenDrawer: pull the drawer open by its handle."""
+
+from typing import ClassVar
+
+import mujoco
+import torch
+from torch import Tensor
+
+from gym_grasp.physics.base import Physics
+from gym_grasp.tasks.base import Task
+
+OPEN = 0.20
+"""Opening at which the task is done, in m (the paper's)."""
+DISTANCE_WEIGHT = 1.0
+"""Penalty per metre between palm and handle, in 1/m."""
+
+
+class OpenDrawer(Task):
+    """A cabinet stands on the table; its drawer slides .28 m towards the robot."""
+
+    name = "open-drawer"
+    title = "OpenDrawer"
+    summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
+    success_threshold = "drawer opening ≥ 0.2 m"
+    task_observations: ClassVar = {"drawer_opening": (1, "how far the drawer is open, [m]")}
+
+    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
+        super().__init__(model, device)
+        self.slide = int(model.joint("drawer").qposadr[0])
+        self.handle = model.site("handle").id
+
+    def start(self, seeds: Tensor) -> Tensor:
+        """A closed drawer and a slightly random arm."""
+        return self.arm_noise(seeds)
+
+    def opening(self, physics: Physics) -> Tensor:
+        """How far the drawer is open, in m. Shape (N,)."""
+        return physics.bind("qpos")[:, self.slide]
+
+    def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
+        return {"drawer_opening": self.opening(physics)[:, None]}
+
+    def progress(self, physics: Physics) -> Tensor:
+        return self.opening(physics) / OPEN
+
+    def hand_distance(self, physics: Physics) -> Tensor:
+        sites = physics.bind("site_xpos")
+        return (sites[:, self.palm] - sites[:, self.handle]).norm(dim=-1)
+
+    def success(self, physics: Physics) -> Tensor:
+        return self.opening(physics) >= OPEN
+
+    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
+        """Opening rewarded, distance penalised; never above 0, so that finishing always pays."""
+        return (progress - 1.0).clamp_max(0.0) - DISTANCE_WEIGHT * self.hand_distance(physics)

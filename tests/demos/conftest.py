@@ -1,0 +1,87 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gym_grasp.demos.episode import Episode
+from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.demos.reader import open_dataset
+from gym_grasp.demos.writer import DatasetWriter
+
+LAYOUT = {"wrist": 7, "drawer_opening": 1, "fingers": 5}
+
+
+def build_episode(seed, steps=None, **changes):
+    """Return a successful random episode; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    steps = steps or int(rng.integers(3, 9))
+    rewards = np.full(steps, -1, dtype=np.float32)
+    rewards[-1] = 0
+    episode = Episode(
+        observations={
+            key: rng.normal(size=(steps + 1, width)).astype(np.float32)
+            for key, width in LAYOUT.items()
+        },
+        actions=rng.uniform(-1, 1, size=(steps, 11)).astype(np.float32),
+        rewards=rewards,
+        dense_rewards=rng.normal(size=steps).astype(np.float32),
+        seed=seed,
+        success=True,
+        states={
+            "physics": rng.normal(size=(steps + 1, 30)),
+            "generator": rng.integers(-(2**63), 2**63, size=(steps + 1, 2), dtype=np.int64),
+            "counter": np.arange(steps + 1, dtype=np.uint64) + np.uint64(2**63 + 5),
+            "target": rng.normal(size=(steps + 1, 2, 3)).astype(np.float32),
+            "engaged": rng.integers(0, 2, size=steps + 1).astype(bool),
+        },
+        operator_input={
+            "wrist_pose": rng.normal(size=(steps, 7)),
+            "time": np.arange(steps) / 30,
+            "tracked": np.ones(steps, dtype=bool),
+        },
+        events={"mistakes": seed % 2, "approach": "above", "tremor": 0.1},
+    )
+    return dataclasses.replace(episode, **changes)
+
+
+def build_meta(**changes):
+    return dataclasses.replace(
+        DatasetMeta(
+            task="open-drawer",
+            task_version=0,
+            observation_layout=LAYOUT,
+            control_rate=30.0,
+            operator="synthetic",
+            base_seed=4,
+            env_kwargs={"reward": "sparse"},
+            units={"obs/drawer_opening": "m"},
+        ),
+        **changes,
+    )
+
+
+def record_file(path, count, **kwargs):
+    with DatasetWriter(path, build_meta(), **kwargs) as writer:
+        for seed in range(count):
+            writer.add(build_episode(seed))
+    return path
+
+
+@pytest.fixture
+def make_episode():
+    return build_episode
+
+
+@pytest.fixture
+def make_meta():
+    return build_meta
+
+
+@pytest.fixture
+def record():
+    return record_file
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return open_dataset(record_file(tmp_path / "drawer.hdf5", 10))

@@ -1,0 +1,310 @@
+"""The robot model against the published figures, and the couplings of its fingers."""
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+
+from gym_grasp.robots import ur5_sih
+
+ROOT = ur5_sih.MJCF.parent
+SCENE = """
+<mujoco>
+  <include file="physics.xml"/>
+  <include file="ur5_sih.xml"/>
+  <worldbody>
+    <geom name="table" class="scene_furniture" type="plane" size="2 2 .1"/>
+    <body name="ball" pos=".6 .3 .04">
+      <freejoint name="ball"/>
+      <geom name="ball" class="scene_object" size=".03" mass=".1"/>
+    </body>
+  </worldbody>
+</mujoco>"""
+
+# Masses in kg: UR5 as in ur_description; the hand's .65 kg is split palm .35, thumb .1, finger .05.
+MASSES = {
+    "robot_base": 4.0,
+    "shoulder": 3.7,
+    "upper_arm": 8.393,
+    "forearm": 2.275,
+    "wrist_1_link": 1.219,
+    "wrist_2_link": 1.219,
+    "wrist_3_link": 0.1879,
+    "palm": 0.35,
+}
+
+# Origin in m and fixed roll, pitch, yaw in rad of each joint, then what carries the palm.
+UR5_CHAIN = [
+    ((0, 0, 0.089159), (0, 0, 0)),
+    ((0, 0, 0), (np.pi / 2, 0, 0)),
+    ((-0.425, 0, 0), (0, 0, 0)),
+    ((-0.39225, 0, 0.10915), (0, 0, 0)),
+    ((0, -0.09465, 0), (np.pi / 2, 0, 0)),
+    ((0, 0.0823, 0), (np.pi / 2, np.pi, np.pi)),
+]
+SENSOR_IN_FLANGE = ((0, 0, -0.0065), (0, 0, 0))
+PALM_IN_SENSOR = ((0, 0, 0.04875), (0, 0, 1.571))
+
+SIMPLE_SHAPES = (
+    mujoco.mjtGeom.mjGEOM_SPHERE,
+    mujoco.mjtGeom.mjGEOM_CAPSULE,
+    mujoco.mjtGeom.mjGEOM_BOX,
+)
+
+HOME_POINT = (0.42, 0.0, 0.28)  # m
+
+
+@pytest.fixture(scope="module")
+def model() -> mujoco.MjModel:
+    """The robot alone."""
+    return mujoco.MjModel.from_xml_path(str(ur5_sih.MJCF))
+
+
+@pytest.fixture(scope="module")
+def scene() -> mujoco.MjModel:
+    """The robot as a task includes it."""
+    assets = {name: (ROOT / name).read_bytes() for name in ("physics.xml", "ur5_sih.xml")}
+    return mujoco.MjModel.from_xml_string(SCENE, assets)
+
+
+def hand(*fingers: float) -> np.ndarray:
+    return ur5_sih.hand_targets(torch.tensor(fingers, dtype=torch.float64)).numpy()
+
+
+def at_home(model: mujoco.MjModel, fingers=ur5_sih.HOME_FINGERS) -> mujoco.MjData:
+    data = mujoco.MjData(model)
+    data.qpos[:6] = ur5_sih.HOME_ARM
+    data.qpos[6:17] = hand(*fingers)
+    data.ctrl[:17] = data.qpos[:17]
+    mujoco.mj_forward(model, data)
+    return data
+
+
+def in_palm(data: mujoco.MjData, site: str) -> np.ndarray:
+    wrist = data.site(ur5_sih.WRIST_SITE)
+    return wrist.xmat.reshape(3, 3).T @ (data.site(site).xpos - wrist.xpos)
+
+
+def transform(xyz, rpy) -> np.ndarray:
+    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
+    T = np.eye(4)
+    T[:3, :3] = (
+        np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+        @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+        @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    )
+    T[:3, 3] = xyz
+    return T
+
+
+def test_joints_and_actuators_come_in_the_published_order(model, scene):
+    for m in (model, scene):
+        assert tuple(m.joint(i).name for i in range(17)) == ur5_sih.JOINTS
+        assert tuple(m.actuator(i).name for i in range(17)) == ur5_sih.JOINTS
+        assert m.jnt_qposadr[:17].tolist() == list(range(17))
+        assert m.actuator_trnid[:, 0].tolist() == list(range(17))
+    assert (model.nq, model.nv, model.nu) == (17, 17, 17)
+    limits = ur5_sih.ARM_LIMITS + ur5_sih.HAND_LIMITS
+    np.testing.assert_allclose(model.jnt_range, limits)
+    np.testing.assert_allclose(model.actuator_ctrlrange, limits)
+    assert model.jnt_limited.all()
+
+
+def test_gains_and_torque_limits(model):
+    large, small, finger = [0, 1, 2], [3, 4, 5], list(range(6, 17))
+    for joints, kp, kv, torque, armature in (
+        (large, 4000, 140, 80, 0.5),
+        (small, 1000, 16, 16, 0.1),
+        (finger, 2, 0.1, 0.75, 0.002),
+    ):
+        assert (model.actuator_gainprm[joints, 0] == kp).all()
+        assert (model.actuator_biasprm[joints, 1:3] == (-kp, -kv)).all()
+        assert (model.actuator_forcerange[joints] == (-torque, torque)).all()
+        assert (model.dof_armature[joints] == armature).all()
+
+
+def test_every_element_is_named(model):
+    kinds = {
+        "BODY": model.nbody,
+        "JOINT": model.njnt,
+        "GEOM": model.ngeom,
+        "SITE": model.nsite,
+        "ACTUATOR": model.nu,
+        "MATERIAL": model.nmat,
+    }
+    for kind, count in kinds.items():
+        names = [
+            mujoco.mj_id2name(model, getattr(mujoco.mjtObj, f"mjOBJ_{kind}"), i)
+            for i in range(count)
+        ]
+        assert all(names), kind
+    for site in (ur5_sih.WRIST_SITE, ur5_sih.PALM_SITE, *ur5_sih.FINGERTIPS):
+        assert model.site(site).id >= 0
+
+
+def test_masses_are_the_published_ones(model):
+    for body, mass in MASSES.items():
+        assert model.body(body).mass[0] == pytest.approx(mass), body
+    assert model.body("palm").subtreemass[0] == pytest.approx(0.65)
+    assert model.body("robot_base").subtreemass[0] == pytest.approx(20.9939 + 0.65)
+    assert model.body("upper_arm").inertia.tolist() == pytest.approx([0.01511, 0.13389, 0.13389])
+    assert (model.body_inertia[1:] > 0).all()
+
+
+def test_geoms_are_either_drawn_or_simple_to_collide(model):
+    simple = {int(shape) for shape in SIMPLE_SHAPES}
+    for i in range(model.ngeom):
+        geom = model.geom(i)
+        kind = geom.name.rsplit("_", 1)[1]
+        bits = (geom.contype[0], geom.conaffinity[0])
+        if kind == "collision":
+            assert geom.type[0] in simple, geom.name
+            assert bits == (1, 2)
+            assert geom.group[0] == 3
+            assert geom.condim[0] == (4 if "distal" in geom.name else 3)
+        else:
+            assert kind == "visual"
+            assert bits == (0, 0)
+            assert geom.group[0] == 2
+
+
+def test_robot_meets_the_scene_but_never_itself(scene):
+    def collide(a, b):
+        a, b = scene.geom(a), scene.geom(b)
+        return bool(a.contype[0] & b.conaffinity[0] | b.contype[0] & a.conaffinity[0])
+
+    assert collide("index_distal_collision", "table")
+    assert collide("forearm_collision", "ball")
+    assert collide("ball", "table")
+    assert not collide("index_distal_collision", "thumb_distal_collision")
+    assert at_home(scene, (1, 1, 1, 1, 1)).ncon == 0
+
+
+def test_wrist_pose_is_the_product_of_the_published_transforms(model):
+    data = mujoco.MjData(model)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        q = rng.uniform(-np.pi, np.pi, 6)
+        expected = transform((0, 0, 0), (0, 0, np.pi))
+        for (xyz, rpy), angle in zip(UR5_CHAIN, q, strict=True):
+            expected = expected @ transform(xyz, rpy) @ transform((0, 0, 0), (0, 0, angle))
+        expected = expected @ transform(*SENSOR_IN_FLANGE) @ transform(*PALM_IN_SENSOR)
+        data.qpos[:6] = q
+        mujoco.mj_kinematics(model, data)
+        wrist = data.site(ur5_sih.WRIST_SITE)
+        np.testing.assert_allclose(wrist.xpos, expected[:3, 3], atol=1e-6)
+        np.testing.assert_allclose(wrist.xmat.reshape(3, 3), expected[:3, :3], atol=1e-6)
+
+
+def test_home_is_palm_down_with_the_fingers_along_x(model):
+    data = at_home(model)
+    wrist = data.site(ur5_sih.WRIST_SITE)
+    axes = wrist.xmat.reshape(3, 3)
+    np.testing.assert_allclose(wrist.xpos, HOME_POINT, atol=1e-4)
+    np.testing.assert_allclose(axes[:, 2], (1, 0, 0), atol=1e-3)  # along the fingers
+    np.testing.assert_allclose(axes[:, 1], (0, 0, -1), atol=1e-3)  # out of the palm
+    # A right hand, palm down and pointing away: its index finger lies on the left (+y).
+    assert data.site("index_tip").xpos[1] > data.site("little_tip").xpos[1] + 0.05
+
+
+def test_gravity_compensation_holds_the_home_pose(scene):
+    data = at_home(scene)
+    robot = slice(0, 17)
+    np.testing.assert_allclose(data.qfrc_gravcomp[robot], data.qfrc_bias[robot], atol=1e-9)
+    for _ in range(90):
+        mujoco.mj_step(scene, data)
+    assert np.abs(data.qpos[:6] - ur5_sih.HOME_ARM).max() < 1e-3
+    assert np.abs(data.qpos[6:17] - hand(*ur5_sih.HOME_FINGERS)).max() < 1e-3
+
+
+def test_closing_the_hand_brings_the_tips_to_the_palm(model):
+    opened = at_home(model, (1, 0, 0, 0, 0))
+    closed = at_home(model, (1, 1, 1, 1, 1))
+    for tip in ur5_sih.FINGERTIPS:
+        before = np.linalg.norm(in_palm(opened, tip) - in_palm(opened, "palm"))
+        after = np.linalg.norm(in_palm(closed, tip) - in_palm(closed, "palm"))
+        assert after < before, tip
+        assert in_palm(closed, tip)[1] > 0.018, tip  # still in front of the palm's surface
+
+
+def test_the_opposed_thumb_pinches_between_index_and_middle_finger(model):
+    beside = in_palm(at_home(model, (0, 0, 0, 0, 0)), "thumb_tip")
+    opposed = in_palm(at_home(model, (1, 0, 0, 0, 0)), "thumb_tip")
+    assert beside[0] < -0.1
+    assert opposed[1] > 0.1
+    gaps = {}
+    for closing in (0.3, 0.65):
+        data = at_home(model, (1, closing, closing, closing, closing))
+        thumb = in_palm(data, "thumb_tip")
+        gaps[closing] = [
+            np.linalg.norm(in_palm(data, f"{finger}_tip") - thumb) for finger in ("index", "middle")
+        ]
+        assert in_palm(data, "index_tip")[0] < thumb[0] < in_palm(data, "middle_tip")[0]
+    assert min(gaps[0.3]) > 0.05  # a 5 cm box fits in
+    assert max(gaps[0.65]) < 0.03  # and is held long before the fingers are closed
+
+
+def test_a_pinched_box_is_held_for_two_seconds():
+    box = SCENE.replace(
+        '<geom name="ball" class="scene_object" size=".03" mass=".1"/>',
+        '<geom name="ball" class="scene_object" type="box" size=".025 .025 .025" mass=".1"/>',
+    )
+    assets = {name: (ROOT / name).read_bytes() for name in ("physics.xml", "ur5_sih.xml")}
+    model = mujoco.MjModel.from_xml_string(box, assets)
+    data = at_home(model, (1, 0.15, 0.15, 0.15, 0.15))
+    wrist = data.site(ur5_sih.WRIST_SITE)
+    start = wrist.xpos + wrist.xmat.reshape(3, 3) @ (-0.025, 0.06, 0.15)
+    for step in range(60 + 180):
+        closing = min(1.0, 0.15 + step / 60)
+        data.ctrl[6:17] = hand(1, closing, closing, closing, closing)
+        if step < 60:  # someone holds it out until the hand has closed
+            data.qpos[17:24] = [*start, 1, 0, 0, 0]
+            data.qvel[17:23] = 0
+        mujoco.mj_step(model, data)
+    assert np.linalg.norm(data.qpos[17:20] - start) < 0.01
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_random_full_range_targets_stay_stable(scene, seed):
+    rng = np.random.default_rng(seed)
+    data = at_home(scene)
+    low, high = scene.actuator_ctrlrange.T
+    for _ in range(300):
+        data.ctrl[:] = rng.uniform(low, high)
+        mujoco.mj_step(scene, data)
+        assert np.abs(data.qvel[:17]).max() < 100  # rad/s
+    assert np.isfinite(data.qpos).all()
+    assert data.warning.number.sum() == 0
+
+
+def test_couplings():
+    targets = ur5_sih.hand_targets(torch.tensor([[1.0, 0.5, 0.2, 0.0, 1.0]]))
+    expected = [-1.571, 0.55, 0.55, -0.29, -0.29, 0.0, 0.0, -1.45, -1.45, -1.45, -1.45]
+    assert targets.shape == (1, 11)
+    assert targets[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_targets_stay_within_the_joint_ranges():
+    low, high = torch.tensor(ur5_sih.HAND_LIMITS).T
+    for fingers in (torch.zeros(5), torch.ones(5)):
+        targets = ur5_sih.hand_targets(fingers)
+        assert (targets >= low).all()
+        assert (targets <= high).all()
+
+
+def test_finger_positions_invert_the_targets_and_stay_in_range():
+    fingers = torch.rand(7, 5, generator=torch.Generator().manual_seed(0))
+    measured = ur5_sih.finger_positions(ur5_sih.hand_targets(fingers))
+    torch.testing.assert_close(measured, fingers)
+    beyond = torch.tensor(ur5_sih.HAND_LIMITS).T
+    for qpos in beyond:
+        measured = ur5_sih.finger_positions(qpos)
+        assert (measured >= 0).all()
+        assert (measured <= 1).all()
+
+
+def test_only_the_driving_joints_are_measured():
+    qpos = ur5_sih.hand_targets(torch.full((5,), 0.5))
+    before = ur5_sih.finger_positions(qpos)
+    qpos[[2, 4, 6, 8, 9, 10]] = 0.0
+    assert torch.equal(ur5_sih.finger_positions(qpos), before)
