@@ -82,6 +82,14 @@ def record():
     return record_file
 
 
+@pytest.fixture(scope="session")
+def recorded_bytes(tmp_path_factory):
+    return record_file(tmp_path_factory.mktemp("recorded") / "drawer.hdf5", 10).read_bytes()
+
+
 @pytest.fixture
-def dataset(tmp_path):
-    return open_dataset(record_file(tmp_path / "drawer.hdf5", 10))
+def dataset(tmp_path, recorded_bytes):
+    """Return a dataset of 10 episodes whose file a test may damage."""
+    path = tmp_path / "drawer.hdf5"
+    path.write_bytes(recorded_bytes)
+    return open_dataset(path)

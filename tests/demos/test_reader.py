@@ -153,8 +153,10 @@ def test_damaged_content_is_refused(dataset, change, text):
         (poke("data/demo_2/states", (0, 0), np.nan), "NaN"),
         (cut("data/demo_2/integer_states"), r"\(data/demo_2\)"),
         (cut("data/demo_2/operator_input/time"), "operator input 'time'"),
-        (attribute("data/demo_2", "state_layout", "{}"), "other states|add up"),
-        (attribute("data/demo_2", "seed", 1), "demo_2 and demo_1 have the same seed 1"),
+        (poke("data/demo_2/dense_rewards", 0, 5), "demo_2 has changed since"),
+        (poke("data/demo_2/operator_input/time", 0, 5), "demo_2 has changed since"),
+        (attribute("data/demo_2", "state_layout", "{}"), "add up"),
+        (attribute("data/demo_2", "seed", 1), "demo_2 has changed since"),
     ],
 )
 def test_check_finds_what_opening_does_not_read(dataset, change, text):
@@ -164,11 +166,25 @@ def test_check_finds_what_opening_does_not_read(dataset, change, text):
         check(open_dataset(dataset.path))
 
 
-def test_damaged_bytes_never_pass_unseen(dataset):
-    """A flipped byte is refused, or is where it changes nothing that counts."""
+def test_check_refuses_copies_and_mixtures(tmp_path, make_episode, make_meta):
+    for name, other, text in [
+        ("a", make_episode(0), "demo_1 and demo_0 have the same seed 0"),
+        ("b", make_episode(1, states={}), "demo_1 holds other states"),
+    ]:
+        with DatasetWriter(tmp_path / name, make_meta()) as writer:
+            writer.add(make_episode(0))
+            writer.add(other)
+        with pytest.raises(DatasetError, match=text):
+            check(open_dataset(tmp_path / name))
+
+
+def test_damaged_bytes_never_pass_unseen(tmp_path, record):
+    """A flipped byte is refused, or lies where it changes nothing that was recorded."""
+    dataset = open_dataset(record(tmp_path / "a.hdf5", 2))
+    fingerprint = dataset.fingerprint
     content = bytearray(dataset.path.read_bytes())
     rng = np.random.default_rng(0)
-    for position in rng.integers(len(content), size=60):
+    for position in rng.integers(len(content), size=40):
         damaged = content.copy()
         damaged[position] ^= 0xFF
         dataset.path.write_bytes(damaged)
@@ -177,7 +193,7 @@ def test_damaged_bytes_never_pass_unseen(dataset):
             check(other)
         except DatasetError:
             continue
-        assert len(other) == 10
+        assert other.fingerprint == fingerprint
 
 
 @pytest.mark.parametrize(

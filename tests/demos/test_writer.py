@@ -137,7 +137,7 @@ def test_bad_episode_is_refused_and_the_recording_goes_on(
     assert len(open_dataset(tmp_path / "a.hdf5")) == 1
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.003, 0.008, 0.02])
+@pytest.mark.parametrize("delay", [0.0, 0.004, 0.015])
 def test_killed_recording_loses_at_most_the_episode_in_hand(tmp_path, make_episode, delay):
     path = tmp_path / "a.hdf5"
     process = start(RECORD_FOREVER, path)
@@ -168,7 +168,7 @@ writer.close()
 """
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.01, 0.03, 0.06, 0.1])
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.06])
 def test_killed_while_merging_loses_nothing(tmp_path, make_episode, delay):
     path = tmp_path / "a.hdf5"
     process = start(RECORD_AND_CLOSE, path)

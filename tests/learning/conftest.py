@@ -96,9 +96,7 @@ def demonstrate():
             observation, *_ = env.step(action)
             observations.append(observation)
             actions.append(action)
-        recorded = list(
-            zip(torch.stack(observations, 1), torch.stack(actions, 1), strict=True)
-        )
+        recorded = list(zip(torch.stack(observations, 1), torch.stack(actions, 1), strict=True))
         split = episodes * 9 // 10
         return Demonstrations.from_episodes(recorded[:split], recorded[split:], "toy")
 

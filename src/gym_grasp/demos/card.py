@@ -207,7 +207,7 @@ def _fields(dataset: Dataset) -> list[tuple[str, ...]]:
             )
             for key, value in sorted(raw.items())
         ),
-        ("attributes", "", "num_samples, seed, success, events, state_layout (columns of states)"),
+        ("attributes", "", "num_samples, seed, success, events, state_layout, sha256"),
     ]
     units = dataset.meta.units
     return [(f"`{name}`", shape, text, units.get(name, "")) for name, shape, text in fields]

@@ -1,5 +1,7 @@
 """One recorded episode, and the rules that it has to keep."""
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass, field
 
@@ -44,6 +46,24 @@ class Episode:
     def flat_observations(self) -> np.ndarray:
         """Return all observations side by side, keys sorted: shape (T + 1, O), float32."""
         return np.concatenate([self.observations[key] for key in sorted(self.observations)], axis=1)
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hex, of everything that the episode holds."""
+        digest = hashlib.sha256()
+        scalars = [self.seed, self.success, dict(sorted(self.events.items()))]
+        digest.update(json.dumps(scalars).encode())
+        arrays = {
+            "actions": self.actions,
+            "rewards": self.rewards,
+            "dense_rewards": self.dense_rewards,
+            **{f"observations/{key}": value for key, value in self.observations.items()},
+            **{f"states/{key}": value for key, value in self.states.items()},
+            **{f"operator_input/{key}": value for key, value in self.operator_input.items()},
+        }
+        for name, value in sorted(arrays.items()):
+            digest.update(f"{name} {value.dtype.str} {value.shape} ".encode())
+            digest.update(np.ascontiguousarray(value).data)
+        return digest.hexdigest()
 
     def check(self, layout: dict[str, int]) -> None:
         """Raise ValueError at the first rule that the episode breaks.

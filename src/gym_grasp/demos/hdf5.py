@@ -32,6 +32,7 @@ def write_episode(group: h5py.Group, episode: Episode) -> None:
     group.attrs["seed"] = np.int64(episode.seed)
     group.attrs["success"] = bool(episode.success)
     group.attrs["events"] = json.dumps(episode.events, sort_keys=True)
+    group.attrs["sha256"] = episode.digest()
     _store(group, "actions", episode.actions)
     for key in sorted(episode.observations):
         _store(group, f"obs/{key}", episode.observations[key][:-1])

@@ -29,6 +29,7 @@ class Dataset:
         meta: what the file says about itself.
         train_indices, valid_indices: which episodes to learn from, and which to hold out.
         summaries: every episode without its states and operator input.
+        digests: what every episode's digest was when it was recorded.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Dataset:
         path: Path,
         meta: DatasetMeta,
         summaries: Sequence[Episode],
+        digests: Sequence[str],
         train_indices: Sequence[int],
         valid_indices: Sequence[int],
     ) -> None:
         self.path = path
         self.meta = meta
         self.summaries = tuple(summaries)
+        self.digests = tuple(digests)
         self.train_indices = tuple(train_indices)
         self.valid_indices = tuple(valid_indices)
 
@@ -81,19 +84,7 @@ class Dataset:
         ]
         digest.update(json.dumps(head).encode())
         for episode in self.episodes():
-            scalars = [episode.seed, episode.success, dict(sorted(episode.events.items()))]
-            digest.update(json.dumps(scalars).encode())
-            arrays = {
-                "actions": episode.actions,
-                "rewards": episode.rewards,
-                "dense_rewards": episode.dense_rewards,
-                **{f"obs/{key}": value for key, value in episode.observations.items()},
-                **{f"states/{key}": value for key, value in episode.states.items()},
-                **{f"input/{key}": value for key, value in episode.operator_input.items()},
-            }
-            for name, value in sorted(arrays.items()):
-                digest.update(f"{name} {value.dtype.str} {value.shape} ".encode())
-                digest.update(np.ascontiguousarray(value).data)
+            digest.update(episode.digest().encode())
         return digest.hexdigest()
 
 
@@ -121,12 +112,13 @@ def open_dataset(
         names = [f"demo_{index}" for index in range(len(groups))]
         if not names or set(names) != set(groups):
             raise ValueError(f"it has to hold demo_0 to demo_N, but holds {sorted(groups)[:5]}")
-        summaries = []
+        summaries, digests = [], []
         for name in names:
             with _reading(path, f"data/{name}"):
                 episode = hdf5.read_episode(groups[name], full=False)
                 episode.check(meta.observation_layout)
                 summaries.append(episode)
+                digests.append(str(groups[name].attrs["sha256"]))
         train, valid = (_read_mask(file, name) for name in ("train", "valid"))
         if sorted(train + valid) != list(range(len(names))):
             raise ValueError("mask/train and mask/valid do not split its episodes")
@@ -138,7 +130,7 @@ def open_dataset(
                 f"it counts {meta.attempts} attempts and {meta.failures} failures, but holds"
                 f" {len(names)} episodes"
             )
-    return Dataset(path, meta, summaries, train, valid)
+    return Dataset(path, meta, summaries, digests, train, valid)
 
 
 def check(dataset: Dataset) -> None:
@@ -153,6 +145,11 @@ def check(dataset: Dataset) -> None:
         states = states or found
         if found != states:
             raise DatasetError(f"{dataset.path}: demo_{index} holds other states than demo_0.")
+        if episode.digest() != dataset.digests[index]:
+            raise DatasetError(
+                f"{dataset.path}: demo_{index} has changed since it was recorded."
+                " Restore the file from a copy or record it again."
+            )
         if not episode.success:
             raise DatasetError(f"{dataset.path}: demo_{index} is a failed attempt.")
         if episode.seed in seeds:

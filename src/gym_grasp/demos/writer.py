@@ -166,9 +166,11 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.close()
-        self._lock.close()
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self._lock.close()
 
     def _save_counts(self) -> None:
         meta = dataclasses.replace(self.meta, failures=self._failures)

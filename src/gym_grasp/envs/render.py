@@ -1,16 +1,20 @@
 """Pictures and videos of environments, with or without a display."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 import mujoco
 import numpy as np
+from torch import Tensor
 
+from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DependencyError, GymGraspError
 from gym_grasp.physics.base import Physics
 
 WIDTH, HEIGHT = 640, 480
+HOLD = 15
+"""Frames for which a film stands still at the end of an episode."""
 NO_RENDERER = (
     "Rendering needs OpenGL without a display, and neither EGL nor OSMesa works here ({reason}). "
     "On Debian or Ubuntu: apt-get install libegl1 libegl-mesa0 (or libosmesa6, then set "
@@ -87,3 +91,30 @@ def write_picture(path: Path, frame: np.ndarray) -> None:
     import imageio.v3
 
     imageio.v3.imwrite(path, frame)
+
+
+def film(
+    env: GraspVectorEnv,
+    policy: Callable[[Tensor], Tensor],
+    episodes: int,
+    seed: int,
+    camera: str = "overview",
+) -> Iterator[np.ndarray]:
+    """Yield every control step of some episodes of a policy as a frame.
+
+    Args:
+        env: one environment without autoreset, so that the last frame shows how it ended.
+        policy: observations (1, O) in, actions (1, A) out.
+        episodes: how many.
+        seed: of the start states.
+        camera: from where.
+    """
+    with Camera(env.physics, camera) as lens:
+        for episode in range(episodes):
+            observation, _ = env.reset(seed=seed if episode == 0 else None)
+            done = False
+            while not done:
+                yield lens.frame()
+                observation, _, terminated, truncated, _ = env.step(policy(observation))
+                done = bool(terminated[0] | truncated[0])
+            yield from [lens.frame()] * HOLD

@@ -1,7 +1,8 @@
 """The environment: control, task, time limit, autoreset and seeds over a batch of simulations."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import gymnasium
@@ -37,6 +38,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         control: rates, limits and inverse kinematics of the hand.
         max_episode_steps: actions after which an episode is truncated; None: the task's own limit.
         num_threads: CPU engine only: size of its thread pool; 0 takes every core.
+        task_options: choices about the scene, e.g. `{"object": "sphere"}` for `lift-object`; see
+            the task's `task_options`.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's interface)
@@ -53,7 +56,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         control: ControlConfig | None = None,
         max_episode_steps: int | None = None,
         num_threads: int = 0,
+        autoreset: bool = True,
         render_mode: str | None = None,
+        task_options: dict[str, str] | None = None,
     ) -> None:
         if num_envs < 1:
             raise UsageError(f"num_envs is {num_envs}; it must be at least 1.")
@@ -61,7 +66,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             raise UsageError(f"Unknown reward '{reward}'. Known: {', '.join(REWARDS)}.")
         task_class = load_task(task)
         control = control or ControlConfig()
-        model = task_class.load_model()
+        model = task_class.load_model(**(task_options or {}))
         prepare_model(model, control.method)
         self.device = torch.device(device)
         self.physics = make_physics(model, num_envs, self.device, num_threads)
@@ -69,9 +74,15 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.controller = Controller(self.physics, control)
         self.num_envs = num_envs
         self.reward_kind = reward
+        self.autoreset = autoreset
         self.render_mode = render_mode
         self.control_rate = 1.0 / self.controller.period
-        self.metadata = {**self.metadata, "render_fps": round(self.control_rate)}
+        mode = gymnasium.vector.AutoresetMode
+        self.metadata = {
+            **self.metadata,
+            "autoreset_mode": mode.SAME_STEP if autoreset else mode.DISABLED,
+            "render_fps": round(self.control_rate),
+        }
         limit = round(self.task.time_limit * self.control_rate)
         self.max_episode_steps = max_episode_steps or limit
         self.observation_layout = self.task.observation_layout
@@ -161,14 +172,18 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
         Returns:
             Observation (N, O), reward (N,), terminated (N,), truncated (N,) and info: `success`
-            and `diverged` (N,) bool; where an episode ended, `final_obs` (N, O) holds its last
-            observation (other rows hold the present one; `_final_obs` is the mask),
-            `episode_return` and `episode_length` (N,) what it summed to.
+            and `diverged` (N,) bool, `progress` and `dense_reward` (N,); where an episode ended,
+            `final_obs` (N, O) holds its last observation (other rows hold the present one;
+            `_final_obs` is the mask), `episode_return` and `episode_length` (N,) what it summed to.
 
         Raises:
             UsageError: the actions have the wrong shape or, on the CPU, hold NaN. On a GPU, where
                 looking would stall it, NaN acts as 0 and is counted in `counters`.
         """
+        with _one_thread():
+            return self._step(actions)
+
+    def _step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
         if self._base_seed is None:
             raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
         self.controller.apply(self._checked(actions))
@@ -177,8 +192,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         progress = self.task.progress(self.physics)
         diverged = self.physics.diverged
         success = self.task.success(self.physics) & ~diverged
-        reward = self._reward(success, progress)
-        reward = torch.where(diverged, DIVERGED_REWARD, reward)
+        dense = self.task.dense_reward(self.physics, progress, self._progress)
+        dense = torch.where(diverged, DIVERGED_REWARD, dense)
+        reward = dense if self.reward_kind == "dense" else success.float() - 1.0
         observation = torch.where(diverged[:, None], self._observation, observation)
 
         self._elapsed += 1
@@ -191,6 +207,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         info = {
             "success": success,
             "diverged": diverged,
+            "progress": progress,
+            "dense_reward": dense,
             "final_obs": observation,
             "_final_obs": done,
             "episode_return": self._return.clone(),
@@ -198,10 +216,12 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         }
         self._observation = observation
         # On the CPU looking is free; elsewhere it would wait for the device.
-        if self.device.type != "cpu" or done.any():
-            if self.device.type == "cpu" and diverged.any():
-                log.warning("%d simulation(s) diverged and were reset.", int(diverged.sum()))
-            self._begin_next(done)
+        on_host = self.device.type == "cpu"
+        if on_host and diverged.any():
+            log.warning("%d simulation(s) diverged and were reset.", int(diverged.sum()))
+        ended = done if self.autoreset else diverged
+        if not on_host or ended.any():
+            self._begin_next(ended)
         return self._observation.clone(), reward, terminated, truncated, info
 
     def counters(self) -> dict[str, int]:
@@ -247,19 +267,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         parts = observation.split(list(self.observation_layout.values()), dim=-1)
         return dict(zip(self.observation_layout, parts, strict=True))
 
-    def dense_reward_of(self, last_progress: Tensor) -> Tensor:
-        """Dense reward of the step that led from `last_progress` to the present state. (N,)."""
-        progress = self.task.progress(self.physics)
-        return self.task.dense_reward(self.physics, progress, last_progress)
-
     def close_extras(self, **kwargs: Any) -> None:
         """Free the engine."""
         self.physics.close()
-
-    def _reward(self, success: Tensor, progress: Tensor) -> Tensor:
-        if self.reward_kind == "sparse":
-            return success.float() - 1.0
-        return self.task.dense_reward(self.physics, progress, self._progress)
 
     def _advance(self) -> None:
         interval = self.controller.config.interval
@@ -307,6 +317,21 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             self._nan_count += nan.any(dim=1).sum()
             actions = torch.where(nan, 0.0, actions)
         return actions.clamp(-1.0, 1.0)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread: tensors are small here, and the cores belong to the physics.
+
+    Handing an operation of 1,024 rows to a second thread costs more than it saves, and while the
+    other cores are busy it can cost a hundred times more.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def make_physics(

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from gym_grasp.tasks.base import Task
 
 TASKS = {
+    "open-door": "gym_grasp.tasks.open_door:OpenDoor",
+    "lift-object": "gym_grasp.tasks.lift_object:LiftObject",
     "open-drawer": "gym_grasp.tasks.open_drawer:OpenDrawer",
+    "pour-cup": "gym_grasp.tasks.pour_cup:PourCup",
 }
 """Where each task's class lives; loaded on demand, so that listing tasks imports nothing."""
 

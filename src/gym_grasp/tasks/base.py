@@ -9,6 +9,7 @@ import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import unknown
 from gym_grasp.robots import ur5_sih as robot
 from gym_grasp.physics.base import Physics
 from gym_grasp.tasks.random import uniform
@@ -43,6 +44,9 @@ class Task(ABC):
     success_threshold: ClassVar[str]
     """The success rule in words, with units, for the task card."""
 
+    task_options: ClassVar[dict[str, str]] = {}
+    """What can be chosen about the scene: each option's name and what it says."""
+
     robot_observations: ClassVar[dict[str, tuple[int, str]]] = {
         "finger_positions": (11, "hand joint positions, [rad]"),
         "wrist_pose": (9, "position [m] and first two columns of the rotation matrix, world"),
@@ -65,15 +69,36 @@ class Task(ABC):
         return Path(__file__).parent / "scenes" / f"{cls.name.replace('-', '_')}.xml"
 
     @classmethod
-    def load_model(cls) -> mujoco.MjModel:
-        """Compile the scene."""
-        return mujoco.MjModel.from_xml_path(str(cls.scene()))
+    def load_model(cls, **options: str) -> mujoco.MjModel:
+        """Compile the scene.
+
+        Args:
+            options: of `task_options`; those not given keep their defaults.
+
+        Raises:
+            UsageError: the task has no such option, or the option no such value.
+        """
+        for option in options:
+            if option not in cls.task_options:
+                raise unknown(f"option of the task '{cls.name}'", option, cls.task_options)
+        return cls.build_scene(**options).compile()
+
+    @classmethod
+    def build_scene(cls, **options: str) -> mujoco.MjSpec:
+        """Return the scene; a task with options has them as its keyword arguments."""
+        return mujoco.MjSpec.from_file(str(cls.scene()))
 
     @cached_property
     def observation_layout(self) -> dict[str, int]:
         """Width of each observation, in the order in which they are concatenated."""
         entries = {**self.robot_observations, **self.task_observations}
         return {key: entries[key][0] for key in sorted(entries)}
+
+    @classmethod
+    def observation_units(cls) -> dict[str, str]:
+        """What each observation means, with unit and frame."""
+        entries = {**cls.robot_observations, **cls.task_observations}
+        return {key: entries[key][1] for key in sorted(entries)}
 
     def arm_noise(self, seeds: Tensor) -> Tensor:
         """Start positions with a small random arm pose, the scene at rest. Shape (N, nq)."""
@@ -91,6 +116,13 @@ class Task(ABC):
             "wrist_pose": torch.cat([position, rotation[:, :, 0], rotation[:, :, 1]], dim=-1),
         }
         return {**own, **self.observe_scene(physics)}
+
+    def pose_of_body(self, physics: Physics, body: int) -> Tensor:
+        """Position in m and first two columns of the rotation matrix, world. Shape (N, 9)."""
+        rotation = physics.bind("xmat")[:, body].view(-1, 3, 3)
+        return torch.cat(
+            [physics.bind("xpos")[:, body], rotation[:, :, 0], rotation[:, :, 1]], dim=-1
+        )
 
     @abstractmethod
     def start(self, seeds: Tensor) -> Tensor:

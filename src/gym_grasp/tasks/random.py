@@ -25,7 +25,7 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def episode_seeds(base_seed: int, env_index: Tensor, episode: Tensor) -> Tensor:
-    """Return the seed of each environment's given episode. Shape (N,), int64.
+    """Return the seed of each environment's given episode, from 0 to 2⁶³−1. Shape (N,), int64.
 
     Args:
         base_seed: the seed of the run.
@@ -33,7 +33,7 @@ def episode_seeds(base_seed: int, env_index: Tensor, episode: Tensor) -> Tensor:
         episode: how many episodes it has begun before, int64. Shape (N,).
     """
     stream = _mix(env_index * _GAMMA + _GAMMA + base_seed)
-    return _mix(stream + (episode + 1) * _GAMMA)
+    return _shift_right(_mix(stream + (episode + 1) * _GAMMA), 1)
 
 
 def uniform(seeds: Tensor, low: Tensor, high: Tensor, stream: int = 0) -> Tensor:

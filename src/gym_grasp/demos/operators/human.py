@@ -224,3 +224,10 @@ def tilt(quaternion: np.ndarray, axis: tuple[float, float, float], angle: float)
     out = np.zeros(4)
     mujoco.mju_mulQuat(out, half, quaternion)
     return out
+
+
+def rotate(quaternion: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Turn a vector from the frame of an orientation into the world's. Shape (3,)."""
+    out = np.zeros(3)
+    mujoco.mju_rotVecQuat(out, vector, quaternion)
+    return out

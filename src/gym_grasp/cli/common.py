@@ -1,0 +1,20 @@
+"""What several verbs share: where files lie by default, and how results are printed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+DATA = Path("data")
+"""Folder of datasets, relative to where the command is called."""
+RUNS = Path("runs")
+"""Folder of training runs."""
+
+
+def dataset_path(task: str) -> Path:
+    """Return where a task's demonstrations lie by default."""
+    return DATA / f"{task}.hdf5"
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print a result as one JSON object on one line."""
+    print(json.dumps(result))

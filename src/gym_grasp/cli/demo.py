@@ -1,0 +1,64 @@
+"""`gym-grasp demo`: the whole way from nothing to a film of a trained policy."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from gym_grasp.cli.common import print_json
+
+EPOCHS = 40
+"""Enough for OpenDrawer; see docs/measurements.md."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the verb."""
+    tyro.cli(demo, args=args, prog="gym-grasp demo")
+
+
+def demo(
+    *,
+    out: Path = Path("runs/demo"),
+    seed: int = 0,
+    epochs: int = EPOCHS,
+    episodes: int = 200,
+    json: bool = False,
+) -> None:
+    """Record demonstrations of OpenDrawer, train DAPG on sparse reward, evaluate and film it.
+
+    Args:
+        out: folder of everything it makes; a folder that holds a demo already is replaced.
+        seed: of the recording and the training.
+        epochs: of training.
+        episodes: demonstrations to record.
+        json: print the result as one JSON object.
+    """
+    from gym_grasp.cli.demos import record_one
+    from gym_grasp.cli.evaluate import evaluate_runs, film_run
+    from gym_grasp.cli.train import train_one
+    from gym_grasp.learning.config import TrainConfig
+
+    start = time.perf_counter()
+
+    def say(text: str) -> None:
+        print(f"[{time.perf_counter() - start:5.0f} s] {text}", file=sys.stderr)
+
+    task, dataset, run = "open-drawer", out / "open-drawer.hdf5", out / "dapg"
+    say("1/4 recording demonstrations with the synthetic operator")
+    record_one(task, dataset, episodes, seed, overwrite=True)
+    say("2/4 training: DAPG on sparse reward")
+    (run / "checkpoints" / "last.pt").unlink(missing_ok=True)
+    config = TrainConfig(method="dapg", seed=seed, epochs=epochs)
+    train_one(task, config, demos=dataset, run=run)
+    say("3/4 evaluating 100 episodes")
+    result = evaluate_runs([run])
+    say("4/4 filming")
+    result["video"], result["still"] = map(str, film_run(run))
+    result["seconds"] = round(time.perf_counter() - start, 1)
+    if json:
+        print_json(result)
+        return
+    print(f"success rate: {result['success']:.0%} of {result['episodes']} episodes")
+    print(f"video: {result['video']}")

@@ -1,0 +1,179 @@
+"""`gym-grasp demos record|info|validate|replay|recover`."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gym_grasp.cli.common import dataset_path, print_json
+from gym_grasp.errors import DatasetError, UsageError
+from gym_grasp.tasks import TASKS
+
+File = Annotated[Path, tyro.conf.Positional]
+
+
+def main(args: Sequence[str]) -> None:
+    """Run one of the verbs."""
+    verbs = {
+        "record": record,
+        "info": info,
+        "validate": validate,
+        "replay": replay,
+        "recover": recover,
+    }
+    tyro.extras.subcommand_cli_from_dict(verbs, args=args, prog="gym-grasp demos")
+
+
+def record(
+    task: Annotated[str | None, tyro.conf.Positional] = None,
+    /,
+    *,
+    all: bool = False,  # noqa: A002 (the flag's name)
+    out: Path | None = None,
+    episodes: int = 200,
+    seed: int = 0,
+    overwrite: bool = False,
+    json: bool = False,
+) -> None:
+    """Let the synthetic operator demonstrate a task, and keep what succeeds.
+
+    Args:
+        task: which task to demonstrate.
+        all: demonstrate every task instead.
+        out: the file to write; by default data/TASK.hdf5.
+        episodes: successful episodes to keep.
+        seed: of start states and operators; the same seed writes the same bytes.
+        overwrite: replace an existing file.
+        json: print the counts as one JSON object.
+    """
+    if (task is None) == (not all):
+        raise UsageError("Name one task, or give --all.")
+    if all and out is not None:
+        raise UsageError("--out names one file; with --all the files are data/TASK.hdf5.")
+    results = {}
+    for name in TASKS if all else [str(task)]:
+        results[name] = record_one(name, out or dataset_path(name), episodes, seed, overwrite)
+    if json:
+        print_json(results)
+
+
+def record_one(
+    task: str, path: Path, episodes: int = 200, seed: int = 0, overwrite: bool = False
+) -> dict[str, float | str]:
+    """Record one task's demonstrations and say so on standard error."""
+    from gym_grasp.demos.record import record as record_episodes
+
+    start = time.perf_counter()
+    meta = record_episodes(task, path, episodes, seed, overwrite=overwrite)
+    seconds = time.perf_counter() - start
+    share = 1 - meta.failures / meta.attempts
+    print(
+        f"{path}: {episodes} episodes of {task} in {seconds:.1f} s; "
+        f"{share:.1%} of {meta.attempts} attempts succeeded",
+        file=sys.stderr,
+    )
+    return {
+        "path": str(path),
+        "episodes": episodes,
+        "attempts": meta.attempts,
+        "failures": meta.failures,
+        "seconds": round(seconds, 2),
+    }
+
+
+def info(
+    file: File,
+    /,
+    *,
+    plot: Path | None = None,
+    card: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Describe a dataset.
+
+    Args:
+        file: the dataset.
+        plot: also draw a picture (PNG) of lengths, actions and rewards.
+        card: also write the dataset card (Markdown).
+        json: print the numbers as one JSON object.
+    """
+    from gym_grasp.demos.card import dataset_card, plot_summary, summarise
+    from gym_grasp.demos.reader import open_dataset
+
+    dataset = open_dataset(file)
+    summary = summarise(dataset)
+    try:
+        if plot is not None:
+            plot_summary(dataset, plot)
+        if card is not None:
+            card.write_text(dataset_card(dataset))
+    except OSError as error:
+        raise DatasetError(f"Cannot write beside the dataset: {error}.") from error
+    if json:
+        print_json(dataclasses.asdict(summary))
+    else:
+        print(dataset_card(dataset))
+
+
+def validate(file: File, /, *, json: bool = False) -> None:
+    """Check a dataset's every value, and replay every episode.
+
+    Args:
+        file: the dataset.
+        json: print the report as one JSON object.
+    """
+    from gym_grasp.demos.reader import check, open_dataset
+
+    check(open_dataset(file))
+    replay(file, json=json)
+
+
+def replay(file: File, /, *, device: str = "cpu", json: bool = False) -> None:
+    """Apply every episode's actions to its start state again, and count the successes.
+
+    Args:
+        file: the dataset.
+        device: where to simulate: cpu or cuda.
+        json: print the report as one JSON object.
+    """
+    from gym_grasp.demos.reader import open_dataset
+    from gym_grasp.demos.replay import replay as replay_episodes
+    from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.tasks import load_task
+
+    dataset = open_dataset(file)
+    task = load_task(dataset.meta.task)
+    dataset = open_dataset(file, task=(task.name, task.version))
+    env = GraspVectorEnv(
+        task.name, num_envs=len(dataset), device=device, **dataset.meta.env_kwargs
+    )
+    report = replay_episodes(dataset, env)
+    env.close()
+    count = len(report.episodes)
+    if json:
+        print_json(report.to_dict())
+    else:
+        print(
+            f"{report.reproduced} of {count} episodes succeed again at the same step, "
+            f"{report.bit_exact} of them bit for bit; largest deviation {report.max_deviation:.2g}"
+        )
+    if device == "cpu" and report.reproduced < count:
+        raise DatasetError(
+            f"{count - report.reproduced} of {count} episodes of {file} do not succeed again. Was "
+            "it recorded on another kind of processor, or with another version?"
+        )
+
+
+def recover(file: File, /) -> None:
+    """Make a dataset of the episodes that a killed recording had finished.
+
+    Args:
+        file: the file that was being recorded.
+    """
+    from gym_grasp.demos.writer import recover as recover_episodes
+
+    print(recover_episodes(file))

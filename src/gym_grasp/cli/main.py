@@ -1,0 +1,65 @@
+"""Entry point: finds the verb, runs it, and turns errors into one line and an exit code."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from gym_grasp import __version__
+from gym_grasp.errors import GymGraspError, unknown
+
+VERBS = {
+    "demo": "record demonstrations, train on them, evaluate and film: everything at once",
+    "demos": "record, describe, check and replay demonstrations",
+    "train": "train a policy with BC, PPO or DAPG",
+    "resume": "go on with a training run that was cut off",
+    "evaluate": "measure the success of trained policies, and film them",
+    "benchmark": "measure control steps per second",
+    "render": "draw a picture of a task's scene",
+}
+HELP = ("-h", "--help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        Exit code: 0 done, 1 failed, 2 asked for something that does not exist.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in HELP:
+        print(_usage())
+        return 0 if args else 2
+    if args[0] == "--version":
+        print(f"gym-grasp {__version__}")
+        return 0
+    verb, rest = args[0], args[1:]
+    try:
+        if verb not in VERBS:
+            raise unknown("command", verb, VERBS)
+        import_module(f"gym_grasp.cli.{verb}").main(rest)
+    except GymGraspError as error:
+        print(f"gym-grasp: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("gym-grasp: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _usage() -> str:
+    from gym_grasp.tasks import TASKS
+
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
+    return (
+        f"gym-grasp {__version__}: dexterous manipulation from demonstrations\n\n"
+        f"usage: gym-grasp COMMAND ...\n\n{verbs}\n\n"
+        f"tasks: {', '.join(TASKS)}\n\n"
+        "`gym-grasp COMMAND --help` tells more."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

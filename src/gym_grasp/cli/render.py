@@ -1,0 +1,51 @@
+"""`gym-grasp render TASK`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gym_grasp.errors import GymGraspError
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the verb."""
+    tyro.cli(render, args=args, prog="gym-grasp render")
+
+
+def render(
+    task: Annotated[str, tyro.conf.Positional],
+    /,
+    *,
+    out: Path | None = None,
+    camera: Literal["overview", "close"] = "overview",
+    seed: int = 0,
+    width: int = 960,
+    height: int = 720,
+) -> None:
+    """Draw a picture of a task's start state.
+
+    Args:
+        task: which task.
+        out: the PNG to write; by default TASK.png.
+        camera: from where.
+        seed: of the start state.
+        width: in pixels.
+        height: in pixels.
+    """
+    from gym_grasp.envs.render import Camera, write_picture
+    from gym_grasp.envs.vector import GraspVectorEnv
+
+    path = out or Path(f"{task}.png")
+    env = GraspVectorEnv(task, 1)
+    env.reset(seed=seed)
+    with Camera(env.physics, camera, width, height) as lens:
+        frame = lens.frame()
+    env.close()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(path, frame)
+    except OSError as error:
+        raise GymGraspError(f"Cannot write {path}: {error}.") from error
+    print(path)

@@ -1,0 +1,100 @@
+"""`gym-grasp train TASK`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from gym_grasp.cli.common import RUNS, dataset_path, print_json
+from gym_grasp.errors import UsageError
+from gym_grasp.learning.config import TrainConfig
+
+
+@dataclass
+class Train:
+    """Train a policy with BC, PPO or DAPG."""
+
+    task: tyro.conf.Positional[str]
+    """Task to learn, e.g. open-drawer."""
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    reward: Literal["sparse", "dense"] = "sparse"
+    """sparse: 0 on success, −1 otherwise; dense: as the task defines it."""
+    num_envs: int | None = None
+    """Environments at once; by default 512 on a CPU and 16,384 on a GPU."""
+    device: str = "cpu"
+    """Where physics and learning run: cpu, cuda or cuda:INDEX."""
+    demos: Path | None = None
+    """Demonstrations; by default data/TASK.hdf5."""
+    run: Path | None = None
+    """Folder of the run; by default runs/TASK-METHOD-REWARD-SEED."""
+    json: bool = False
+    """Print the summary as one JSON object."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the verb."""
+    options = tyro.cli(Train, args=args, prog="gym-grasp train")
+    summary = train_one(
+        options.task,
+        options.config,
+        reward=options.reward,
+        num_envs=options.num_envs,
+        device=options.device,
+        demos=options.demos,
+        run=options.run,
+    )
+    if options.json:
+        print_json(summary)
+
+
+def train_one(
+    task: str,
+    config: TrainConfig,
+    *,
+    reward: Literal["sparse", "dense"] = "sparse",
+    num_envs: int | None = None,
+    device: str = "cpu",
+    demos: Path | None = None,
+    run: Path | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Make environment and demonstrations, and train; returns the run's summary and folder."""
+    from gym_grasp.demos.reader import open_dataset
+    from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.learning.demonstrations import Demonstrations
+    from gym_grasp.learning.train import train
+    from gym_grasp.tasks import load_task
+
+    task_class = load_task(task)
+    run = run or RUNS / f"{task}-{config.method}-{reward}-{config.seed}"
+    demonstrations = None
+    if config.needs_demonstrations:
+        demos = demos or dataset_path(task)
+        dataset = open_dataset(demos, task=(task, task_class.version))
+        demonstrations = Demonstrations.from_episodes(
+            dataset.flat(dataset.train_indices),
+            dataset.flat(dataset.valid_indices),
+            dataset.fingerprint,
+        )
+    elif demos is not None:
+        raise UsageError(f"--demos is given, but the method '{config.method}' uses none.")
+    if num_envs is None:
+        num_envs = 16_384 if device.startswith("cuda") else 512
+    if not config.steps_environment:
+        num_envs = 1
+    env = GraspVectorEnv(task, num_envs, device=device, reward=reward)
+    settings = {
+        "task": task,
+        "reward": reward,
+        "num_envs": num_envs,
+        "device": device,
+        "demos": None if demos is None else str(demos.resolve()),
+    }
+    try:
+        summary = train(env, config, run, demonstrations, resume=resume, settings=settings)
+    finally:
+        counters = env.counters()
+        env.close()
+    return {"run": str(run), **summary, "counters": counters}

@@ -1,0 +1,97 @@
+"""How a hand opens the door: hook the fingers over the lever, press it down, and pull."""
+
+import numpy as np
+
+from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
+
+HOOK = np.array([1.0, 0.1, 0.35, 0.35, 0.35])
+"""Fingers bent to reach over the lever without touching the door."""
+GRIP = np.array([1.0, 0.6, 0.9, 0.9, 0.9])
+FROM_HANDLE = np.array([-0.151, -0.020, 0.039])
+"""Wrist from the middle of the grip while hooked over it, world, in m."""
+CLEARANCE = np.array([-0.03, 0.0, 0.07])
+"""Where the approach ends before the hand is lowered, from there, in m."""
+PRESS = np.array([0.0, 0.012, -0.055])
+"""How the wrist goes down with the lever, in m."""
+ROLL = 0.35
+"""How far the hand rolls with the lever, in rad."""
+PRESSED = 0.48
+"""Lever angle, in rad, that an operator takes for pressed; the latch lets go at about 0.35."""
+MISSED = 0.1
+"""Lever angle, in rad, below which the hand has missed the lever."""
+SWING = 1.05
+"""Door angle to which the hand means to pull, in rad."""
+FOLLOW = 0.6
+"""Share of the door's angle by which the hand turns with it."""
+STUCK = 0.05
+"""Door angle, in rad, below which it counts as still latched."""
+MISTAKE = 0.12
+"""Share of the attempts that begin badly: half reach too short, half press too little."""
+
+
+def script(human: Human) -> Script:
+    """Reach, hook, close, press, swing; look whether the door follows, and try again where not."""
+    rng = human.rng
+    bad = rng.random() < MISTAKE
+    short, weak = (bad, False) if rng.random() < 0.5 else (False, bad)
+    approach = human.position + [rng.uniform(-0.02, 0.02), rng.uniform(-0.03, 0.06), 0.0]
+    yield from human.move(approach + [0.0, 0.0, rng.uniform(0.0, 0.05)], fingers=OPEN_HAND)
+    for attempt in range(4):
+        yaw = FOLLOW * human.see_joint("door")
+        offset = FROM_HANDLE + [0.0, rng.uniform(-0.012, 0.012), 0.0]
+        if short and attempt == 0:
+            offset = offset + [rng.uniform(-0.075, -0.055), 0.0, rng.uniform(-0.01, 0.01)]
+        grasp = human.see_site("handle") + about_z(offset, yaw)
+        wrist = tilt(FLAT, (0, 0, 1), yaw + rng.uniform(-0.1, 0.1))
+        wrist = tilt(wrist, (0, 1, 0), rng.uniform(-0.06, 0.06))
+        yield from human.move(human.aim(grasp + CLEARANCE), wrist, HOOK, arc=0.02)
+        yield from human.move(human.aim(grasp), wrist, HOOK, pace=0.6)
+        yield from human.move(fingers=GRIP)
+        for enough in (0.2 if weak and attempt == 0 else PRESSED, PRESSED):
+            yield from press(human, enough)
+            if human.see_joint("lever") < MISSED:
+                break  # the hand went down beside the lever
+            yield from swing(human)
+            if human.see_joint("door") > STUCK:
+                break
+            human.mistakes += 1  # still latched, the hand still on the lever: press further
+        if human.see_joint("door") > 0.75:
+            return
+        human.mistakes += 1
+        yield from human.move(fingers=OPEN_HAND)
+        yield from human.move(human.position + [-0.02, 0.0, 0.07])
+
+
+def press(human: Human, enough: float) -> Script:
+    """Push the lever down until it looks turned by `enough`, in rad."""
+    yield from human.move(
+        human.position + PRESS,
+        tilt(human.quaternion, (1, 0, 0), ROLL),
+        pace=0.6,
+        until=lambda: human.see_joint("lever") > enough,
+    )
+
+
+def swing(human: Human) -> Script:
+    """Lead the wrist around the door's hinge until it is open, or until the door stays behind."""
+    hinge, _ = human.see_body("door")
+    handle = human.see_site("handle")
+    reach, grip = human.position - handle, handle - hinge
+    first, turned = human.see_joint("door"), human.quaternion.copy()
+    length = (SWING - first) * float(np.linalg.norm(grip[:2]))
+    steps = max(1, round(length / (0.75 * human.traits.speed * human.history.period)))
+    for step in range(1, steps + 1):
+        s = step / steps
+        angle = (SWING - first) * s**3 * (10 - 15 * s + 6 * s * s)
+        if angle > 0.25 and human.see_joint("door") - first < STUCK:
+            return
+        human.position = hinge + about_z(grip, angle) + about_z(reach, FOLLOW * angle)
+        human.quaternion = tilt(turned, (0, 0, 1), FOLLOW * angle)
+        yield from human.wait(0.0)
+
+
+def about_z(vector: np.ndarray, angle: float) -> np.ndarray:
+    """Turn a vector by `angle` rad about the world's z axis. Shape (3,)."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    x, y, z = vector
+    return np.array([cosine * x - sine * y, sine * x + cosine * y, z])

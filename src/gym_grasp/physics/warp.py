@@ -1,0 +1,314 @@
+"""The GPU engine: MuJoCo Warp, one CUDA graph per control step, memory shared with torch."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import torch
+from torch import Tensor
+
+from gym_grasp.errors import DependencyError, UsageError
+from gym_grasp.physics.base import MAX_SPEED, Physics
+
+try:
+    import mujoco_warp as mjw
+    import warp as wp
+except ImportError as error:
+    raise DependencyError(
+        f"The GPU engine needs MuJoCo Warp, and '{error.name}' is not installed. "
+        "Run `pip install gym-grasp[cuda]`, or use `--device cpu`."
+    ) from error
+
+log = logging.getLogger(__name__)
+
+wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # it prints a line per kernel
+
+STATE_FIELDS = ("qpos", "qvel", "act", "qacc_warmstart", "ctrl", "time")
+"""What the next step depends on."""
+KINEMATIC_FIELDS = (
+    *("xpos", "xquat", "xmat", "xipos", "ximat", "xanchor", "xaxis"),
+    *("geom_xpos", "geom_xmat", "site_xpos", "site_xmat"),
+)
+"""What kinematics derives from the positions: kept up to date after every change of them."""
+
+CONTACTS_PER_GEOM = {
+    mujoco.mjtGeom.mjGEOM_SPHERE: 4,
+    mujoco.mjtGeom.mjGEOM_CAPSULE: 2,
+    mujoco.mjtGeom.mjGEOM_BOX: 8,
+}
+"""Contacts for which a moving geom reserves room; other shapes reserve as much as a box."""
+_PROGRESS_INTERVAL = 10.0
+_CONTACT_OVERFLOW = int(mjw.OverflowType.BROADPHASE | mjw.OverflowType.NARROWPHASE)
+_CONSTRAINT_OVERFLOW = int(mjw.OverflowType.NEFC | mjw.OverflowType.NJMAX_NNZ)
+
+
+@wp.kernel
+def _find_diverged(
+    qpos: wp.array2d(dtype=float),
+    qvel: wp.array2d(dtype=float),
+    max_speed: float,
+    diverged: wp.array(dtype=wp.bool),
+):
+    world, i = wp.tid()
+    if i < qpos.shape[1]:
+        if not wp.isfinite(qpos[world, i]):
+            diverged[world] = True
+    if i < qvel.shape[1]:
+        if not (wp.abs(qvel[world, i]) < max_speed):  # so that NaN counts too
+            diverged[world] = True
+
+
+@wp.kernel
+def _count_overflow(
+    contacts: int,
+    constraints: int,
+    overflow: wp.array(dtype=int),
+    counts: wp.array(dtype=wp.int64),
+):
+    world = wp.tid()
+    if overflow[world] & contacts:
+        wp.atomic_add(counts, 0, wp.int64(1))
+    if overflow[world] & constraints:
+        wp.atomic_add(counts, 1, wp.int64(1))
+    overflow[world] = 0
+
+
+def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
+    """Room for contacts and for constraint rows that a simulation gets: (nconmax, njmax).
+
+    A scene states them as `<custom><numeric name="nconmax" data="…"/></custom>` (`njmax`
+    likewise); otherwise every geom that moves and collides reserves `CONTACTS_PER_GEOM`, and
+    every contact, joint limit, friction loss and equality its rows. The simulations of a batch
+    share their contact buffer, which the pairs found by the broad phase must fit too; constraint
+    rows are each simulation's own.
+    """
+    moving = (model.body_weldid[model.geom_bodyid] != 0) & (
+        (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+    )
+    box = CONTACTS_PER_GEOM[mujoco.mjtGeom.mjGEOM_BOX]
+    contacts = sum(CONTACTS_PER_GEOM.get(shape, box) for shape in model.geom_type[moving].tolist())
+    contacts = _numeric(model, "nconmax") or _round_up(contacts)
+
+    condim = max(model.geom_condim[moving].tolist(), default=1)
+    pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
+    rows = max(1, 2 * (condim - 1)) if pyramidal else condim
+    others = (
+        int(model.jnt_limited.sum())
+        + int((model.dof_frictionloss > 0).sum())
+        + 6 * model.neq
+        + 2 * model.ntendon
+    )
+    constraints = _numeric(model, "njmax") or _round_up(contacts * rows + others)
+    return contacts, constraints
+
+
+def _numeric(model: mujoco.MjModel, name: str) -> int:
+    index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_NUMERIC, name)
+    return int(model.numeric_data[model.numeric_adr[index]]) if index >= 0 else 0
+
+
+def _round_up(size: int, multiple: int = 16) -> int:
+    return -(-max(size, 1) // multiple) * multiple
+
+
+class WarpPhysics(Physics):
+    """Simulations on one GPU; nothing here waits for it but construction and `counters`.
+
+    All work goes to torch's current stream, on tensors that Warp and torch share. Sums on a GPU
+    come in no fixed order: the same state and actions agree to rounding, not bit by bit.
+
+    Args:
+        model: the compiled scene.
+        num_envs: number of simulations.
+        device: `cuda[:i]`; `cpu` runs the same code without a graph, slowly, for tests.
+
+    Raises:
+        DependencyError: there is no GPU that torch and Warp can use.
+        UsageError: the scene holds something that MuJoCo Warp does not support.
+    """
+
+    def __init__(self, model: mujoco.MjModel, num_envs: int, device: torch.device) -> None:
+        wp.init()
+        if device.type == "cuda":
+            device = _checked_gpu(device)
+        super().__init__(model, num_envs, device)
+        self.nconmax, self.njmax = buffer_sizes(model)
+        self._graphs: dict[str, wp.Graph] = {}
+        self._warned: dict[str, int] = {}
+        self._device = wp.device_from_torch(device)
+        with wp.ScopedDevice(self._device):
+            try:
+                self._model = mjw.put_model(model)
+                self._data = mjw.make_data(model, num_envs, nconmax=self.nconmax, njmax=self.njmax)
+            except (NotImplementedError, ValueError) as error:
+                raise UsageError(
+                    f"The GPU engine cannot run this scene: {error} Use `--device cpu`, "
+                    "or take what is not supported out of the scene."
+                ) from error
+            self._model.opt.warn_overflow = 0  # counted instead: it would print from the kernels
+            counts = wp.zeros(2, dtype=wp.int64)
+            diverged = wp.zeros(num_envs, dtype=wp.bool)
+        self._warp_counts, self._counts = counts, wp.to_torch(counts)
+        self._warp_diverged, self._diverged = diverged, wp.to_torch(diverged)
+
+        single = mujoco.MjData(model)
+        self._fields = {
+            name: wp.to_torch(array).view(num_envs, *np.shape(getattr(single, name)))
+            for name in (*STATE_FIELDS, *KINEMATIC_FIELDS)
+            if (array := getattr(self._data, name)).size > 0
+        }
+        self._state = [self._fields[name] for name in STATE_FIELDS if name in self._fields]
+        self._compile()
+        everyone = torch.ones(num_envs, dtype=torch.bool, device=device)
+        start = torch.tensor(model.qpos0, dtype=torch.float32, device=device)
+        self.reset(everyone, start.expand(num_envs, -1))
+
+    def bind(self, field: str) -> Tensor:
+        if field not in self._fields:
+            raise UsageError(
+                f"The GPU engine does not keep '{field}' up to date. "
+                f"Known: {', '.join(sorted(self._fields))}."
+            )
+        return self._fields[field]
+
+    def step(self, ctrl: Tensor, substeps: int) -> None:
+        self._fields["ctrl"].copy_(ctrl)
+        self._run(f"step {substeps}", lambda: self._advance(substeps))
+        self.diverged = self._diverged.clone()
+
+    def reset(self, mask: Tensor, qpos: Tensor) -> None:
+        for values in self._state:
+            chosen = mask.view(-1, *[1] * (values.dim() - 1))
+            new = qpos if values is self._fields["qpos"] else 0.0
+            values.copy_(torch.where(chosen, new, values))
+        self._run("kinematics", self._kinematics)
+
+    def get_state(self) -> Tensor:
+        return torch.cat([values.view(self.num_envs, -1) for values in self._state], dim=1)
+
+    def set_state(self, state: Tensor) -> None:
+        widths = [values[0].numel() for values in self._state]
+        for values, saved in zip(self._state, state.split(widths, dim=1), strict=True):
+            values.copy_(saved.view_as(values))
+        self._run("kinematics", self._kinematics)
+
+    def counters(self) -> dict[str, int]:
+        """Simulations × control steps in which something did not fit its buffer and was dropped.
+
+        `overflow_contacts` counts every simulation of the batch, which share that buffer.
+        """
+        contacts, constraints = self._counts.tolist()
+        self._warn("contacts", contacts, "nconmax", self.nconmax)
+        self._warn("constraints", constraints, "njmax", self.njmax)
+        return {"overflow_contacts": contacts, "overflow_constraints": constraints}
+
+    def close(self) -> None:
+        self._graphs.clear()
+
+    def _advance(self, substeps: int) -> None:
+        for _ in range(substeps):
+            mjw.step(self._model, self._data)
+        self._kinematics()
+        qpos, qvel = self._data.qpos, self._data.qvel
+        self._warp_diverged.zero_()
+        wp.launch(
+            _find_diverged,
+            dim=(self.num_envs, max(qpos.shape[1], qvel.shape[1])),
+            inputs=[qpos, qvel, MAX_SPEED, self._warp_diverged],
+        )
+        wp.launch(
+            _count_overflow,
+            dim=self.num_envs,
+            inputs=[
+                _CONTACT_OVERFLOW,
+                _CONSTRAINT_OVERFLOW,
+                self._data.overflow,
+                self._warp_counts,
+            ],
+        )
+
+    def _kinematics(self) -> None:
+        mjw.kinematics(self._model, self._data)
+
+    def _run(self, name: str, work: Callable[[], None]) -> None:
+        """Launch the graph of `work`, captured at its first call, on torch's current stream."""
+        with wp.ScopedDevice(self._device):
+            if not self._device.is_cuda:
+                work()
+                return
+            if name not in self._graphs:
+                # On Warp's stream: torch's default one cannot be captured.
+                with wp.ScopedCapture() as capture:
+                    work()
+                self._graphs[name] = capture.graph
+            stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
+            wp.capture_launch(self._graphs[name], stream=stream)
+
+    def _compile(self) -> None:
+        """Run every kernel once, which builds what the cache does not hold."""
+        with _progress(Path(wp.config.kernel_cache_dir)), wp.ScopedDevice(self._device):
+            self._advance(substeps=1)
+            wp.synchronize_device()
+        self._warp_counts.zero_()
+        wp.synchronize_device(self._device)
+
+    def _warn(self, what: str, count: int, numeric: str, size: int) -> None:
+        if count > self._warned.get(what, 0):
+            log.warning(
+                "%s did not fit the GPU's buffers and were dropped (%d so far, in simulations × "
+                'control steps): raise <numeric name="%s" data="%d"/> in the scene\'s <custom>.',
+                what.capitalize(),
+                count,
+                numeric,
+                size,
+            )
+        self._warned[what] = count
+
+
+def _checked_gpu(device: torch.device) -> torch.device:
+    if not torch.cuda.is_available():
+        reason = (
+            "this PyTorch is built without CUDA" if torch.version.cuda is None else "none found"
+        )
+        raise DependencyError(
+            f"Device '{device}' needs an NVIDIA GPU: {reason}. Install a driver, a CUDA build of "
+            "PyTorch and `pip install gym-grasp[cuda]`, or use `--device cpu`."
+        )
+    index = torch.cuda.current_device() if device.index is None else device.index
+    if index >= min(torch.cuda.device_count(), wp.get_cuda_device_count()):
+        raise DependencyError(
+            f"There is no GPU {index}: torch finds {torch.cuda.device_count()} and Warp "
+            f"{wp.get_cuda_device_count()}. Choose another, or use `--device cpu`."
+        )
+    return torch.device("cuda", index)
+
+
+@contextmanager
+def _progress(cache: Path) -> Iterator[None]:
+    """Say that kernels are being compiled, every few seconds, so that it does not look hung."""
+    log.info("Compiling GPU kernels (first run only, cached in %s)", cache)
+    begin, known, over = time.monotonic(), _modules(cache), threading.Event()
+
+    def report() -> None:
+        while not over.wait(_PROGRESS_INTERVAL):
+            compiled, elapsed = _modules(cache) - known, time.monotonic() - begin
+            log.info("Compiling GPU kernels: %d done, %.0f s", compiled, elapsed)
+
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reporter.join()
+    compiled = _modules(cache) - known
+    log.info("GPU kernels ready after %.1f s, %d new", time.monotonic() - begin, compiled)
+
+
+def _modules(cache: Path) -> int:
+    return sum(1 for _ in cache.glob("wp_*")) if cache.is_dir() else 0

@@ -1,0 +1,146 @@
+"""LiftObject: pick an object up from the table."""
+
+import math
+from pathlib import Path
+from typing import ClassVar
+
+import mujoco
+import torch
+from torch import Tensor
+
+from gym_grasp.errors import UsageError, unknown
+from gym_grasp.physics.base import Physics
+from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.random import uniform
+from gym_grasp.tasks.settling import settled_poses
+
+LIFTED = 0.20
+"""Height above the table at which the task is done, in m (the paper's)."""
+AREA_LOW, AREA_HIGH = (0.45, -0.20), (0.65, 0.20)
+"""Corners of where the object lies, x and y, world, in m."""
+POSES = 128
+"""Number of settled poses that start states choose from, each at any place and yaw."""
+RISE_WEIGHT = 10.0
+"""Reward of rising by `LIFTED`."""
+FASTEST_RISE = 0.1
+"""Progress that counts within one step, at most: no more than the step costs."""
+DISTANCE_WEIGHT = 1.0
+"""Penalty per metre between palm and object, in 1/m."""
+OBJECTS = Path(__file__).parent / "scenes" / "objects"
+"""The objects, one MJCF file each: a body of spheres, capsules and boxes."""
+SHAPES = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_BOX)
+
+
+class LiftObject(Task):
+    """An object lies on the table as it fell, anywhere within the hand's reach."""
+
+    name = "lift-object"
+    title = "LiftObject"
+    summary = "Pick the object up. Done when all of it is 0.2 m above the table."
+    success_threshold = "lowest point of the object ≥ 0.2 m above the table"
+    task_observations: ClassVar = {
+        "object_pose": (9, "position [m] and first two columns of the rotation matrix, world")
+    }
+    task_options: ClassVar = {"object": "a name (box, …) or the path of an object's MJCF file"}
+
+    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
+        super().__init__(model, device)
+        body = model.body("object")
+        self.object = body.id
+        self.free = int(model.joint("object").qposadr[0])
+        solid = [
+            geom
+            for geom in range(body.geomadr[0], body.geomadr[0] + body.geomnum[0])
+            if model.geom_contype[geom]
+        ]
+        self.geoms = torch.tensor(solid, device=device)
+        # Half a box's edges, half a capsule's straight part along z; the rest is roundness.
+        size = torch.tensor(model.geom_size[solid], dtype=torch.float32, device=device)
+        shape = torch.tensor(model.geom_type[solid], device=device)[:, None]
+        rounds = shape != int(mujoco.mjtGeom.mjGEOM_BOX)
+        along_z = torch.tensor([0.0, 0.0, 1.0], device=device) * size[:, 1:2]
+        self.extent = torch.where(rounds, along_z, size)
+        self.radius = torch.where(rounds, size[:, :1], 0.0)[:, 0]
+        poses = settled_poses(model, "object", self.start_qpos.double().cpu().numpy(), POSES)
+        self.settled = torch.tensor(poses, dtype=torch.float32, device=device)
+
+    @classmethod
+    def build_scene(cls, **options: str) -> mujoco.MjSpec:
+        return with_object(super().build_scene(), options.get("object", "box"))
+
+    def start(self, seeds: Tensor) -> Tensor:
+        """A settled object at a random place and yaw, and a slightly random arm."""
+        low = torch.tensor([*AREA_LOW, -math.pi, 0.0], device=self.device)
+        high = torch.tensor([*AREA_HIGH, math.pi, float(POSES)], device=self.device)
+        x, y, yaw, drop = uniform(seeds, low, high, stream=1).unbind(-1)
+        pose = self.settled[drop.long().clamp_max(POSES - 1)]
+        height, qw, qx, qy, qz = pose.unbind(-1)
+        c, s = torch.cos(yaw / 2), torch.sin(yaw / 2)
+        turned = [c * qw - s * qz, c * qx - s * qy, c * qy + s * qx, c * qz + s * qw]
+        qpos = self.arm_noise(seeds)
+        qpos[:, self.free : self.free + 7] = torch.stack([x, y, height, *turned], dim=-1)
+        return qpos
+
+    def height(self, physics: Physics) -> Tensor:
+        """Height of the object's lowest point above the table, in m. Shape (N,)."""
+        down = physics.bind("geom_xmat")[:, self.geoms].view(-1, len(self.geoms), 3, 3)[:, :, 2]
+        centre = physics.bind("geom_xpos")[:, self.geoms, 2]
+        return (centre - (down.abs() * self.extent).sum(-1) - self.radius).amin(-1)
+
+    def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
+        return {"object_pose": self.pose_of_body(physics, self.object)}
+
+    def progress(self, physics: Physics) -> Tensor:
+        return self.height(physics) / LIFTED
+
+    def hand_distance(self, physics: Physics) -> Tensor:
+        palm = physics.bind("site_xpos")[:, self.palm]
+        return (palm - physics.bind("xpos")[:, self.object]).norm(dim=-1)
+
+    def success(self, physics: Physics) -> Tensor:
+        return self.height(physics) >= LIFTED
+
+    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
+        """Rising rewarded, time and distance penalised; never above 0, so that finishing pays."""
+        rise = (progress - last_progress).clamp(0.0, FASTEST_RISE)
+        return RISE_WEIGHT * rise - 1.0 - DISTANCE_WEIGHT * self.hand_distance(physics)
+
+
+def with_object(scene: mujoco.MjSpec, name: str) -> mujoco.MjSpec:
+    """Put an object into the scene, as the free body `object` with the contacts of an object.
+
+    Args:
+        scene: where it is added, at the origin.
+        name: one of those in `OBJECTS`, or the path of an MJCF file whose first body it is.
+
+    Raises:
+        UsageError: no such object, or its file holds something else.
+    """
+    path = Path(name) if name.endswith(".xml") else OBJECTS / f"{name}.xml"
+    if not path.is_file():
+        known = [file.stem for file in OBJECTS.glob("*.xml")]
+        raise unknown("object", name, [*known, "<path of an MJCF file>.xml"])
+    try:
+        body = mujoco.MjSpec.from_file(str(path)).worldbody.first_body()
+    except ValueError as error:
+        raise UsageError(f"MuJoCo cannot read the object {path}: {error}") from error
+    if body is None:
+        raise UsageError(f"{path} holds no object: expected a <body> in its <worldbody>.")
+    body = scene.worldbody.add_frame().attach_body(body, "object_", "")
+    body.name = "object"
+    if not body.joints:
+        body.add_freejoint()
+    if [joint.type for joint in body.joints] != [mujoco.mjtJoint.mjJNT_FREE] or body.bodies:
+        raise UsageError(f"{path} holds no single rigid body: leave out joints and inner bodies.")
+    body.joints[0].name = "object"
+    contacts = scene.find_default("scene_object").geom
+    solid = [geom for geom in body.geoms if geom.contype]
+    if not solid or any(geom.type not in SHAPES for geom in solid):
+        raise UsageError(
+            f"{path}: what touches must be spheres, capsules and boxes, at least one; "
+            'give other geoms contype="0" conaffinity="0", then they are only drawn.'
+        )
+    for geom in solid:
+        geom.contype, geom.conaffinity = contacts.contype, contacts.conaffinity
+        geom.condim = contacts.condim
+    return scene

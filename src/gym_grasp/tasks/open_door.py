@@ -1,0 +1,68 @@
+"""OpenDoor: turn the lever handle down and pull the door open."""
+
+from math import radians
+from typing import ClassVar
+
+import mujoco
+import torch
+from torch import Tensor
+
+from gym_grasp.physics.base import Physics
+from gym_grasp.tasks.base import Task
+
+OPEN = radians(45.0)
+"""Opening angle at which the task is done, in rad (the paper's)."""
+DISTANCE_WEIGHT = 1.0
+"""Penalty per metre between palm and handle, in 1/m."""
+
+
+class OpenDoor(Task):
+    """A latched door in a frame, hinged on the right; it opens towards the robot.
+
+    The latch lets go once the lever is pressed down by about 0.35 rad.
+    """
+
+    name = "open-door"
+    title = "OpenDoor"
+    summary = "Press the lever down and pull the door open. Done when it is open by 45°."
+    success_threshold = "door angle ≥ 45°"
+    time_limit = 8.0
+    task_observations: ClassVar = {
+        "handle_pose": (
+            9,
+            "lever grip: position [m] and first two columns of the rotation matrix, world",
+        )
+    }
+
+    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
+        super().__init__(model, device)
+        self.hinge = int(model.joint("door").qposadr[0])
+        self.handle = model.body("lever").id
+
+    def start(self, seeds: Tensor) -> Tensor:
+        """A closed door, its latch caught, and a slightly random arm."""
+        return self.arm_noise(seeds)
+
+    def angle(self, physics: Physics) -> Tensor:
+        """How far the door is open, in rad. Shape (N,)."""
+        return physics.bind("qpos")[:, self.hinge]
+
+    def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
+        return {"handle_pose": self.pose_of_body(physics, self.handle)}
+
+    def progress(self, physics: Physics) -> Tensor:
+        return self.angle(physics) / OPEN
+
+    def hand_distance(self, physics: Physics) -> Tensor:
+        palm = physics.bind("site_xpos")[:, self.palm]
+        return (palm - physics.bind("xpos")[:, self.handle]).norm(dim=-1)
+
+    def success(self, physics: Physics) -> Tensor:
+        return self.angle(physics) >= OPEN
+
+    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
+        """(progress − 1) clamped at 0, less `DISTANCE_WEIGHT` times the hand's distance in m.
+
+        Never above 0, so that finishing always pays.
+        """
+        return (progress - 1.0).clamp_max(0.0) - DISTANCE_WEIGHT * self.hand_distance(physics)

@@ -1,0 +1,103 @@
+"""PourCup: pour the particles from the cup into the bowl."""
+
+from typing import ClassVar
+
+import mujoco
+import torch
+from torch import Tensor
+
+from gym_grasp.physics.base import Physics
+from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.random import uniform
+
+POURED = 0.8
+"""Share of the particles in the bowl at which the task is done (the paper's)."""
+DISTANCE_WEIGHT = 1.0
+"""Penalty per metre between palm and cup, in 1/m."""
+CUP_OFFSET = 0.03
+"""Half-width of the uniform noise on the cup's start position, along x and y, in m."""
+
+# Inside of the vessels as in the scene, in m. Both are octagons, a little wider at the corners.
+CUP_RADIUS, CUP_HEIGHT = 0.037, 0.10
+BOWL_RADIUS, BOWL_RIM_RADIUS, BOWL_HEIGHT = 0.052, 0.089, 0.055
+
+
+class PourCup(Task):
+    """A cup of 16 particles and a bowl, 22 cm further left, stand on the table."""
+
+    name = "pour-cup"
+    title = "PourCup"
+    summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
+    success_threshold = "share of the particles in the bowl, and not in the cup, ≥ 0.8"
+    time_limit = 10.0
+    task_observations: ClassVar = {
+        "cup_pose": (
+            9,
+            "bottom of the cup: position [m] and first two columns of the rotation matrix, world",
+        )
+    }
+
+    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
+        super().__init__(model, device)
+        self.cup = model.body("cup").id
+        self.grip = model.site("cup").id
+        particles = [
+            body for body in map(model.body, range(model.nbody)) if body.name.startswith("particle")
+        ]
+        ids = [body.id for body in particles]
+        assert ids == list(range(ids[0], ids[-1] + 1)), "particles stand together in the scene"
+        self.particles = slice(ids[0], ids[-1] + 1)
+        self.bowl_position = torch.tensor(
+            model.body("bowl").pos, dtype=torch.float32, device=device
+        )
+        # What the cup's offset moves: its own position and every particle's slides.
+        address = int(model.joint("cup").qposadr[0])
+        joints = [address, *(int(model.jnt_qposadr[body.jntadr[0]]) for body in particles)]
+        shift = torch.zeros(2, model.nq, device=device)
+        for axis in range(2):
+            shift[axis, [joint + axis for joint in joints]] = 1.0
+        self.shift = shift
+
+    def start(self, seeds: Tensor) -> Tensor:
+        """The cup and what lies in it are moved by ±.03 m, the arm is slightly random."""
+        spread = torch.full((2,), CUP_OFFSET, device=self.device)
+        offset = uniform(seeds, -spread, spread, stream=1)
+        return self.arm_noise(seeds) + offset[:, :1] * self.shift[0] + offset[:, 1:] * self.shift[1]
+
+    def share_poured(self, physics: Physics) -> Tensor:
+        """Share of the particles that are in the bowl and not in the cup. Shape (N,)."""
+        positions = physics.bind("xpos")
+        particles = positions[:, self.particles]
+        x, y, z = (particles - self.bowl_position).unbind(-1)
+        radius = BOWL_RADIUS + (BOWL_RIM_RADIUS - BOWL_RADIUS) * z / BOWL_HEIGHT
+        in_bowl = (x.hypot(y) < radius) & (z > 0) & (z < BOWL_HEIGHT)
+        return (in_bowl & ~self.in_cup(physics)).float().mean(dim=-1)
+
+    def in_cup(self, physics: Physics) -> Tensor:
+        """Which particles are in the cup. Shape (N, particles), bool."""
+        positions = physics.bind("xpos")
+        axes = physics.bind("xmat")[:, self.cup].view(-1, 1, 3, 3)
+        offset = positions[:, self.particles] - positions[:, self.cup, None]
+        # Not a matrix product, which may run in TF32. Frame of the cup: (N, particles, 3)
+        x, y, z = (offset[..., None] * axes).sum(dim=-2).unbind(-1)
+        return (x.hypot(y) < CUP_RADIUS) & (z > 0) & (z < CUP_HEIGHT)
+
+    def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
+        return {"cup_pose": self.pose_of_body(physics, self.cup)}
+
+    def progress(self, physics: Physics) -> Tensor:
+        return self.share_poured(physics) / POURED
+
+    def hand_distance(self, physics: Physics) -> Tensor:
+        sites = physics.bind("site_xpos")
+        return (sites[:, self.palm] - sites[:, self.grip]).norm(dim=-1)
+
+    def success(self, physics: Physics) -> Tensor:
+        return self.share_poured(physics) >= POURED
+
+    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
+        """(share / 0.8 − 1) clamped at 0, less `DISTANCE_WEIGHT` times the hand's distance in m.
+
+        Never above 0, so that finishing always pays.
+        """
+        return (progress - 1.0).clamp_max(0.0) - DISTANCE_WEIGHT * self.hand_distance(physics)

@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+
+from gym_grasp.errors import UsageError
+from gym_grasp.learning.config import TrainConfig, Weights
+
+
+def test_methods_are_weights():
+    assert TrainConfig(method="bc").weights(7) == Weights(ppo=0, cloning=1)
+    assert TrainConfig(method="ppo").weights(7) == Weights(ppo=1, cloning=0)
+    dapg = TrainConfig(method="dapg")
+    assert dapg.weights(0) == Weights(ppo=1, cloning=50)
+    assert dapg.weights(390).cloning == pytest.approx(1, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("envs", "minibatches"), [(1, 4), (512, 4), (4096, 4), (16_384, 16), (65_536, 64)]
+)
+def test_minibatches_fit_the_size(envs, minibatches):
+    assert TrainConfig().minibatches(envs * 32) == minibatches
+    assert TrainConfig(minibatch_size=10**9).minibatches(envs * 32) == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"epochs": 0}, {"seed": 2**31}, {"discount": 1.1}, {"hidden_sizes": ()}, {"method": "bcc"}]
+    + [{"min_learning_rate": 1.0}, {"learning_rate": float("nan")}, {"minibatch_size": 0}],
+)
+def test_values_out_of_range_are_refused(values):
+    name = next(iter(values))
+    with pytest.raises(UsageError, match=name):
+        TrainConfig(**values)
+
+
+def test_importing_the_settings_imports_no_torch():
+    code = "import sys, gym_grasp.learning.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,183 @@
+import json
+import math
+
+import pytest
+import torch
+
+from gym_grasp.errors import CheckpointError, DatasetError, UsageError
+from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, load, load_policy
+from gym_grasp.learning.config import TrainConfig
+from gym_grasp.learning.evaluate import evaluate
+from gym_grasp.learning.learner import Learner
+from gym_grasp.learning.train import load_config, train
+
+SMALL = {"hidden_sizes": (32, 32), "demo_batch_size": 32, "horizon": 16, "mini_epochs": 2}
+
+
+def run(env, folder, demos=None, resume=False, on_epoch=None, **settings):
+    config = TrainConfig(**SMALL | settings)
+    return train(env, config, folder, demos, resume=resume, on_epoch=on_epoch, progress=False)
+
+
+def same(a, b):
+    """Whether two nested containers are equal to the last bit."""
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def learned(folder):
+    """Return the parts of a checkpoint that do not speak of time or method."""
+    content = load(folder / CHECKPOINT, "training")
+    return {key: content[key] for key in ("learner", "environment", "observation", "epoch")}
+
+
+def test_dapg_without_weight_is_ppo(reach, demonstrate, tmp_path):
+    run(reach(), tmp_path / "ppo", method="ppo", epochs=3)
+    run(reach(), tmp_path / "dapg", demonstrate(), method="dapg", bc_weight=0.0, epochs=3)
+    assert same(learned(tmp_path / "ppo"), learned(tmp_path / "dapg"))
+    run(reach(), tmp_path / "both", demonstrate(), method="dapg", bc_weight=1.0, epochs=3)
+    assert not same(learned(tmp_path / "ppo")["learner"], learned(tmp_path / "both")["learner"])
+
+
+class Interrupt(Exception):  # noqa: N818
+    pass
+
+
+@pytest.mark.parametrize("method", ["bc", "ppo", "dapg"])
+def test_resume_is_exact(reach, demonstrate, tmp_path, method):
+    settings = {"method": method, "epochs": 6, "checkpoint_interval": 2}
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run(reach(), whole, demonstrate(), **settings)
+
+    def interrupt(epoch, metrics):
+        if epoch == 4:  # one epoch past the last checkpoint
+            raise Interrupt
+
+    with pytest.raises(Interrupt):
+        run(reach(), cut, demonstrate(), on_epoch=interrupt, **settings)
+    assert load(cut / CHECKPOINT, "training")["epoch"] == 4
+    torch.manual_seed(123)
+    run(reach(), cut, demonstrate(), resume=True, **settings)
+
+    assert same(learned(whole), learned(cut))
+    rows = [json.loads((folder / "metrics.json").read_text())["epochs"] for folder in (whole, cut)]
+    assert [row["epoch"] for row in rows[1]] == list(range(6))
+    for row, other in zip(*rows, strict=True):
+        assert {k: v for k, v in row.items() if "second" not in k} == {
+            k: v for k, v in other.items() if "second" not in k
+        }
+
+
+def test_other_runs_are_not_resumed(reach, demonstrate, tmp_path):
+    demos = demonstrate()
+    run(reach(), tmp_path, demos, epochs=1)
+    with pytest.raises(UsageError, match="--resume"):
+        run(reach(), tmp_path, demos, epochs=1)
+    with pytest.raises(CheckpointError, match="horizon was 16, is 8"):
+        run(reach(), tmp_path, demos, resume=True, epochs=2, horizon=8)
+    with pytest.raises(CheckpointError, match="64 environments"):
+        run(reach(num_envs=8), tmp_path, demos, resume=True, epochs=2)
+    other = reach()
+    other.task_name = "reach-far"
+    with pytest.raises(CheckpointError, match="task 'reach'.*'reach-far'"):
+        run(other, tmp_path, demos, resume=True, epochs=2)
+    other.task_name, other.task_version = "reach", 2
+    with pytest.raises(CheckpointError, match="task version 1"):
+        run(other, tmp_path, demos, resume=True, epochs=2)
+    moved = type(demos)(**vars(demos) | {"fingerprint": "other"})
+    with pytest.raises(CheckpointError, match="dataset toy, other"):
+        run(reach(), tmp_path, moved, resume=True, epochs=2)
+    with pytest.raises(CheckpointError, match="no file"):
+        run(reach(), tmp_path / "none", demos, resume=True)
+    run(reach(), tmp_path, demos, resume=True, epochs=2)  # more epochs are welcome
+
+
+def test_demonstrations_must_be_there_and_fit(reach, demonstrate, tmp_path):
+    with pytest.raises(UsageError, match="learns from demonstrations"):
+        run(reach(), tmp_path, None, method="bc")
+    with pytest.raises(DatasetError, match="12 observed values and 6 actions"):
+        run(reach(), tmp_path, demonstrate(size=6))
+
+
+def test_the_folder_tells_all(reach, demonstrate, tmp_path):
+    epochs = []
+    summary = run(
+        reach(), tmp_path, demonstrate(), epochs=4, on_epoch=lambda epoch, _: epochs.append(epoch)
+    )
+    assert epochs == [0, 1, 2, 3]
+    assert summary["steps"] == 4 * 16 * 64
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    assert record["summary"] == summary
+    first, *_, last = record["epochs"]
+    assert last["cloning_weight"] == pytest.approx(50 * 0.99**3)
+    assert {"gradient/surrogate", "gradient/value", "gradient/bounds", "gradient/cloning"} < set(
+        first
+    )
+    assert first["rollout/episodes"] == 0  # the first time-out comes after 25 steps of 32
+    assert first["rollout/success"] is None
+    assert last["loss/validation"] < first["loss/validation"]
+    config, description = load_config(tmp_path)
+    assert config == TrainConfig(**SMALL, epochs=4)
+    assert description["task"] == "reach"
+    assert {"gym-grasp", "torch", "mujoco", "git"} == set(description["versions"])
+    assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_gradients_that_are_not_finite_end_the_run(reach, tmp_path):
+    env = reach()
+    step = env.step
+
+    def poisoned(action):
+        observation, reward, *rest = step(action)
+        return observation, reward * math.nan, *rest
+
+    run(env, tmp_path, method="ppo", epochs=2)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    env.step = poisoned
+    with pytest.raises(Exception, match="diverged in epoch 2"):
+        run(env, tmp_path, resume=True, method="ppo", epochs=4)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_time_is_limited(reach, tmp_path):
+    assert run(reach(), tmp_path, method="ppo", epochs=9, max_minutes=1e-6)["epochs"] == 1
+
+
+def test_demonstrations_start_the_normaliser_but_held_out_ones_do_not(reach, demonstrate):
+    demos = demonstrate()
+    normalizer = Learner(reach(), TrainConfig(**SMALL, method="bc"), demos).model.policy.normalizer
+    torch.testing.assert_close(normalizer.mean, demos.observations.mean(0))
+    normalizer = Learner(reach(), TrainConfig(**SMALL, method="ppo"), demos).model.policy.normalizer
+    assert normalizer.count == 0
+
+
+def test_ppo_learns_to_reach(reach, tmp_path):
+    env = reach(num_envs=128)
+    run(env, tmp_path, method="ppo", epochs=40, horizon=32, mini_epochs=5)
+    result = evaluate(load_policy(tmp_path), reach(num_envs=100))
+    assert result.success_rate >= 0.95
+
+
+def test_cloning_fits(reach, demonstrate, tmp_path):
+    demos = demonstrate(episodes=100)
+    last = run(reach(num_envs=1), tmp_path, demos, method="bc", epochs=150)["last"]
+    variance = demos.valid_actions.var().item()
+    assert last["loss/validation"] < 0.03 * variance
+    assert (tmp_path / POLICY).exists()
+
+
+def test_demonstrations_make_sparse_rewards_learnable(reach, demonstrate, tmp_path):
+    rates = {}
+    for method in ("ppo", "dapg"):
+        env = reach(num_envs=128, reward_kind="sparse", size=3)
+        folder = tmp_path / method
+        run(env, folder, demonstrate(3, 60), method=method, epochs=40, horizon=32, mini_epochs=5)
+        rates[method] = evaluate(load_policy(folder), reach(num_envs=100, size=3)).success_rate
+    assert rates["dapg"] >= 0.9
+    assert rates["ppo"] <= 0.5
