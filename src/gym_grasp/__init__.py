@@ -22,3 +22,7 @@ def _choose_renderer() -> None:
 
 
 _choose_renderer()
+
+from gym_grasp.envs.registration import register_all as _register_all  # noqa: E402
+
+_register_all()

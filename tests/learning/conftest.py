@@ -6,6 +6,15 @@ import torch
 from gym_grasp.learning.demonstrations import Demonstrations
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Networks this small are slower on several threads, much slower on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class Reach:
     """A point moves by up to 0.1 per step in D dimensions; success within a tolerance."""
 

@@ -64,7 +64,7 @@ def test_other_versions_and_kinds_are_refused(path, monkeypatch):
     with pytest.raises(CheckpointError, match="is a training file"):
         load(path, "policy")
     monkeypatch.setattr(checkpoint, "FORMAT", 2)
-    with pytest.raises(CheckpointError, match="has format 1, gym-grasp .* reads 2"):
+    with pytest.raises(CheckpointError, match=r"has format 1, gym-grasp .* reads 2"):
         load(path, "training")
 
 

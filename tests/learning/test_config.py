@@ -25,8 +25,16 @@ def test_minibatches_fit_the_size(envs, minibatches):
 
 @pytest.mark.parametrize(
     "values",
-    [{"epochs": 0}, {"seed": 2**31}, {"discount": 1.1}, {"hidden_sizes": ()}, {"method": "bcc"}]
-    + [{"min_learning_rate": 1.0}, {"learning_rate": float("nan")}, {"minibatch_size": 0}],
+    [
+        {"epochs": 0},
+        {"seed": 2**31},
+        {"discount": 1.1},
+        {"hidden_sizes": ()},
+        {"method": "bcc"},
+        {"min_learning_rate": 1.0},
+        {"learning_rate": float("nan")},
+        {"minibatch_size": 0},
+    ],
 )
 def test_values_out_of_range_are_refused(values):
     name = next(iter(values))

@@ -84,7 +84,7 @@ def test_other_runs_are_not_resumed(reach, demonstrate, tmp_path):
         run(reach(num_envs=8), tmp_path, demos, resume=True, epochs=2)
     other = reach()
     other.task_name = "reach-far"
-    with pytest.raises(CheckpointError, match="task 'reach'.*'reach-far'"):
+    with pytest.raises(CheckpointError, match=r"task 'reach'.*'reach-far'"):
         run(other, tmp_path, demos, resume=True, epochs=2)
     other.task_name, other.task_version = "reach", 2
     with pytest.raises(CheckpointError, match="task version 1"):
@@ -175,9 +175,10 @@ def test_cloning_fits(reach, demonstrate, tmp_path):
 def test_demonstrations_make_sparse_rewards_learnable(reach, demonstrate, tmp_path):
     rates = {}
     for method in ("ppo", "dapg"):
-        env = reach(num_envs=128, reward_kind="sparse", size=3)
-        folder = tmp_path / method
-        run(env, folder, demonstrate(3, 60), method=method, epochs=40, horizon=32, mini_epochs=5)
-        rates[method] = evaluate(load_policy(folder), reach(num_envs=100, size=3)).success_rate
+        env = reach(num_envs=64, reward_kind="sparse", size=3, tolerance=0.2)
+        folder, demos = tmp_path / method, demonstrate(3, 100)
+        run(env, folder, demos, method=method, epochs=40, horizon=32, mini_epochs=5)
+        test = reach(num_envs=100, size=3, tolerance=0.2)
+        rates[method] = evaluate(load_policy(folder), test).success_rate
     assert rates["dapg"] >= 0.9
     assert rates["ppo"] <= 0.5

@@ -1,5 +1,6 @@
 """Entry point: finds the verb, runs it, and turns errors into one line and an exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 1 failed, 2 asked for something that does not exist.
     """
+    # Waiting OpenMP threads would otherwise spin on the cores that the physics needs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in HELP:
         print(_usage())

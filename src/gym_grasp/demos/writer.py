@@ -138,6 +138,15 @@ class DatasetWriter:
         with self._reporting():
             self._save_counts()
 
+    def drop_last(self) -> None:
+        """Remove the episode that was kept last, and count it as a failure instead."""
+        if self._count == 0:
+            raise DatasetError("There is no kept episode that could be dropped.")
+        with self._reporting():
+            (self.parts / f"episode_{self._count - 1:06d}.hdf5").unlink()
+        self._count -= 1
+        self.count_failure()
+
     def close(self) -> Path | None:
         """Merge all episodes into the file and remove the parts folder.
 

@@ -1,1 +1,1 @@
-""""""
+"""Environments: batched torch, and the faces that Gymnasium knows."""

@@ -45,7 +45,7 @@ class ControlConfig:
     finger_speed: float = 3.0
     """Speed of a finger command at a full action, in ranges of motion per second."""
     position_leash: float = 0.04
-    """Largest distance of the desired from the measured wrist position, in m."""
+    """Largest distance of the desired from the measured wrist position, per axis, in m."""
     rotation_leash: float = 0.3
     """Largest angle of the desired from the measured wrist orientation, in rad."""
     workspace_low: tuple[float, float, float] = (0.20, -0.60, 0.03)
@@ -142,7 +142,9 @@ class Controller:
         config, targets = self.config, self.targets
         position, orientation = self.wrist_pose()
         step = action[:, :3] * (config.linear_speed * self.period)
-        offset = limit_norm(targets.position + step - position, config.position_leash)
+        # Per axis: shortening the whole vector would let a hand that presses down slide sideways.
+        offset = targets.position + step - position
+        offset = offset.clamp(-config.position_leash, config.position_leash)
         targets.position = (position + offset).clamp(self._low, self._high)
 
         turn = quat_from_rotvec(action[:, 3:6] * (config.angular_speed * self.period))

@@ -107,8 +107,14 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._return = zeros(torch.float32)
         self._progress = zeros(torch.float32)
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
+        self._ctrl: Tensor | None = None
         self._diverged_count = zeros(torch.int64)
         self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether a seed has been chosen, by the caller or by chance."""
+        return self._base_seed is not None
 
     @property
     def task_name(self) -> str:
@@ -184,10 +190,32 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             return self._step(actions)
 
     def _step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
+        self.begin_step(actions)
+        self._advance()
+        return self.end_step()
+
+    def begin_step(self, actions: Tensor) -> None:
+        """Begin a step for one who paces the physics, as teleoperation does.
+
+        `begin_step`, `controller.config.interval` times `advance` and `end_step` are together the
+        same as `step`, bit by bit on the CPU.
+
+        Args:
+            actions: as for `step`. Shape (N, 11).
+        """
         if self._base_seed is None:
             raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
         self.controller.apply(self._checked(actions))
-        self._advance()
+        self._ctrl = None
+
+    def advance(self) -> None:
+        """Advance the physics by one of the substeps of the step that was begun."""
+        if self._ctrl is None or self.controller.config.method == "jacobian-transpose":
+            self._ctrl = self.controller.joint_targets()
+        self.physics.step(self._ctrl, 1)
+
+    def end_step(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Observe, reward and, where an episode ended, reset; returns what `step` returns."""
         observation = self._observe()
         progress = self.task.progress(self.physics)
         diverged = self.physics.diverged

@@ -6,7 +6,6 @@ the SHA-256 of its content, so that damage is found rather than trained on.
 
 import hashlib
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,10 +90,12 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}; name a run folder that holds one.")
     try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (Exception, zipfile.BadZipFile) as error:  # torch has no error of its own for damage
+    try:
+        payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has no error of its own for damage
         raise _damaged(path) from error
     if not isinstance(payload, dict) or "format" not in payload:
         raise CheckpointError(f"{path} is no file of gym-grasp; name a run folder or its files.")

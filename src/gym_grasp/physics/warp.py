@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import mujoco
@@ -37,9 +38,9 @@ KINEMATIC_FIELDS = (
 """What kinematics derives from the positions: kept up to date after every change of them."""
 
 CONTACTS_PER_GEOM = {
-    mujoco.mjtGeom.mjGEOM_SPHERE: 4,
-    mujoco.mjtGeom.mjGEOM_CAPSULE: 2,
-    mujoco.mjtGeom.mjGEOM_BOX: 8,
+    int(mujoco.mjtGeom.mjGEOM_SPHERE): 4,
+    int(mujoco.mjtGeom.mjGEOM_CAPSULE): 2,
+    int(mujoco.mjtGeom.mjGEOM_BOX): 8,
 }
 """Contacts for which a moving geom reserves room; other shapes reserve as much as a box."""
 _PROGRESS_INTERVAL = 10.0
@@ -49,26 +50,24 @@ _CONSTRAINT_OVERFLOW = int(mjw.OverflowType.NEFC | mjw.OverflowType.NJMAX_NNZ)
 
 @wp.kernel
 def _find_diverged(
-    qpos: wp.array2d(dtype=float),
-    qvel: wp.array2d(dtype=float),
+    qpos: wp.array2d[float],
+    qvel: wp.array2d[float],
     max_speed: float,
-    diverged: wp.array(dtype=wp.bool),
+    diverged: wp.array[wp.bool],
 ):
     world, i = wp.tid()
-    if i < qpos.shape[1]:
-        if not wp.isfinite(qpos[world, i]):
-            diverged[world] = True
-    if i < qvel.shape[1]:
-        if not (wp.abs(qvel[world, i]) < max_speed):  # so that NaN counts too
-            diverged[world] = True
+    if i < qpos.shape[1] and not wp.isfinite(qpos[world, i]):
+        diverged[world] = True
+    if i < qvel.shape[1] and not (wp.abs(qvel[world, i]) < max_speed):  # so that NaN counts too
+        diverged[world] = True
 
 
 @wp.kernel
 def _count_overflow(
     contacts: int,
     constraints: int,
-    overflow: wp.array(dtype=int),
-    counts: wp.array(dtype=wp.int64),
+    overflow: wp.array[int],
+    counts: wp.array[wp.int64],
 ):
     world = wp.tid()
     if overflow[world] & contacts:
@@ -82,29 +81,27 @@ def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
     """Room for contacts and for constraint rows that a simulation gets: (nconmax, njmax).
 
     A scene states them as `<custom><numeric name="nconmax" data="…"/></custom>` (`njmax`
-    likewise); otherwise every geom that moves and collides reserves `CONTACTS_PER_GEOM`, and
-    every contact, joint limit, friction loss and equality its rows. The simulations of a batch
-    share their contact buffer, which the pairs found by the broad phase must fit too; constraint
-    rows are each simulation's own.
+    likewise). Otherwise every geom that moves and collides reserves `CONTACTS_PER_GEOM` with the
+    rows of its `condim`; joint limits, friction losses and equalities reserve theirs. The
+    simulations of a batch share their contact buffer, which the pairs found by the broad phase
+    must fit too; constraint rows are each simulation's own.
     """
-    moving = (model.body_weldid[model.geom_bodyid] != 0) & (
-        (model.geom_contype != 0) | (model.geom_conaffinity != 0)
-    )
-    box = CONTACTS_PER_GEOM[mujoco.mjtGeom.mjGEOM_BOX]
-    contacts = sum(CONTACTS_PER_GEOM.get(shape, box) for shape in model.geom_type[moving].tolist())
-    contacts = _numeric(model, "nconmax") or _round_up(contacts)
-
-    condim = max(model.geom_condim[moving].tolist(), default=1)
     pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
-    rows = max(1, 2 * (condim - 1)) if pyramidal else condim
-    others = (
-        int(model.jnt_limited.sum())
-        + int((model.dof_frictionloss > 0).sum())
-        + 6 * model.neq
-        + 2 * model.ntendon
+    contacts, rows = 0, 0
+    for geom in range(model.ngeom):
+        moves = model.body_weldid[model.geom_bodyid[geom]] != 0
+        if not moves or not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
+            continue
+        count = CONTACTS_PER_GEOM.get(int(model.geom_type[geom]), 8)
+        condim = int(model.geom_condim[geom])
+        contacts += count
+        rows += count * (max(1, 2 * (condim - 1)) if pyramidal else condim)
+    rows += int(model.jnt_limited.sum()) + int((model.dof_frictionloss > 0).sum())
+    rows += 6 * model.neq + 2 * model.ntendon
+    return (
+        _numeric(model, "nconmax") or _round_up(contacts),
+        _numeric(model, "njmax") or _round_up(rows),
     )
-    constraints = _numeric(model, "njmax") or _round_up(contacts * rows + others)
-    return contacts, constraints
 
 
 def _numeric(model: mujoco.MjModel, name: str) -> int:
@@ -246,7 +243,7 @@ class WarpPhysics(Physics):
                 with wp.ScopedCapture() as capture:
                     work()
                 self._graphs[name] = capture.graph
-            stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
+            stream = _warp_stream(torch.cuda.current_stream(self.device))
             wp.capture_launch(self._graphs[name], stream=stream)
 
     def _compile(self) -> None:
@@ -270,6 +267,12 @@ class WarpPhysics(Physics):
         self._warned[what] = count
 
 
+@cache
+def _warp_stream(stream: torch.cuda.Stream) -> wp.Stream:
+    # Kept: a Warp stream that goes takes the registration of torch's own with it.
+    return wp.stream_from_torch(stream)
+
+
 def _checked_gpu(device: torch.device) -> torch.device:
     if not torch.cuda.is_available():
         reason = (
@@ -289,14 +292,14 @@ def _checked_gpu(device: torch.device) -> torch.device:
 
 
 @contextmanager
-def _progress(cache: Path) -> Iterator[None]:
+def _progress(folder: Path) -> Iterator[None]:
     """Say that kernels are being compiled, every few seconds, so that it does not look hung."""
-    log.info("Compiling GPU kernels (first run only, cached in %s)", cache)
-    begin, known, over = time.monotonic(), _modules(cache), threading.Event()
+    log.info("Compiling GPU kernels (first run only, cached in %s)", folder)
+    begin, known, over = time.monotonic(), _modules(folder), threading.Event()
 
     def report() -> None:
         while not over.wait(_PROGRESS_INTERVAL):
-            compiled, elapsed = _modules(cache) - known, time.monotonic() - begin
+            compiled, elapsed = _modules(folder) - known, time.monotonic() - begin
             log.info("Compiling GPU kernels: %d done, %.0f s", compiled, elapsed)
 
     reporter = threading.Thread(target=report, daemon=True)
@@ -306,9 +309,9 @@ def _progress(cache: Path) -> Iterator[None]:
     finally:
         over.set()
         reporter.join()
-    compiled = _modules(cache) - known
+    compiled = _modules(folder) - known
     log.info("GPU kernels ready after %.1f s, %d new", time.monotonic() - begin, compiled)
 
 
-def _modules(cache: Path) -> int:
-    return sum(1 for _ in cache.glob("wp_*")) if cache.is_dir() else 0
+def _modules(folder: Path) -> int:
+    return sum(1 for _ in folder.glob("wp_*"))

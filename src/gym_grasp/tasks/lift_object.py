@@ -36,6 +36,7 @@ class LiftObject(Task):
 
     name = "lift-object"
     title = "LiftObject"
+    time_limit = 8.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
     task_observations: ClassVar = {

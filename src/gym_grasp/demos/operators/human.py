@@ -23,6 +23,16 @@ FLAT = np.array([0.5, -0.5, 0.5, -0.5])
 """Wrist orientation of the start pose: palm down, fingers along +x (w x y z, world)."""
 
 
+DRIFT_TIME = 0.35
+"""Time in which a deviation is corrected, in s."""
+DRIFT_TURN = 6.0
+"""Rotation that goes with a drift, in rad/m."""
+DRIFT_FLEX = 5.0
+"""Finger flexion that goes with a drift, in 1/m."""
+DRIFTS = 10
+"""Wrist translation, wrist rotation, and the flexion of thumb and fingers."""
+
+
 @dataclass
 class Traits:
     """How one episode's operator moves."""
@@ -39,6 +49,8 @@ class Traits:
     """Duration of closing or opening the hand, in s."""
     precision: float
     """Standard deviation of where a movement aims, in m."""
+    drift: float
+    """Standard deviation of the hand's slow wandering off its way, in m."""
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> "Traits":
@@ -50,6 +62,7 @@ class Traits:
             tremor_frequency=rng.uniform(8.0, 12.0),
             grip_time=rng.uniform(0.35, 0.60),
             precision=rng.uniform(0.001, 0.003),
+            drift=rng.uniform(0.004, 0.010),
         )
 
 
@@ -105,6 +118,8 @@ class Human:
     """Intended wrist orientation, world."""
     fingers: np.ndarray = field(default_factory=lambda: OPEN_HAND.copy())
     """Intended flexions, 0 open to 1 closed."""
+    care: float = 0.5
+    """Share of the drift that attention holds back: near 1 where a few millimetres matter."""
     mistakes: int = 0
     """How often something went wrong and was tried again."""
 
@@ -112,6 +127,7 @@ class Human:
         self.traits = Traits.sample(self.rng)
         self._phase = self.rng.uniform(0.0, 2 * np.pi, 3)
         self._time = 0.0
+        self._drift = np.zeros(DRIFTS)
         self.position = self._now().site_position[self.index, self.model.site("wrist").id].copy()
 
     # What it sees -------------------------------------------------------------------------------
@@ -149,9 +165,23 @@ class Human:
         return target + self.rng.normal(0.0, self.traits.precision, 3)
 
     def sent(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return what the trackers would send now: the intention and the tremor on top."""
+        """Return what the trackers send now: the intention, its drift and the tremor on top.
+
+        Where a hand is and where it meant to be differ all the time, and what follows a deviation
+        is its correction. Policies learn from just that how to come back to the way.
+        """
         angle = 2 * np.pi * self.traits.tremor_frequency * self._time + self._phase
-        return self.position + self.traits.tremor * np.sin(angle), self.quaternion, self.fingers
+        tremor = self.traits.tremor * np.sin(angle)
+        keep = np.exp(-self.history.period / DRIFT_TIME)
+        self._drift = keep * self._drift + np.sqrt(1 - keep**2) * self.rng.normal(size=DRIFTS)
+        drift = self._drift * (1.0 - self.care) * self.traits.drift
+        turned = quat_from_rotvec(drift[3:6] * DRIFT_TURN)
+        fingers = self.fingers + np.concatenate([[0.0], drift[6:] * DRIFT_FLEX])
+        return (
+            self.position + drift[:3] + tremor,
+            quat_multiply(turned, self.quaternion),
+            np.clip(fingers, 0.0, 1.0),
+        )
 
     def wait(self, seconds: float) -> Script:
         """Hold still."""
@@ -169,6 +199,7 @@ class Human:
         until: Callable[[], bool] = lambda: False,
         arc: float = 0.0,
         least: float = 0.25,
+        through: float = 1.0,
     ) -> Script:
         """Move wrist and fingers along a minimum-jerk profile.
 
@@ -180,6 +211,8 @@ class Human:
             until: ends the movement early when true.
             arc: height of a bow over the straight way, in m.
             least: shortest duration, in s.
+            through: share of the duration after which the next movement takes over; below 1 the
+                hand passes its goal's surroundings without a halt.
         """
         start, turn, hand = self.position.copy(), self.quaternion.copy(), self.fingers.copy()
         goal = start if target is None else np.asarray(target, dtype=float)
@@ -193,7 +226,7 @@ class Human:
             float(np.abs(grasp - hand).max()) * self.traits.grip_time / pace,
         )
         steps = max(1, round(duration / self.history.period))
-        for step in range(1, steps + 1):
+        for step in range(1, max(1, round(through * steps)) + 1):
             if until():
                 return
             s = step / steps
@@ -219,10 +252,20 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
 
 def tilt(quaternion: np.ndarray, axis: tuple[float, float, float], angle: float) -> np.ndarray:
     """Turn an orientation by `angle` rad about a world axis. Shape (4,)."""
-    half = np.zeros(4)
-    mujoco.mju_axisAngle2Quat(half, np.asarray(axis, dtype=float), angle)
+    return quat_multiply(quat_from_rotvec(np.asarray(axis, dtype=float) * angle), quaternion)
+
+
+def quat_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The rotation `b` followed by `a`. Shape (4,)."""
     out = np.zeros(4)
-    mujoco.mju_mulQuat(out, half, quaternion)
+    mujoco.mju_mulQuat(out, a, b)
+    return out
+
+
+def quat_from_rotvec(rotvec: np.ndarray) -> np.ndarray:
+    """Unit quaternion of a rotation vector (3,) in rad."""
+    out = np.zeros(4)
+    mujoco.mju_axisAngle2Quat(out, rotvec, float(np.linalg.norm(rotvec)))
     return out
 
 

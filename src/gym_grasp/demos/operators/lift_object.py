@@ -2,21 +2,21 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, rotate, tilt
+from gym_grasp.demos.operators.human import FLAT, Human, Script, rotate, tilt
 
-READY = np.array([1.0, 0.15, 0.1, 0.1, 0.1])
+READY = np.array([1.0, 0.3, 0.1, 0.1, 0.1])
 """Hand wide enough for the object."""
 GRIP = np.array([1.0, 0.9, 1.0, 1.0, 1.0])
-IN_HAND = np.array([-0.015, 0.045, 0.135])
+IN_HAND = np.array([-0.015, 0.05, 0.135])
 """Where the object lies in the hand, palm frame, in m."""
 PITCH = 0.38
 """How far the fingers point down, in rad."""
 ABOVE = np.array([0.0, 0.0, 0.08])
 """Where the hand is before it is lowered, from there, in m."""
-LIFT = 0.28
+LIFT = np.array([0.0, 0.0, 0.28])
 """How far the hand means to rise, in m."""
 MISTAKE = 0.12
-"""Share of the attempts in which the hand is put down beside or before the object."""
+"""Share of the attempts in which the hand closes too high."""
 
 
 def script(human: Human) -> Script:
@@ -33,16 +33,16 @@ def script(human: Human) -> Script:
         wrist = tilt(wrist, (0, 0, 1), yaw)
         grasp = thing - rotate(wrist, IN_HAND)
         if astray and attempt == 0:
-            grasp = grasp + [rng.uniform(-0.07, -0.05), rng.uniform(-0.03, 0.03), 0.015]
+            grasp += [rng.uniform(-0.03, 0.0), 0.0, rng.uniform(0.055, 0.07)]
         yield from human.move(human.aim(grasp + ABOVE), wrist, READY, arc=0.02)
         yield from human.move(human.aim(grasp), wrist, READY, pace=0.6)
         yield from human.move(fingers=GRIP)
 
         def left_behind(start: float = human.position[2], lying: float = thing[2]) -> bool:
             follows = human.see_body("object")[0][2] > lying + 0.02
-            return human.position[2] > start + 0.08 and not follows
+            return human.see_site("wrist")[2] > start + 0.06 and not follows
 
-        yield from human.move(human.position + [0.0, 0.0, LIFT], pace=0.8, until=left_behind)
+        yield from human.move(human.position + LIFT, pace=0.8, until=left_behind)
         if human.see_body("object")[0][2] > thing[2] + 0.15:
             return
         human.mistakes += 1

@@ -6,23 +6,21 @@ from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 
 HOOK = np.array([1.0, 0.1, 0.35, 0.35, 0.35])
 """Fingers bent to reach over the lever without touching the door."""
-GRIP = np.array([1.0, 0.6, 0.9, 0.9, 0.9])
-FROM_HANDLE = np.array([-0.151, -0.020, 0.039])
+GRIP = np.array([1.0, 0.5, 0.75, 0.75, 0.65])
+FROM_HANDLE = np.array([-0.151, -0.031, 0.039])
 """Wrist from the middle of the grip while hooked over it, world, in m."""
 CLEARANCE = np.array([-0.03, 0.0, 0.07])
 """Where the approach ends before the hand is lowered, from there, in m."""
-PRESS = np.array([0.0, 0.012, -0.055])
+PRESS = np.array([0.0, 0.004, -0.055])
 """How the wrist goes down with the lever, in m."""
 ROLL = 0.35
 """How far the hand rolls with the lever, in rad."""
-PRESSED = 0.48
+PRESSED = 0.44
 """Lever angle, in rad, that an operator takes for pressed; the latch lets go at about 0.35."""
 MISSED = 0.1
 """Lever angle, in rad, below which the hand has missed the lever."""
 SWING = 1.05
 """Door angle to which the hand means to pull, in rad."""
-FOLLOW = 0.6
-"""Share of the door's angle by which the hand turns with it."""
 STUCK = 0.05
 """Door angle, in rad, below which it counts as still latched."""
 MISTAKE = 0.12
@@ -37,8 +35,8 @@ def script(human: Human) -> Script:
     approach = human.position + [rng.uniform(-0.02, 0.02), rng.uniform(-0.03, 0.06), 0.0]
     yield from human.move(approach + [0.0, 0.0, rng.uniform(0.0, 0.05)], fingers=OPEN_HAND)
     for attempt in range(4):
-        yaw = FOLLOW * human.see_joint("door")
-        offset = FROM_HANDLE + [0.0, rng.uniform(-0.012, 0.012), 0.0]
+        yaw = human.see_joint("door")
+        offset = FROM_HANDLE + [0.0, rng.uniform(-0.01, 0.01), 0.0]
         if short and attempt == 0:
             offset = offset + [rng.uniform(-0.075, -0.055), 0.0, rng.uniform(-0.01, 0.01)]
         grasp = human.see_site("handle") + about_z(offset, yaw)
@@ -75,18 +73,18 @@ def press(human: Human, enough: float) -> Script:
 def swing(human: Human) -> Script:
     """Lead the wrist around the door's hinge until it is open, or until the door stays behind."""
     hinge, _ = human.see_body("door")
-    handle = human.see_site("handle")
-    reach, grip = human.position - handle, handle - hinge
+    arm = human.position - hinge
     first, turned = human.see_joint("door"), human.quaternion.copy()
-    length = (SWING - first) * float(np.linalg.norm(grip[:2]))
-    steps = max(1, round(length / (0.75 * human.traits.speed * human.history.period)))
+    relief = human.feel_wrist() - human.position  # it stops pushing against what it holds
+    length = (SWING - first) * float(np.linalg.norm(arm[:2]))
+    steps = max(1, round(length / (0.9 * human.traits.speed * human.history.period)))
     for step in range(1, steps + 1):
         s = step / steps
         angle = (SWING - first) * s**3 * (10 - 15 * s + 6 * s * s)
         if angle > 0.25 and human.see_joint("door") - first < STUCK:
             return
-        human.position = hinge + about_z(grip, angle) + about_z(reach, FOLLOW * angle)
-        human.quaternion = tilt(turned, (0, 0, 1), FOLLOW * angle)
+        human.position = hinge + about_z(arm + relief * min(1.0, 4.0 * s), angle)
+        human.quaternion = tilt(turned, (0, 0, 1), angle)
         yield from human.wait(0.0)
 
 

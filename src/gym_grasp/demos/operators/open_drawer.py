@@ -7,13 +7,13 @@ from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 HOOK = np.array([1.0, 0.1, 0.35, 0.35, 0.35])
 """Fingers bent to reach over the bar without touching the drawer's front."""
 GRIP = np.array([1.0, 0.6, 0.9, 0.9, 0.9])
-FROM_HANDLE = np.array([-0.151, 0.0, 0.037])
+FROM_HANDLE = np.array([-0.153, -0.006, 0.037])
 """Wrist from handle while hooked over it, world, in m."""
-CLEARANCE = np.array([-0.03, 0.0, 0.07])
+CLEARANCE = np.array([-0.035, 0.0, 0.07])
 """Where the approach ends before the hand is lowered, from there, in m."""
-PULL = 0.27
+PULL = 0.28
 """How far the hand means to pull, in m."""
-MISTAKE = 0.12
+MISTAKE = 0.08
 """Share of the attempts in which the hand is lowered too early."""
 
 
@@ -21,24 +21,25 @@ def script(human: Human) -> Script:
     """Reach, lower, close, pull; look whether the drawer follows, and try again where not."""
     rng = human.rng
     short = rng.random() < MISTAKE
-    approach = human.position + [rng.uniform(-0.02, 0.02), rng.uniform(-0.06, 0.06), 0.0]
-    yield from human.move(approach + [0.0, 0.0, rng.uniform(-0.01, 0.05)], fingers=OPEN_HAND)
     for attempt in range(4):
-        grasp = human.see_site("handle") + FROM_HANDLE + [0.0, rng.uniform(-0.02, 0.02), 0.0]
+        grasp = human.see_site("handle") + FROM_HANDLE + [0.0, rng.uniform(-0.012, 0.012), 0.0]
         if short and attempt == 0:
-            grasp = grasp + [rng.uniform(-0.075, -0.055), 0.0, rng.uniform(-0.01, 0.01)]
-        wrist = tilt(tilt(FLAT, (0, 0, 1), rng.uniform(-0.12, 0.12)), (0, 1, 0), rng.uniform(-0.08, 0.08))
-        yield from human.move(human.aim(grasp + CLEARANCE), wrist, HOOK, arc=0.02)
-        yield from human.move(human.aim(grasp), wrist, HOOK, pace=0.6)
+            grasp = grasp + [rng.uniform(-0.09, -0.07), 0.0, rng.uniform(-0.01, 0.01)]
+        wrist = tilt(FLAT, (0, 0, 1), rng.uniform(-0.1, 0.1))
+        human.care = 0.0
+        arc = rng.uniform(0.0, 0.05)
+        yield from human.move(human.aim(grasp + CLEARANCE), wrist, HOOK, arc=arc, through=0.8)
+        human.care = 0.4
+        yield from human.move(human.aim(grasp), wrist, HOOK, pace=0.6, through=0.9)
         yield from human.move(fingers=GRIP)
         before = human.see_joint("drawer")
 
         def slipped(start: float = human.position[0], before: float = before) -> bool:
             return start - human.position[0] > 0.07 and human.see_joint("drawer") - before < 0.01
 
+        human.care = 0.2
         yield from human.move(human.position + [-PULL, 0.0, 0.0], pace=0.8, until=slipped)
         if human.see_joint("drawer") > 0.19:
             return
         human.mistakes += 1
-        yield from human.move(fingers=OPEN_HAND)
-        yield from human.move(human.position + [-0.02, 0.0, 0.06])
+        yield from human.move(human.position + [-0.02, 0.0, 0.06], fingers=OPEN_HAND)

@@ -1,0 +1,1 @@
+"""What an operator may hold or wear; every module is one `Device`, imported where it is used."""

@@ -1,0 +1,91 @@
+"""The synthetic operator as a device: it drives a session as a person would, clutch and all."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from gym_grasp.demos.operators.human import History, Human, Script, Snapshot
+from gym_grasp.demos.operators.operator import load_script
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.teleop.input import Buttons, HandInput, Haptics
+
+PATIENCE = 0.5
+"""How long it waits for what its buttons should do, in [s] of ticks."""
+
+
+class OperatorDevice:
+    """A synthetic human in the loop of one session.
+
+    It presses the clutch, acts once per control step on its delayed view of the scene, and asks
+    for the next episode when it is done: with the save button, or, where that does nothing since
+    the episode has not ended, with discard.
+
+    Args:
+        env: the session's environment, of one simulation.
+        clock: the session's, in [s].
+    """
+
+    def __init__(self, env: GraspVectorEnv, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._env = env
+        self._clock = clock
+        self._script_of = load_script(env.task_name)
+        self._interval = env.controller.config.interval
+        self._patience = round(PATIENCE / env.physics.timestep)
+        self._sequence = 0
+        self._seed: int | None = None
+        self.episodes = 0
+        """Episodes begun."""
+
+    def latest(self) -> HandInput:
+        """Return the input of the next tick."""
+        seed = int(self._env.episode_seed[0])
+        if seed != self._seed:
+            self._begin(seed)
+        if self._tick >= 1 and (self._tick - 1) % self._interval == 0:
+            self._act()
+        position, quaternion, fingers = self._human.sent()
+        hand = HandInput(
+            time=self._clock(),
+            wrist_position=np.array(position),
+            wrist_quaternion=np.array(quaternion),
+            flexion=np.array(fingers),
+            clutch=self._tick >= 1,  # released at first, so that the press is fresh
+            buttons=self._buttons(),
+            sequence=self._sequence,
+        )
+        self._tick += 1
+        self._sequence += 1
+        self._idle += self._script is None
+        return hand
+
+    def feedback(self, haptics: Haptics) -> None:
+        """It has no sense of touch."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _begin(self, seed: int) -> None:
+        self._seed = seed
+        self.episodes += 1
+        self._tick = self._idle = 0
+        self._history = History(self._env.controller.period)
+        self._look()
+        model, rng = self._env.task.model, np.random.default_rng(seed % 2**64)
+        self._human = Human(model, 0, self._history, rng)
+        self._script: Script | None = self._script_of(self._human)
+
+    def _act(self) -> None:
+        self._look()
+        if self._script is not None and next(self._script, StopIteration) is StopIteration:
+            self._script = None  # it holds its hand where it is
+
+    def _look(self) -> None:
+        bind = self._env.physics.bind
+        fields = ("site_xpos", "xpos", "xquat", "qpos")
+        self._history.push(Snapshot(*(np.array(bind(field)) for field in fields)))  # they are live
+
+    def _buttons(self) -> Buttons:
+        presses, phase = divmod(self._idle, self._patience)
+        pressed = phase == 0
+        return Buttons(save=pressed and presses == 1, discard=pressed and presses == 2)

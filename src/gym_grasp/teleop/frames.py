@@ -1,0 +1,35 @@
+"""The headset's frame and the robot's: the one place where axes are converted.
+
+WebXR's `local-floor`: x right, y up, z back, the origin on the floor below the operator, x y z w
+quaternions. The robot's world: x away from the robot, y left, z up, w x y z.
+"""
+
+import numpy as np
+
+ORIGIN = np.array([-0.25, 0.0, -0.75])
+"""Where the operator stands: on the floor behind the robot's base, world, in [m]."""
+
+_TO_WORLD = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+_W, _X, _Y, _Z = 0.5, 0.5, -0.5, -0.5  # _TO_WORLD as a quaternion
+_PRODUCT = np.array([[_W, -_X, -_Y, -_Z], [_X, _W, -_Z, _Y], [_Y, _Z, _W, -_X], [_Z, -_Y, _X, _W]])
+"""The quaternion product with it from the left, w x y z."""
+
+
+def position_to_world(position: np.ndarray) -> np.ndarray:
+    """From the headset's frame to the world. Shape (..., 3), in [m]."""
+    return position @ _TO_WORLD.T + ORIGIN
+
+
+def position_from_world(position: np.ndarray) -> np.ndarray:
+    """From the world to the headset's frame. Shape (..., 3), in [m]."""
+    return (position - ORIGIN) @ _TO_WORLD
+
+
+def quaternion_to_world(xyzw: np.ndarray) -> np.ndarray:
+    """From the headset's x y z w to the world's w x y z. Shape (..., 4)."""
+    return np.roll(xyzw, 1, axis=-1) @ _PRODUCT.T
+
+
+def quaternion_from_world(wxyz: np.ndarray) -> np.ndarray:
+    """From the world's w x y z to the headset's x y z w. Shape (..., 4)."""
+    return np.roll(wxyz @ _PRODUCT, -1, axis=-1)

@@ -1,0 +1,16 @@
+// Bundles the page into dist/: two scripts, no addresses of other hosts.
+import { build } from "esbuild";
+import { cp, rm } from "node:fs/promises";
+
+await rm("dist", { recursive: true, force: true });
+await build({
+  entryPoints: { main: "src/main.ts", worker: "src/worker.ts" },
+  outdir: "dist",
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  legalComments: "none",
+});
+await cp("public", "dist", { recursive: true });
+await cp("node_modules/three/LICENSE", "dist/three-LICENSE.txt");

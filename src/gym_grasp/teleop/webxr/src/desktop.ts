@@ -1,0 +1,94 @@
+// A hand for those without a headset: moved by mouse and keyboard.
+
+import { Quaternion, Vector3, type Camera } from "three";
+import { Flag, Kind, RIGHT, type InputMessage } from "./protocol";
+
+const SPEED = 0.25; // m/s
+const TURN_SPEED = 1.2; // rad/s
+const FINGER_SPEED = 1.5; // ranges of motion per second
+const DRAG = 0.0008; // m per pixel
+
+/** Direction of each movement key in the headset's axes: x right, y up, z back. */
+const MOVES: Record<string, [number, number, number]> = {
+  KeyW: [0, 0, -1],
+  KeyS: [0, 0, 1],
+  KeyA: [-1, 0, 0],
+  KeyD: [1, 0, 0],
+  KeyE: [0, 1, 0],
+  KeyQ: [0, -1, 0],
+};
+const TURNS: Record<string, [number, number, number]> = {
+  ArrowUp: [1, 0, 0],
+  ArrowDown: [-1, 0, 0],
+  ArrowLeft: [0, 1, 0],
+  ArrowRight: [0, -1, 0],
+  KeyZ: [0, 0, 1],
+  KeyX: [0, 0, -1],
+};
+const BUTTONS: Record<string, number> = {
+  Space: Flag.clutch,
+  Enter: Flag.reset,
+  Delete: Flag.discard,
+  Backspace: Flag.discard,
+};
+
+export class DesktopHand {
+  private pressed = new Set<string>();
+  /** Pressed since the last frame: a short tap must not fall between two frames. */
+  private tapped = 0;
+  private position = new Vector3(0, 1, -0.65);
+  private orientation = new Quaternion();
+  private fingers = [1, 0, 0, 0, 0];
+
+  constructor(canvas: HTMLElement, private camera: Camera) {
+    addEventListener("keydown", (event) => {
+      if (event.repeat || event.target instanceof HTMLButtonElement) return;
+      this.pressed.add(event.code);
+      this.tapped |= BUTTONS[event.code] ?? 0;
+      if (event.code in BUTTONS || event.code in TURNS) event.preventDefault();
+    });
+    addEventListener("keyup", (event) => this.pressed.delete(event.code));
+    addEventListener("blur", () => this.pressed.clear());
+    canvas.addEventListener("pointermove", (event) => {
+      if (event.buttons === 1) this.drag(event.movementX, event.movementY);
+    });
+  }
+
+  capture(message: InputMessage, seconds: number): void {
+    const slow = this.pressed.has("ShiftLeft") ? 0.3 : 1;
+    let flags = this.tapped;
+    this.tapped = 0;
+    const turn = new Quaternion();
+    for (const key of this.pressed) {
+      flags |= BUTTONS[key] ?? 0;
+      const move = MOVES[key];
+      if (move) this.position.addScaledVector(new Vector3(...move), SPEED * slow * seconds);
+      const axis = TURNS[key];
+      if (axis) {
+        turn.setFromAxisAngle(new Vector3(...axis), TURN_SPEED * slow * seconds);
+        this.orientation.premultiply(turn);
+      }
+    }
+    this.orientation.normalize();
+    this.bend(FINGER_SPEED * seconds);
+    message.addFlags(flags);
+    const pose = [...this.position.toArray(), ...this.orientation.toArray()];
+    message.hand(RIGHT, Kind.virtual, pose);
+    message.values(RIGHT, this.fingers);
+  }
+
+  /** F closes and G opens all fingers; a digit closes one finger, with shift it opens. */
+  private bend(step: number): void {
+    const all = Number(this.pressed.has("KeyF")) - Number(this.pressed.has("KeyG"));
+    this.fingers = this.fingers.map((value, finger) => {
+      const one = Number(this.pressed.has(`Digit${finger + 1}`)) * (this.pressed.has("ShiftLeft") ? -1 : 1);
+      const change = one + (finger > 0 ? all : 0);
+      return Math.min(1, Math.max(0, value + change * step));
+    });
+  }
+
+  private drag(right: number, down: number): void {
+    const offset = new Vector3(right * DRAG, -down * DRAG, 0);
+    this.position.add(offset.applyQuaternion(this.camera.quaternion));
+  }
+}

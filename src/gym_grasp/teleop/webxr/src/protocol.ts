@@ -1,0 +1,145 @@
+// What goes over the wire; the host's protocol.py says what every field means.
+
+export const VERSION = 1;
+export const SUBPROTOCOL = "gym-grasp.1";
+
+export const JOINTS = 25;
+const HAND_SIZE = 856;
+const HANDS_AT = 52;
+export const INPUT_SIZE = HANDS_AT + 2 * HAND_SIZE;
+export const CAPTURE_AT = 16;
+const SCENE_HEADER = 72;
+
+export const Flag = { visible: 1, head: 2, clutch: 4, reset: 8, discard: 16, save: 32 } as const;
+export const Kind = { none: 0, controller: 1, hand: 2, virtual: 3 } as const;
+export const LEFT = 0;
+export const RIGHT = 1;
+
+/** Position [m] and quaternion x y z w. */
+export type Pose = ArrayLike<number>;
+
+export interface Geom {
+  name: string;
+  body: number;
+  type: "plane" | "sphere" | "capsule" | "ellipsoid" | "cylinder" | "box" | "mesh";
+  size: number[];
+  position: [number, number, number];
+  quaternion: [number, number, number, number];
+  colour: [number, number, number, number];
+  shininess: number;
+  vertices?: number[];
+  faces?: number[];
+}
+
+export interface Manifest {
+  task: string;
+  hash: string;
+  bodies: string[];
+  geoms: Geom[];
+  view: { position: [number, number, number]; quaternion: [number, number, number, number]; fovy: number };
+}
+
+export interface Status {
+  task: string;
+  summary: string;
+  state: "waiting" | "engaged" | "paused" | "done";
+  notice: string;
+  guide: string;
+  time: number;
+  time_limit: number;
+  progress: number;
+  success: boolean;
+  kept: number;
+  failed: number;
+  clients: number;
+  driven: boolean;
+  late: number;
+  skipped: number;
+  latency: Record<string, { p50_ms: number; p99_ms: number }>;
+}
+
+/** What the host says in JSON. */
+export type Told =
+  | { type: "welcome"; version: number; scene: Manifest }
+  | { type: "role"; role: "drive" | "watch"; epoch: number }
+  | ({ type: "status" } & Status)
+  | { type: "pong"; time: number; host: number };
+
+/** Builds the one message that goes out at every frame. */
+export class InputMessage {
+  private buffer = new ArrayBuffer(INPUT_SIZE);
+  private view = new DataView(this.buffer);
+  private sequence = 0;
+
+  begin(flags: number, scene: number, epoch: number, capture: number): void {
+    new Uint8Array(this.buffer).fill(0);
+    const view = this.view;
+    view.setUint8(0, 1);
+    view.setUint8(1, VERSION);
+    view.setUint16(2, flags, true);
+    view.setUint32(4, ++this.sequence, true);
+    view.setUint32(8, scene, true);
+    view.setUint32(12, epoch, true);
+    view.setFloat64(CAPTURE_AT, capture, true);
+  }
+
+  addFlags(flags: number): void {
+    this.view.setUint16(2, this.view.getUint16(2, true) | flags, true);
+  }
+
+  head(pose: Pose): void {
+    this.addFlags(Flag.head);
+    this.floats(24, pose);
+  }
+
+  hand(side: number, kind: number, pose: Pose): void {
+    const at = HANDS_AT + side * HAND_SIZE;
+    this.view.setUint8(at, kind);
+    this.floats(at + 4, pose);
+  }
+
+  buttons(side: number, pressed: number): void {
+    this.view.setUint8(HANDS_AT + side * HAND_SIZE + 1, pressed & 0xff);
+  }
+
+  values(side: number, values: ArrayLike<number>): void {
+    this.floats(HANDS_AT + side * HAND_SIZE + 32, values);
+  }
+
+  joint(side: number, index: number, pose: Pose, radius: number): void {
+    const at = HANDS_AT + side * HAND_SIZE + 52;
+    this.view.setUint32(at, this.view.getUint32(at, true) | (1 << index), true);
+    this.floats(at + 4 + index * 32, pose);
+    this.view.setFloat32(at + 4 + index * 32 + 28, radius, true);
+  }
+
+  copy(): ArrayBuffer {
+    return this.buffer.slice(0);
+  }
+
+  private floats(at: number, values: ArrayLike<number>): void {
+    for (let i = 0; i < values.length; i++) this.view.setFloat32(at + 4 * i, values[i]!, true);
+  }
+}
+
+/** One moment of the simulation. */
+export interface SceneMessage {
+  sequence: number;
+  simulated: number;
+  brake: Float32Array;
+  vibration: Float32Array;
+  /** Position and quaternion of every moving body, 7 numbers each. */
+  poses: Float32Array;
+}
+
+export function readScene(buffer: ArrayBuffer): SceneMessage {
+  const view = new DataView(buffer);
+  if (view.getUint8(0) !== 2 || view.getUint8(1) !== VERSION) throw new Error("not a scene");
+  return {
+    sequence: view.getUint32(4, true),
+    simulated: view.getFloat64(16, true),
+    brake: new Float32Array(buffer, 32, 5),
+    vibration: new Float32Array(buffer, 52, 5),
+    poses: new Float32Array(buffer, SCENE_HEADER, 7 * view.getUint16(2, true)),
+  };
+}

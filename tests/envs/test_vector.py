@@ -1,0 +1,186 @@
+import math
+
+import gymnasium
+import pytest
+import torch
+
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
+
+
+def make(count=4, **kwargs) -> GraspVectorEnv:
+    return GraspVectorEnv("open-drawer", count, num_threads=1, **kwargs)
+
+
+def random_actions(count: int, steps: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(steps, count, 11, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def rollout(env: GraspVectorEnv, steps: int, seed: int) -> torch.Tensor:
+    rows = [env.reset(seed=seed)[0]]
+    for action in random_actions(env.num_envs, steps):
+        rows.append(env.step(action)[0])
+    return torch.stack(rows)
+
+
+def test_same_seed_same_trajectory_bit_by_bit():
+    first, again, other = (rollout(make(), 40, seed) for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first[0], other[0])
+
+
+def test_trajectory_does_not_depend_on_threads_or_neighbours():
+    """An episode is its seed and its actions: not how many run beside it."""
+    wide, narrow = make(4), GraspVectorEnv("open-drawer", 2, num_threads=2)
+    seeds = torch.tensor([11, 22, 33, 44])
+    a, b = [wide.reset_to(seeds)[:2]], [narrow.reset_to(seeds[:2])]
+    for action in random_actions(4, 20):
+        a.append(wide.step(action)[0][:2])
+        b.append(narrow.step(action[:2])[0])
+    assert torch.equal(torch.stack(a), torch.stack(b))
+
+
+def test_observation_is_of_the_end_of_the_step():
+    """Recomputing everything from the state after a step gives the very observation returned."""
+    env = make()
+    env.reset(seed=0)
+    for action in random_actions(4, 10):
+        observation, *_ = env.step(action)
+    state = env.get_state()
+    twin = make()
+    twin.reset(seed=9)
+    twin.set_state(state)
+    assert torch.equal(twin.observation(), observation)
+
+
+def test_state_restores_bit_exactly_mid_episode():
+    env, twin = make(), make()
+    env.reset(seed=1)
+    twin.reset(seed=2)
+    actions = random_actions(4, 60)
+    for action in actions[:30]:
+        env.step(action)
+    twin.set_state(env.get_state())
+    for action in actions[30:]:
+        for a, b in zip(env.step(action)[:4], twin.step(action)[:4], strict=True):
+            assert torch.equal(a, b)
+
+
+def test_time_limit_truncates_and_restarts_in_the_same_step():
+    env = make(2, max_episode_steps=3)
+    env.reset(seed=0)
+    first_seeds = env.episode_seed.clone()
+    still = torch.zeros(2, 11)
+    for _ in range(2):
+        _, _, terminated, truncated, _ = env.step(still)
+        assert not (terminated | truncated).any()
+    observation, reward, terminated, truncated, info = env.step(still)
+    assert truncated.all()
+    assert not terminated.any()
+    assert reward.tolist() == [-1.0, -1.0]
+    assert info["episode_length"].tolist() == [3, 3]
+    assert info["episode_return"].tolist() == [-3.0, -3.0]
+    assert (env.episode_seed != first_seeds).all()
+    assert not torch.equal(observation, info["final_obs"])
+    assert torch.equal(observation, env.reset_to(env.episode_seed))
+
+
+def open_the_drawer(env: GraspVectorEnv, index: int, opening: float) -> None:
+    state = env.get_state()
+    qpos = state["physics"][index, 1:]  # the row begins with the time
+    qpos[env.task.slide] = opening
+    qpos[0] += 1.5  # the hand aside, or the handle would stand in it
+    env.set_state(state)
+
+
+@pytest.mark.parametrize(("opening", "done"), [(0.195, False), (0.205, True)])
+def test_success_terminates_at_twenty_centimetres(opening, done):
+    env = make(2)
+    env.reset(seed=0)
+    open_the_drawer(env, 1, opening)
+    _, reward, terminated, truncated, info = env.step(torch.zeros(2, 11))
+    assert terminated.tolist() == [False, done]
+    assert info["success"].tolist() == [False, done]
+    assert reward.tolist() == [-1.0, 0.0 if done else -1.0]
+    assert not truncated.any()
+    drawer = env.split(info["final_obs"])["drawer_opening"]
+    assert drawer[1, 0] == pytest.approx(opening, abs=2e-3)
+
+
+def test_reset_mask_touches_only_what_it_names():
+    env = make(4)
+    env.reset(seed=0)
+    for action in random_actions(4, 5):
+        env.step(action)
+    before = env.get_state()
+    env.reset(options={"reset_mask": torch.tensor([False, True, False, True])})
+    after = env.get_state()
+    for key in ("physics", "targets", "elapsed"):
+        same = (before[key] == after[key]).reshape(4, -1).all(dim=1)
+        assert same.tolist() == [True, False, True, False], key
+
+
+def test_a_diverged_simulation_is_reset_counted_and_logged(caplog):
+    env = make(3)
+    env.reset(seed=0)
+    before = env.observation()
+    state = env.get_state()
+    qvel = 1 + env.physics.model.nq
+    state["physics"][1, qvel] = math.nan
+    env.set_state(state)
+    env._observation = before  # the last finite one
+    observation, reward, terminated, truncated, info = env.step(torch.zeros(3, 11))
+    assert info["diverged"].tolist() == [False, True, False]
+    assert truncated.tolist() == [False, True, False]
+    assert not terminated.any()
+    assert reward.tolist() == [-1.0] * 3
+    assert torch.equal(info["final_obs"][1], before[1])
+    assert observation.isfinite().all()
+    assert env.counters()["diverged"] == 1
+    assert "1 simulation(s) diverged" in caplog.text
+
+
+def test_nan_actions_are_refused_and_nothing_moves():
+    env = make(3)
+    env.reset(seed=0)
+    before = env.get_state()
+    action = torch.zeros(3, 11)
+    action[2, 4] = math.nan
+    with pytest.raises(UsageError, match="environment 2"):
+        env.step(action)
+    assert all(torch.equal(before[key], value) for key, value in env.get_state().items())
+
+
+def test_actions_out_of_range_are_clipped():
+    a, b = make(1), make(1)
+    a.reset(seed=0)
+    b.reset(seed=0)
+    assert torch.equal(a.step(torch.full((1, 11), math.inf))[0], b.step(torch.ones(1, 11))[0])
+
+
+def test_wrong_shape_wrong_names_and_missing_reset_are_refused():
+    env = make(2)
+    with pytest.raises(UsageError, match="reset"):
+        env.step(torch.zeros(2, 11))
+    env.reset(seed=0)
+    with pytest.raises(UsageError, match=r"\(2, 11\)"):
+        env.step(torch.zeros(2, 10))
+    with pytest.raises(UsageError, match="Did you mean 'open-drawer'"):
+        GraspVectorEnv("open-drawr")
+    with pytest.raises(UsageError, match="sparse"):
+        make(1, reward="spars")
+    with pytest.raises(UsageError, match="device"):
+        make(1, device="tpu" if False else "meta")
+
+
+def test_gymnasium_vector_face():
+    env = gymnasium.make_vec("gym_grasp/OpenDrawer-v0", num_envs=3, reward="dense")
+    assert env.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.SAME_STEP
+    assert env.observation_space.shape == (3, 21)
+    assert env.single_action_space.shape == (11,)
+    observation, _ = env.reset(seed=0)
+    assert env.observation_space.contains(observation.numpy())
+    env.action_space.seed(0)
+    _, reward, *_ = env.step(env.action_space.sample())
+    assert (reward < 0).all()
+    env.close()

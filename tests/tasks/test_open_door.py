@@ -1,0 +1,171 @@
+"""The door's latch, its start, its observation and its rewards."""
+
+from math import pi, radians
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+
+from gym_grasp.demos.operators.operator import SyntheticOperator
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.physics.cpu import CpuPhysics
+from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.tasks.open_door import DISTANCE_WEIGHT, OPEN, OpenDoor
+
+RETRACTED = (pi / 2, *robot.HOME_ARM[1:])
+"""Arm joints, in rad, that keep the hand out of the door's way."""
+
+
+@pytest.fixture(scope="module")
+def model() -> mujoco.MjModel:
+    return OpenDoor.load_model()
+
+
+def pull(model: mujoco.MjModel, force: float, lever: float, seconds: float = 2.0) -> float:
+    """Largest door angle, in rad, under a pull at the handle along the leaf's normal.
+
+    Args:
+        force: in N, on the middle of the grip.
+        lever: angle, in rad, at which a servo holds the lever; 0 leaves it free.
+    """
+    data = mujoco.MjData(model)
+    home = [*RETRACTED, *robot.hand_targets(torch.tensor(robot.HOME_FINGERS)).tolist()]
+    data.qpos[: len(home)] = data.ctrl[: len(home)] = home
+    body, dof = model.body("lever").id, model.joint("lever").dofadr[0]
+    largest = 0.0
+    for _ in range(round(seconds / model.opt.timestep)):
+        mujoco.mj_forward(model, data)
+        normal = data.body("door").xmat.reshape(3, 3)[:, 0]
+        data.qfrc_applied[:] = 0.0
+        mujoco.mj_applyFT(
+            model, data, -force * normal, np.zeros(3), data.xpos[body], body, data.qfrc_applied
+        )
+        if lever:
+            error = lever - float(data.joint("lever").qpos[0])
+            data.qfrc_applied[dof] += 20.0 * error + lever - 0.3 * data.qvel[dof]
+        mujoco.mj_step(model, data)
+        largest = max(largest, float(data.joint("door").qpos[0]))
+    return largest
+
+
+@pytest.mark.parametrize("force", [20.0, 50.0, 200.0])
+def test_door_stays_shut_while_the_lever_is_free(model: mujoco.MjModel, force: float) -> None:
+    assert pull(model, force, lever=0.0) < radians(2.0)
+
+
+def test_door_stays_shut_while_the_lever_is_pressed_too_little(model: mujoco.MjModel) -> None:
+    assert pull(model, 30.0, lever=0.25) < radians(2.0)
+
+
+@pytest.mark.parametrize("lever", [0.45, 0.6])
+def test_door_opens_once_the_lever_is_pressed(model: mujoco.MjModel, lever: float) -> None:
+    assert pull(model, 30.0, lever) > OPEN
+
+
+def test_lever_springs_back(model: mujoco.MjModel) -> None:
+    data = mujoco.MjData(model)
+    home = [*RETRACTED, *robot.hand_targets(torch.tensor(robot.HOME_FINGERS)).tolist()]
+    data.qpos[: len(home)] = data.ctrl[: len(home)] = home
+    data.joint("lever").qpos[0] = 0.6
+    mujoco.mj_step(model, data, 180)
+    assert abs(float(data.joint("lever").qpos[0])) < 0.02
+
+
+def test_latch_and_strike_meet_nothing_but_each_other(model: mujoco.MjModel) -> None:
+    latch = {model.geom("latch_collision").id, model.geom("strike_collision").id}
+    for first in range(model.ngeom):
+        for second in range(first + 1, model.ngeom):
+            meet = (model.geom_contype[first] & model.geom_conaffinity[second]) | (
+                model.geom_contype[second] & model.geom_conaffinity[first]
+            )
+            if meet and {first, second} & latch:
+                assert {first, second} == latch
+
+
+def test_start_is_settled() -> None:
+    env = GraspVectorEnv("open-door", 4)
+    env.reset(seed=3)
+    before = env.physics.bind("qpos").clone()
+    for _ in range(30):
+        env.step(torch.zeros(4, 11))
+    joints = [int(env.task.model.joint(name).qposadr[0]) for name in ("door", "lever")]
+    assert (env.physics.bind("qpos") - before)[:, joints].abs().max() < 1e-4
+
+
+def placed(door: float, lever: float = 0.0) -> tuple[OpenDoor, CpuPhysics]:
+    """The task with its door and lever at the given angles, in rad."""
+    task = OpenDoor(OpenDoor.load_model(), torch.device("cpu"))
+    physics = CpuPhysics(task.model, 1, 1)
+    qpos = task.start_qpos[None].clone()
+    qpos[0, task.hinge] = door
+    qpos[0, int(task.model.joint("lever").qposadr[0])] = lever
+    task.observe(physics)  # binds what it reads
+    physics.reset(torch.ones(1, dtype=torch.bool), qpos)
+    return task, physics
+
+
+def test_handle_pose_of_the_closed_door() -> None:
+    task, physics = placed(door=0.0)
+    pose = task.observe(physics)["handle_pose"][0]
+    # front .78 − .065 out; hinge −.22 + .265 along the leaf
+    expected = torch.tensor([0.715, 0.045, 0.27, 1, 0, 0, 0, 1, 0], dtype=torch.float32)
+    torch.testing.assert_close(pose, expected, atol=1e-5, rtol=0)
+
+
+def test_handle_pose_shows_the_lever_and_the_door() -> None:
+    task, physics = placed(door=0.5, lever=0.3)
+    pose = task.observe(physics)["handle_pose"][0]
+    # the lever turns about the leaf's normal, 65 mm beside the grip: it sinks by .065·sin .3
+    assert pose[2].item() == pytest.approx(0.27 - 0.065 * np.sin(0.3), abs=1e-5)
+    normal = torch.tensor([np.cos(0.5), np.sin(0.5), 0.0], dtype=torch.float32)
+    torch.testing.assert_close(pose[3:6], normal, atol=1e-5, rtol=0)
+    # the lever's own y points from its free end to its axis, so it rises as the end sinks
+    assert pose[8].item() == pytest.approx(np.sin(0.3), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "progress", "success"),
+    [(0, 0, False), (44.9, 44.9 / 45, False), (45.1, 45.1 / 45, True)],
+)
+def test_progress_and_success(degrees: float, progress: float, success: bool) -> None:
+    task, physics = placed(door=radians(degrees))
+    assert task.progress(physics).item() == pytest.approx(progress, abs=1e-4)
+    assert task.success(physics).item() is success
+
+
+@pytest.mark.parametrize("degrees", [0.0, 30.0, 60.0])
+def test_dense_reward(degrees: float) -> None:
+    task, physics = placed(door=radians(degrees))
+    progress = task.progress(physics)
+    reward = task.dense_reward(physics, progress, progress)
+    palm = physics.bind("site_xpos")[0, task.palm]
+    handle = physics.bind("xpos")[0, task.handle]
+    distance = float(((palm - handle) ** 2).sum() ** 0.5)
+    expected = min(degrees / 45 - 1, 0) - DISTANCE_WEIGHT * distance
+    assert reward.item() == pytest.approx(expected, abs=1e-4)
+    assert reward.item() < 0
+
+
+def test_operator_opens_the_door_by_the_lever() -> None:
+    env = GraspVectorEnv("open-door", 20)
+    env.reset(seed=11)
+    operator = SyntheticOperator(env)
+    joints = [int(env.task.model.joint(name).qposadr[0]) for name in ("door", "lever")]
+    opened, done = torch.zeros(20, dtype=torch.bool), torch.zeros(20, dtype=torch.bool)
+    pressed, lengths = torch.zeros(20), torch.zeros(20)
+    for step in range(env.max_episode_steps):
+        actions, _ = operator.act()
+        _, _, terminated, truncated, _ = env.step(actions)
+        ended = (terminated | truncated) & ~done
+        opened |= terminated & ended
+        lengths = torch.where(ended, (step + 1) / env.control_rate, lengths)
+        done |= ended
+        operator.rest(terminated | truncated)
+        lever = env.physics.bind("qpos")[:, joints[1]]
+        pressed = torch.where(done, pressed, torch.maximum(pressed, lever))
+        if done.all():
+            break
+    assert opened.float().mean() >= 0.95
+    assert (pressed[opened] > 0.33).all()
+    assert ((lengths[opened] >= 2.0) & (lengths[opened] <= 9.0)).all()

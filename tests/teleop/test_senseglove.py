@@ -1,0 +1,396 @@
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.teleop.devices import senseglove
+from gym_grasp.teleop.devices.senseglove import (
+    BridgeReader,
+    GlovedHand,
+    GloveSample,
+    ProtocolError,
+    SenseGlove,
+    feel_line,
+    parse_address,
+)
+from gym_grasp.teleop.input import HandInput, Haptics
+from gym_grasp.teleop.retargeting import TYPICAL, Calibration
+
+BRIDGE = Path(__file__).parents[2] / "integrations" / "senseglove_bridge"
+ANGLES = np.arange(20.0).reshape(5, 4) / 10
+TOUCH = Haptics(np.array([0.0, 0.25, 0.5, 1.0, 2.0]), np.array([0.1, 0.0, np.nan, 0.0, -1.0]))
+TOUCH_LINE = "feel 0.000 0.250 0.500 1.000 1.000 0.100 0.000 0.000 0.000 0.000"
+
+
+def hand_line(sequence=1, sent=0.0, angles=ANGLES):
+    return f"hand {sequence} {sent} " + " ".join(map(str, np.ravel(angles)))
+
+
+class FakeBridge:
+    """Speaks the bridge's half of the protocol, one client at a time, on a socket of its own."""
+
+    def __init__(self, path, hello=b"hello 1 right SenseGlove DK1"):
+        self.hello = hello
+        self.received = []
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._server.bind(str(path))
+        self._server.listen()
+        self._client = None
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        with self._server, suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                with client, suppress(OSError), client.makefile("r", encoding="latin-1") as lines:
+                    client.sendall(self.hello + b"\n")
+                    self._client = client
+                    self.received += (line.strip() for line in lines)
+
+    def send(self, text):
+        self._client.sendall(text.encode() + b"\n")
+
+    def drop(self):
+        self._client.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+
+
+def eventually(condition, seconds=20.0):
+    """Wait for what another thread does; how long it takes is no part of the test."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def address(tmp_path):
+    return f"unix:{tmp_path / 'glove'}"
+
+
+@pytest.fixture
+def bridge(tmp_path):
+    bridge = FakeBridge(tmp_path / "glove")
+    yield bridge
+    bridge.close()
+
+
+@pytest.fixture
+def glove(address, bridge, monkeypatch):
+    monkeypatch.setattr(senseglove, "RECONNECT", 0.02)
+    now = [100.0]
+    glove = SenseGlove(address, clock=lambda: now[0])
+    glove.now = now
+    eventually(lambda: "waiting for the glove" in glove.status)
+    yield glove
+    glove.close()
+
+
+def test_angles_arrive_and_grow_stale(glove, bridge):
+    assert glove.sample() is None
+    bridge.send(hand_line(7, 3.5))
+    eventually(glove.sample)
+    sample = glove.fresh()
+    assert (sample.sequence, sample.time) == (7, 100.0)
+    np.testing.assert_array_equal(sample.angles, ANGLES)
+    assert glove.status == "SenseGlove DK1 connected"
+    glove.now[0] = 100.09
+    assert glove.fresh() is sample
+    glove.now[0] = 100.11
+    assert glove.fresh() is None
+    assert glove.sample() is sample
+
+
+def test_only_the_newest_of_many_lines_counts(glove, bridge):
+    bridge.send("\n".join(hand_line(number) for number in range(1, 6)))
+    eventually(lambda: glove.sample() and glove.sample().sequence == 5)
+
+
+def test_a_lost_glove_is_untracked_at_once(glove, bridge):
+    bridge.send(hand_line())
+    eventually(glove.sample)
+    bridge.send("lost")
+    eventually(lambda: glove.sample() is None)
+    assert "off or out of reach" in glove.status
+    bridge.send(hand_line(2))
+    eventually(glove.sample)
+
+
+def test_feedback_reaches_the_bridge_clipped(glove, bridge):
+    glove.feedback(TOUCH)
+    eventually(lambda: len(bridge.received) == 2)
+    assert bridge.received == ["hello 1", TOUCH_LINE]
+
+
+def test_a_dead_connection_is_untracked_and_comes_back(glove, bridge):
+    bridge.send(hand_line())
+    eventually(glove.sample)
+    bridge.drop()
+    eventually(lambda: bridge.received.count("hello 1") == 2)
+    eventually(lambda: "waiting for the glove" in glove.status)
+    assert glove.sample() is None
+    bridge.send(hand_line(3))
+    eventually(glove.sample)
+    glove.feedback(TOUCH)
+    eventually(lambda: bridge.received[-1] == TOUCH_LINE)
+
+
+def test_a_bridge_that_starts_later_is_found(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(senseglove, "RECONNECT", 0.02)
+    glove = SenseGlove(address)
+    eventually(lambda: "no bridge at" in glove.status)
+    glove.feedback(TOUCH)  # goes nowhere, and does no harm
+    with pytest.raises(GymGraspError, match=r"no bridge at .*Start the bridge"):
+        glove.wait(0.0)
+    bridge = FakeBridge(tmp_path / "glove")
+    eventually(lambda: "waiting for the glove" in glove.status)
+    bridge.send(hand_line())
+    np.testing.assert_array_equal(glove.wait(20.0).angles, ANGLES)
+    glove.close()
+    bridge.close()
+
+
+def test_closing_releases_the_brakes(address, bridge):
+    glove = SenseGlove(address)
+    eventually(lambda: "waiting for the glove" in glove.status)
+    glove.close()
+    eventually(lambda: len(bridge.received) == 2)
+    assert bridge.received[-1] == "feel" + 10 * " 0.000"
+
+
+def test_a_client_that_cannot_send_drops_and_never_sends_half_a_line(address, bridge):
+    glove = SenseGlove(address)
+    eventually(lambda: glove._socket is not None)
+
+    class Narrow:
+        """Takes 30 bytes, then nothing, then everything."""
+
+        sent = b""
+        room = iter([30, 0, 1000, 1000, 1000])
+
+        def send(self, data):
+            size = next(self.room)
+            if size == 0:
+                raise BlockingIOError
+            self.sent += data[:size]
+            return min(size, len(data))
+
+    narrow = glove._socket = Narrow()
+    for _ in range(3):
+        glove.feedback(TOUCH)
+    glove._socket = None
+    assert narrow.sent.decode() == 2 * (TOUCH_LINE + "\n")
+    glove.close()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["hand 1 0.0"], "did not introduce"),
+        (["hello"], "did not introduce"),
+        (["hello 2 right Glove"], "version 2 of the protocol, this gym-grasp 1"),
+        (["hello 1 left Glove"], "a left hand, a right one is needed"),
+        (["error another client took over"], "another client took over"),
+        (["hello 1 right Glove", "hand 1 0.0 1 2 3"], "20 finite angles"),
+        (["hello 1 right Glove", "hand 1 0.0 " + "nan " * 20], "20 finite angles"),
+        (["hello 1 right Glove", "hand one 0.0"], "not made of numbers"),
+        (["hello 1 right Glove", "hand"], "not made of numbers"),
+    ],
+)
+def test_what_breaks_the_protocol_is_refused(lines, message):
+    reader = BridgeReader("right")
+    *before, last = (line.encode() for line in lines)
+    for line in before:
+        reader.take(line, 0.0)
+    with pytest.raises(ProtocolError, match=message):
+        reader.take(last, 0.0)
+
+
+def test_unknown_words_are_left_to_later_versions():
+    reader = BridgeReader("right")
+    for line in (b"hello 1 right Glove", b"battery 0.5", b"", b"\xff\xfe"):
+        assert reader.take(line, 0.0) is None
+
+
+def test_random_bytes_end_the_connection_and_nothing_else(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(senseglove, "RECONNECT", 0.02)
+    noise = np.random.default_rng(0).integers(0, 256, 4096, dtype=np.uint8).tobytes()
+    bridge = FakeBridge(tmp_path / "glove", hello=noise)
+    glove = SenseGlove(address)
+    eventually(lambda: "not usable" in glove.status)
+    bridge.hello = b"hello 1 right Glove"
+    eventually(lambda: "waiting for the glove" in glove.status)
+    glove.close()
+    bridge.close()
+
+
+def test_the_bridges_clock_is_mapped_by_its_fastest_message():
+    reader = BridgeReader("right")
+    reader.take(b"hello 1 right Glove", 0.0)
+
+    def age(sent, arrived):
+        return arrived - reader.take(hand_line(1, sent).encode(), arrived).time
+
+    assert age(10.0, 1000.020) == pytest.approx(0.0)  # all that is known: at least 990.020 apart
+    assert age(10.1, 1000.105) == pytest.approx(0.0)  # faster: 990.005
+    assert age(10.2, 1000.235) == pytest.approx(0.030, abs=1e-4)  # slower by 30 ms
+    # a bridge's clock that runs slow by 1e-4 makes no message look old, not even after an hour
+    for second in range(0, 3600, 10):
+        late = age(11.0 + second * (1 - 1e-4), 1001.005 + second)
+    assert late < 0.005
+
+
+def hand_input(**changes):
+    return HandInput(50.0, np.zeros(3), np.array([1.0, 0, 0, 0]), np.zeros(5), True, **changes)
+
+
+class StillWrist:
+    closed = False
+
+    def __init__(self, hand):
+        self.hand = hand
+
+    def latest(self):
+        return self.hand
+
+    def close(self):
+        self.closed = True
+
+
+class StillGlove(StillWrist):
+    felt = None
+
+    def fresh(self):
+        return self.hand
+
+    def feedback(self, haptics):
+        self.felt = haptics
+
+
+def test_a_gloved_hand_is_as_old_as_its_older_half():
+    calibration = Calibration((0,) * 5, (1.0, 3.0, 3.0, 3.0, 3.0), "glove")
+    angles = np.zeros((5, 4))
+    angles[0, 0], angles[1, 1:] = 0.5, 1.0  # half the thumb's turn; index bent 3 · 1 rad
+    glove = StillGlove(GloveSample(49.96, angles, 1))
+    device = GlovedHand(StillWrist(hand_input()), glove, calibration)
+    hand = device.latest()
+    assert (hand.time, hand.tracked, hand.clutch) == (49.96, True, True)
+    np.testing.assert_allclose(hand.flexion, [0.5, 0, 1, 0, 0])
+    glove.hand = None
+    hand = device.latest()
+    assert (hand.time, hand.tracked) == (50.0, False)
+    np.testing.assert_allclose(hand.flexion, [0.5, 0, 1, 0, 0])  # held
+    device.feedback(TOUCH)
+    assert glove.felt is TOUCH
+    device.close()
+    assert device.wrist.closed
+    assert glove.closed
+
+
+def test_a_lost_wrist_stays_lost_and_a_bare_hands_calibration_is_refused():
+    glove = StillGlove(GloveSample(50.0, np.zeros((5, 4)), 1))
+    assert not GlovedHand(StillWrist(hand_input(tracked=False)), glove).latest().tracked
+    assert GlovedHand(StillWrist(None), glove).latest() is None
+    with pytest.raises(UsageError, match="source 'glove'"):
+        GlovedHand(StillWrist(None), glove, TYPICAL["joints"])
+
+
+def test_addresses():
+    assert parse_address("127.0.0.1:5557") == (socket.AF_INET, ("127.0.0.1", 5557))
+    assert parse_address("unix:/run/glove") == (socket.AF_UNIX, "/run/glove")
+    for wrong in ("", "5557", ":5557", "host:", "host:70000", "unix:", "unix:relative"):
+        with pytest.raises(UsageError, match="no address"):
+            parse_address(wrong)
+
+
+def test_feel_line_is_short_and_finite():
+    assert feel_line(TOUCH).decode() == TOUCH_LINE + "\n"
+
+
+@pytest.fixture(scope="module")
+def simulated_bridge(tmp_path_factory):
+    """Build the real bridge with its simulated glove, which needs no SDK."""
+    compiler = shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    program = tmp_path_factory.mktemp("bridge") / "senseglove_bridge"
+    sources = [BRIDGE / name for name in ("bridge.cpp", "simulated_glove.cpp")]
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti"]
+    subprocess.run([compiler, *flags, *sources, "-o", program, "-pthread"], check=True)
+    return program
+
+
+def start(program, *arguments):
+    return subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
+
+
+def test_the_real_bridge_serves_angles_and_takes_feedback(simulated_bridge, address):
+    process = start(simulated_bridge, "--listen", address)
+    glove = SenseGlove(address)
+    first = glove.wait(20.0)
+    assert "simulated" in glove.status
+    eventually(lambda: glove.sample().sequence > first.sequence + 20)
+    # it echoes what is felt: the brake of a finger is its spreading angle, the vibration is
+    # added to its first bending angle, which else stays within 0.8 rad
+    glove.feedback(Haptics(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.zeros(5)))
+    eventually(lambda: np.allclose(glove.sample().angles[:, 0], [0.1, 0.2, 0.3, 0.4, 0.5]))
+    # and lets go by itself when no more comes
+    eventually(lambda: np.allclose(glove.sample().angles[:, 0], 0.0))
+    glove.close()
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def dial(address):
+    """Connect as a program that does not know the protocol."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(20)
+    connection.connect(address.removeprefix("unix:"))
+    return connection
+
+
+def everything(connection):
+    """Read until the other side hangs up; bytes that it did not read itself reset the socket."""
+    received = b""
+    with suppress(ConnectionResetError):
+        while chunk := connection.recv(4096):
+            received += chunk
+    return received
+
+
+def test_the_real_bridge_turns_a_second_client_and_nonsense_away(simulated_bridge, address):
+    process = start(simulated_bridge, "--listen", address, "--hand", "left")
+    first = SenseGlove(address, "left")
+    first.wait(20.0)
+    with dial(address) as second:
+        assert everything(second) == b"error another client is connected\n"
+    assert first.fresh()
+    first.close()
+    wrong = SenseGlove(address, "right")
+    eventually(lambda: "a left hand, a right one is needed" in wrong.status)
+    wrong.close()
+    for nonsense, answer in (
+        (b"hello 2\n", b"error this bridge speaks version 1\n"),
+        (b"feel 0 0 0 0 0 0 0 0 0 two\n", b"error 'feel' takes ten levels"),
+        (b"feel 0 0 0 0 0 0 0 0 0 1.1\n", b"error 'feel' takes ten levels"),
+        (b"x" * 600, b"error a line is too long\n"),
+    ):
+        with dial(address) as client:
+            client.sendall(nonsense)
+            received = everything(client)
+        assert received.startswith(b"hello 1 left simulated glove\n")
+        assert answer in received
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(20) == 0
