@@ -136,7 +136,7 @@ def test_users_object(tmp_path: Path) -> None:
         ("", "no object"),
         ('<body><geom type="cylinder" size=".02 .02"/></body>', "spheres, capsules and boxes"),
         ('<body><joint/><geom size=".02"/></body>', "no single rigid body"),
-        ("<body><geom/></body>", "cannot read"),
+        ("<bodi/>", "cannot read"),
     ],
 )
 def test_unfit_objects_are_refused(tmp_path: Path, body: str, message: str) -> None:

@@ -148,6 +148,8 @@ class WarpPhysics(Physics):
                     "or take what is not supported out of the scene."
                 ) from error
             self._model.opt.warn_overflow = 0  # counted instead: it would print from the kernels
+            # Box against box as C MuJoCo does it; the convex collider needs 6 kB per contact.
+            self._model.opt.disableflags |= int(mjw.DisableBit.NATIVECCD)
             counts = wp.zeros(2, dtype=wp.int64)
             diverged = wp.zeros(num_envs, dtype=wp.bool)
         self._warp_counts, self._counts = counts, wp.to_torch(counts)

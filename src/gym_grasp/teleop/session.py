@@ -65,7 +65,8 @@ class Session:
         recorder: Recorder | None = None,
         config: SessionConfig | None = None,
     ) -> None:
-        assert env.num_envs == 1 and not env.autoreset
+        assert env.num_envs == 1
+        assert not env.autoreset
         self.env = env
         self.device = device
         self.recorder = recorder

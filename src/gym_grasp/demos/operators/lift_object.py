@@ -22,26 +22,28 @@ MISTAKE = 0.12
 def script(human: Human) -> Script:
     """Reach over the object, lower, close, lift; see whether it follows, and try again if not."""
     rng = human.rng
-    astray = rng.random() < MISTAKE
-    rise = [rng.uniform(-0.02, 0.02), rng.uniform(-0.03, 0.03), rng.uniform(-0.02, 0.03)]
-    yield from human.move(human.position + rise, fingers=READY)
+    high = rng.random() < MISTAKE
     for attempt in range(4):
         thing, _ = human.see_body("object")
         # the forearm points at what is reached for, half of the way
-        yaw = 0.5 * np.arctan2(thing[1], thing[0]) + rng.uniform(-0.08, 0.08)
-        wrist = tilt(FLAT, (0, 1, 0), PITCH + rng.uniform(-0.06, 0.06))
+        yaw = 0.5 * np.arctan2(thing[1], thing[0]) + rng.uniform(-0.06, 0.06)
+        wrist = tilt(FLAT, (0, 1, 0), PITCH + rng.uniform(-0.05, 0.05))
         wrist = tilt(wrist, (0, 0, 1), yaw)
         grasp = thing - rotate(wrist, IN_HAND)
-        if astray and attempt == 0:
+        if high and attempt == 0:
             grasp += [rng.uniform(-0.03, 0.0), 0.0, rng.uniform(0.055, 0.07)]
-        yield from human.move(human.aim(grasp + ABOVE), wrist, READY, arc=0.02)
-        yield from human.move(human.aim(grasp), wrist, READY, pace=0.6)
+        human.care = 0.0
+        arc = rng.uniform(0.0, 0.03)
+        yield from human.move(human.aim(grasp + ABOVE), wrist, READY, arc=arc, through=0.8)
+        human.care = 0.4
+        yield from human.move(human.aim(grasp), wrist, READY, pace=0.6, through=0.9)
         yield from human.move(fingers=GRIP)
 
         def left_behind(start: float = human.position[2], lying: float = thing[2]) -> bool:
             follows = human.see_body("object")[0][2] > lying + 0.02
             return human.see_site("wrist")[2] > start + 0.06 and not follows
 
+        human.care = 0.2
         yield from human.move(human.position + LIFT, pace=0.8, until=left_behind)
         if human.see_body("object")[0][2] > thing[2] + 0.15:
             return

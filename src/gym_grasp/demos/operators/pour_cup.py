@@ -7,7 +7,7 @@ from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 
 ON_EDGE = tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2)
 """Wrist orientation of the grasp: palm to the left, thumb above, fingers along x."""
-GRIP = np.array([1.0, 0.6, 0.8, 0.8, 0.25])
+GRIP = np.array([1.0, 0.65, 0.82, 0.82, 0.32])
 """Thumb against index and middle finger, which lie at its height: the cup stays upright."""
 FROM_CUP = np.array([-0.149, -0.059, 0.047])
 """Wrist from the cup's bottom while grasping it, world, in m."""
@@ -23,7 +23,7 @@ POUR = ((0.7, 1.0), (1.4, 0.8), (1.9, 0.5), (2.1, 0.5), (2.2, 0.5), (2.2, 0.5))
 """Tilts of the cup towards the bowl in rad, one after the other, and the pace of each."""
 MOST_TILT = 2.9
 """How far the hand turns over at most, in rad."""
-MISTAKE = 0.12
+MISTAKE = 0.08
 """Share of the attempts in which the hand closes before it has reached the cup."""
 
 
@@ -40,9 +40,11 @@ def script(human: Human) -> Script:
         hand = tilt(ON_EDGE, (0, 0, 1), rng.uniform(-0.08, 0.08))
         hand = tilt(hand, (1, 0, 0), rng.uniform(-0.05, 0.05))
         beside = cup + FROM_CUP + BESIDE + [0.0, rng.uniform(-0.02, 0.01), 0.0]
+        human.care = 0.3
         if attempt == 0:
             yield from human.move(human.aim(beside + ABOVE), hand, OPEN_HAND)
         yield from human.move(human.aim(beside), hand, OPEN_HAND)
+        human.care = 0.8
         yield from human.move(human.aim(grasp), hand, OPEN_HAND, pace=0.7)
         yield from human.move(fingers=GRIP)
         yield from human.move(human.position + [0.0, 0.0, rng.uniform(0.10, 0.13)])

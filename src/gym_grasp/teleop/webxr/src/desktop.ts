@@ -6,6 +6,7 @@ import { Flag, Kind, RIGHT, type InputMessage } from "./protocol";
 const SPEED = 0.25; // m/s
 const TURN_SPEED = 1.2; // rad/s
 const FINGER_SPEED = 1.5; // ranges of motion per second
+const SHORTEST_PRESS = 120; // ms; the host looks at the newest input only
 const DRAG = 0.0008; // m per pixel
 
 /** Direction of each movement key in the headset's axes: x right, y up, z back. */
@@ -34,8 +35,8 @@ const BUTTONS: Record<string, number> = {
 
 export class DesktopHand {
   private pressed = new Set<string>();
-  /** Pressed since the last frame: a short tap must not fall between two frames. */
-  private tapped = 0;
+  /** When each button was pressed last: a short tap must be seen as well. */
+  private taps = new Map<number, number>();
   private position = new Vector3(0, 1, -0.65);
   private orientation = new Quaternion();
   private fingers = [1, 0, 0, 0, 0];
@@ -44,7 +45,8 @@ export class DesktopHand {
     addEventListener("keydown", (event) => {
       if (event.repeat || event.target instanceof HTMLButtonElement) return;
       this.pressed.add(event.code);
-      this.tapped |= BUTTONS[event.code] ?? 0;
+      const button = BUTTONS[event.code];
+      if (button) this.taps.set(button, performance.now());
       if (event.code in BUTTONS || event.code in TURNS) event.preventDefault();
     });
     addEventListener("keyup", (event) => this.pressed.delete(event.code));
@@ -56,8 +58,11 @@ export class DesktopHand {
 
   capture(message: InputMessage, seconds: number): void {
     const slow = this.pressed.has("ShiftLeft") ? 0.3 : 1;
-    let flags = this.tapped;
-    this.tapped = 0;
+    let flags = 0;
+    for (const [button, time] of this.taps) {
+      flags |= button;
+      if (performance.now() - time > SHORTEST_PRESS) this.taps.delete(button);
+    }
     const turn = new Quaternion();
     for (const key of this.pressed) {
       flags |= BUTTONS[key] ?? 0;

@@ -27,7 +27,8 @@ const drawing = settings.get("draw") !== "0";
 
 const canvas = document.getElementById("view") as HTMLCanvasElement;
 const renderer = new WebGLRenderer({ canvas, antialias: true });
-renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
+renderer.setPixelRatio(drawing ? Math.min(devicePixelRatio, 2) : 0.05);
+if (!drawing) renderer.xr.setFramebufferScaleFactor(0.05);
 renderer.xr.enabled = true;
 renderer.xr.setReferenceSpaceType("local-floor");
 

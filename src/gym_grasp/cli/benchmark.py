@@ -1,0 +1,53 @@
+"""`gym-grasp benchmark`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gym_grasp.cli.common import print_json
+from gym_grasp.tasks import TASKS
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the verb."""
+    tyro.cli(benchmark, args=args, prog="gym-grasp benchmark")
+
+
+def benchmark(
+    tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    /,
+    *,
+    num_envs: tuple[int, ...] = (1024,),
+    device: str = "cpu",
+    rounds: int = 5,
+    train: bool = True,
+    plot: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Measure control steps per second: the engine alone, environment, rollout, training epoch.
+
+    Args:
+        tasks: which tasks; by default all.
+        num_envs: environments at once; several numbers are measured one after the other.
+        device: cpu or cuda.
+        rounds: of 32 control steps each; medians are reported.
+        train: also time rollouts with a policy and whole PPO epochs.
+        plot: draw throughput against the number of environments into this PNG.
+        json: print the results as one JSON object.
+    """
+    from gym_grasp.bench.report import plot_throughput, throughput_table
+    from gym_grasp.bench.throughput import measure
+
+    results = [
+        measure(task, count, device, rounds=rounds, train=train)
+        for task in tasks or TASKS
+        for count in num_envs
+    ]
+    if plot is not None:
+        plot_throughput(results, plot)
+    if json:
+        print_json({"results": [result.to_dict() for result in results]})
+    else:
+        print(throughput_table(results))

@@ -1,0 +1,163 @@
+"""Head, wrist and buttons through OpenXR: a Vive tracker on the hand, or a controller in it.
+
+With a tracker the fingers come from elsewhere: wrap the device in `senseglove.GlovedHand`. The
+other hand holds a controller with clutch and buttons. The runtime's calls are in
+`openxr_session`; this module knows no OpenXR library.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from gym_grasp.teleop.clutch import multiply
+from gym_grasp.teleop.frames import position_to_world, quaternion_to_world
+from gym_grasp.teleop.input import Buttons, HandInput, Haptics, Pose
+from gym_grasp.teleop.retargeting import flexion_from_controller
+
+PULSE = 0.05
+"""Duration of a vibration, renewed at every tick: a dead link stops it, in [s]."""
+
+GRIP_TO_PALM = Pose(np.zeros(3), np.array([0.5, 0.5, -0.5, 0.5]))
+"""The palm frame in OpenXR's grip frame (right hand): x into the palm, z to the little finger."""
+
+TRACKER_TO_PALM = Pose(np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
+"""The palm frame in a tracker's: its orientation on the hand is unknown, and nothing depends on it
+since the clutch uses changes only. Where the tracker sits away from the wrist, give its offset."""
+
+
+@dataclass(frozen=True)
+class XrPose:
+    """A pose as OpenXR gives it: x right, y up, z back."""
+
+    position: np.ndarray
+    """Shape (3,), in [m]."""
+    quaternion: np.ndarray
+    """x y z w. Shape (4,)."""
+
+
+@dataclass(frozen=True)
+class XrFrame:
+    """What the runtime knows at one moment."""
+
+    time: float
+    """For which the poses hold, in [s] of the session's clock."""
+    wrist: XrPose | None
+    """None: not tracked now; an inferred pose does not count."""
+    head: XrPose | None = None
+    trigger: float = 0.0
+    """Of the controller in the right hand, 0–1."""
+    squeeze: float = 0.0
+    """Of the controller in the right hand, 0–1."""
+    clutch: bool = False
+    reset: bool = False
+    save: bool = False
+    discard: bool = False
+
+
+class XrSession(Protocol):
+    """A running connection to an OpenXR runtime."""
+
+    def poll(self) -> XrFrame | None:
+        """Return what is known now; None while the runtime has not started the session."""
+        ...
+
+    def vibrate(self, amplitude: float, duration: float) -> None:
+        """Let the right hand's controller vibrate, 0–1, for a duration in [s]; else do nothing."""
+        ...
+
+    def close(self) -> None:
+        """End the session."""
+        ...
+
+
+class OpenXrDevice:
+    """The operator's wrist, head and buttons.
+
+    Args:
+        session: the runtime; see `open_device`.
+        palm: the palm frame in the frame of what is tracked.
+        clock: the session's, in [s].
+    """
+
+    def __init__(
+        self,
+        session: XrSession,
+        palm: Pose = TRACKER_TO_PALM,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._session = session
+        self._palm = palm
+        self._clock = clock
+        self._sequence = 0
+        self._last: HandInput | None = None
+
+    def latest(self) -> HandInput | None:
+        """Return the present input; without tracking, the last pose with `tracked` false."""
+        frame = self._session.poll()
+        if frame is None:
+            return None
+        if frame.wrist is not None:
+            wrist = _palm(frame.wrist, self._palm)
+        elif self._last is not None:
+            wrist = Pose(self._last.wrist_position, self._last.wrist_quaternion)
+        else:
+            wrist = Pose(np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
+        self._last = HandInput(
+            time=frame.time,
+            wrist_position=wrist.position,
+            wrist_quaternion=wrist.quaternion,
+            flexion=flexion_from_controller(frame.trigger, frame.squeeze),
+            clutch=frame.clutch,
+            tracked=frame.wrist is not None,
+            head=None if frame.head is None else _world(frame.head),
+            buttons=Buttons(reset=frame.reset, discard=frame.discard, save=frame.save),
+            sequence=self._sequence,
+            arrival=self._clock(),
+        )
+        self._sequence += 1
+        return self._last
+
+    def feedback(self, haptics: Haptics) -> None:
+        """Let the controller vibrate as much as the finger that feels most."""
+        strongest = float(haptics.vibration.max())
+        if strongest > 0.0:
+            self._session.vibrate(strongest, PULSE)
+
+    def close(self) -> None:
+        """End the OpenXR session."""
+        self._session.close()
+
+
+def open_device(wrist: str = "right_elbow", palm: Pose | None = None) -> OpenXrDevice:
+    """Connect to the OpenXR runtime of this machine.
+
+    Args:
+        wrist: `controller`, or the role that SteamVR gave the tracker on the hand; see
+            `openxr_session.ROLES`.
+        palm: the palm frame in the frame of what is tracked; None: a usual one.
+
+    Raises:
+        DependencyError: `gym-grasp[openxr]`, a runtime or one of its extensions is missing.
+        UsageError: the role is unknown.
+    """
+    from gym_grasp.teleop.devices.openxr_session import PyOpenXrSession
+
+    usual = GRIP_TO_PALM if wrist == "controller" else TRACKER_TO_PALM
+    return OpenXrDevice(PyOpenXrSession(wrist), palm or usual)
+
+
+def _world(pose: XrPose) -> Pose:
+    return Pose(position_to_world(pose.position), quaternion_to_world(pose.quaternion))
+
+
+def _palm(pose: XrPose, palm: Pose) -> Pose:
+    """Return the palm's pose in the world, given what is tracked and the palm in its frame."""
+    tracked = _world(pose)
+    offset = np.r_[0.0, palm.position]
+    conjugate = tracked.quaternion * [1.0, -1.0, -1.0, -1.0]
+    turned = multiply(multiply(tracked.quaternion, offset), conjugate)[1:]
+    quaternion = multiply(tracked.quaternion, palm.quaternion)
+    return Pose(tracked.position + turned, quaternion / np.linalg.norm(quaternion))

@@ -1,0 +1,291 @@
+import subprocess
+import sys
+from ctypes import c_void_p, cast, memmove, sizeof
+
+import numpy as np
+import pytest
+
+from gym_grasp.errors import DependencyError, UsageError
+from gym_grasp.teleop.devices.openxr import (
+    GRIP_TO_PALM,
+    OpenXrDevice,
+    XrFrame,
+    XrPose,
+    open_device,
+)
+from gym_grasp.teleop.frames import ORIGIN
+from gym_grasp.teleop.input import Haptics, Pose
+
+LEVEL = np.array([0.0, 0.0, 0.0, 1.0])
+"""No rotation, x y z w."""
+HALF = np.sqrt(0.5)
+
+
+class FakeSession:
+    def __init__(self, *frames):
+        self.frames = list(frames)
+        self.pulses = []
+        self.closed = False
+
+    def poll(self):
+        return self.frames.pop(0)
+
+    def vibrate(self, amplitude, duration):
+        self.pulses.append((amplitude, duration))
+
+    def close(self):
+        self.closed = True
+
+
+def frame(position=(0.0, 0.0, 0.0), quaternion=LEVEL, time=1.0, **changes):
+    return XrFrame(time, XrPose(np.array(position), np.array(quaternion)), **changes)
+
+
+def rotated(quaternion, vector):
+    w, u = quaternion[0], np.asarray(quaternion[1:])
+    return vector + 2 * np.cross(u, np.cross(u, vector) + w * np.asarray(vector))
+
+
+def device(*frames, **options):
+    return OpenXrDevice(FakeSession(*frames), clock=lambda: 2.0, **options)
+
+
+def test_right_up_and_back_become_minus_y_z_and_minus_x():
+    hand = device(frame((0.3, 1.2, -0.5))).latest()
+    np.testing.assert_allclose(hand.wrist_position - ORIGIN, [0.5, -0.3, 1.2])
+    np.testing.assert_allclose(rotated(hand.wrist_quaternion, [0.0, 0.0, -1.0]), [1, 0, 0])
+    assert (hand.time, hand.arrival, hand.tracked, hand.valid()) == (1.0, 2.0, True, True)
+
+
+def test_the_grip_of_a_right_hand_becomes_the_palm_frame():
+    # a hand that holds a stick upright before it: fingers forward, palm to the left, and the
+    # little finger below; OpenXR's grip then has x to the right, y back and z down
+    quarter_about_x = np.array([HALF, 0.0, 0.0, HALF])  # turns y into z (back), z into −y (down)
+    hand = device(frame(quaternion=quarter_about_x), palm=GRIP_TO_PALM).latest()
+    along, out, little = ([0, 0, 1.0], [0, 1.0, 0], [1.0, 0, 0])
+    np.testing.assert_allclose(rotated(hand.wrist_quaternion, along), [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(rotated(hand.wrist_quaternion, out), [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(rotated(hand.wrist_quaternion, little), [0, 0, -1], atol=1e-12)
+
+
+def test_a_tracker_away_from_the_wrist_is_corrected_by_its_offset():
+    palm = Pose(np.array([0.0, 0.0, 0.1]), np.array([1.0, 0.0, 0.0, 0.0]))
+    level, turned = frame(), frame(quaternion=[0.0, HALF, 0.0, HALF])
+    # level: 0.1 m back is −x; a quarter turn to the left about up: back becomes right, −y
+    moving = device(level, turned, palm=palm)
+    np.testing.assert_allclose(moving.latest().wrist_position - ORIGIN, [-0.1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(moving.latest().wrist_position - ORIGIN, [0, -0.1, 0], atol=1e-12)
+
+
+def test_a_lost_tracker_keeps_its_last_pose_and_is_untracked():
+    seen = frame((0.1, 0.2, 0.3))
+    one = device(XrFrame(0.9, None), seen, XrFrame(1.1, None, clutch=True), None)
+    first, second, third = one.latest(), one.latest(), one.latest()
+    assert not first.tracked
+    assert first.valid()
+    assert second.tracked
+    assert not third.tracked
+    assert third.clutch
+    assert third.time == 1.1
+    np.testing.assert_array_equal(third.wrist_position, second.wrist_position)
+    assert [first.sequence, second.sequence, third.sequence] == [0, 1, 2]
+    assert one.latest() is None  # the runtime has paused the session
+
+
+def test_controller_head_and_buttons():
+    head = XrPose(np.array([0.0, 1.7, 0.0]), LEVEL)
+    hand = device(
+        frame(head=head, trigger=0.5, squeeze=1.0, clutch=True, reset=True, save=True)
+    ).latest()
+    np.testing.assert_array_equal(hand.flexion, [1, 0.5, 0.5, 1, 1])
+    assert hand.clutch
+    assert (hand.buttons.reset, hand.buttons.save, hand.buttons.discard) == (True, True, False)
+    np.testing.assert_allclose(hand.head.position - ORIGIN, [0, 0, 1.7])
+    # a camera looks along its −z: forward, which is the world's x
+    np.testing.assert_allclose(rotated(hand.head.quaternion, [0.0, 0.0, -1.0]), [1, 0, 0])
+
+
+def test_the_strongest_finger_is_felt_and_silence_sends_nothing():
+    session = FakeSession()
+    one = OpenXrDevice(session)
+    one.feedback(Haptics(np.ones(5), np.array([0.0, 0.2, 0.7, 0.0, 0.1])))
+    one.feedback(Haptics(np.ones(5), np.zeros(5)))
+    assert session.pulses == [(0.7, 0.05)]
+    one.close()
+    assert session.closed
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xr", None)
+    with pytest.raises(DependencyError, match=r"gym-grasp\[openxr\]"):
+        open_device()
+
+
+def test_an_unknown_role_lists_the_known_ones():
+    with pytest.raises(UsageError, match=r"Did you mean 'right_elbow'\?.*controller, "):
+        open_device("right_elbw")
+
+
+def test_without_a_runtime_the_error_says_what_to_start(monkeypatch, tmp_path):
+    pytest.importorskip("xr", exc_type=ImportError)
+    monkeypatch.setenv("XR_RUNTIME_JSON", str(tmp_path / "none.json"))
+    with pytest.raises(DependencyError, match=r"No usable OpenXR runtime: .*Start SteamVR"):
+        open_device()
+
+
+def test_importing_the_device_loads_no_openxr_library():
+    check = (
+        "import gym_grasp.teleop.devices.openxr, gym_grasp.teleop.devices.openxr_session, sys;"
+        "sys.exit('xr' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", check]).returncode == 0
+
+
+class FakeRuntime:
+    """Stands in for the runtime's functions; the structures that they take are the real ones."""
+
+    def __init__(self, xr):
+        self.xr = xr
+        self.calls = []
+        self.actions = []
+        self.paths = []
+        self.bindings = {}
+        self.values = {}
+        self.events = [xr.SessionState.IDLE, xr.SessionState.READY]
+        self.flags = xr.SpaceLocationFlags.ALL
+
+    def create_instance(self, info):
+        self.extensions = [name.decode() for name in info.enabled_extension_names]
+        return self.xr.Instance()
+
+    def get_system(self, instance, info):
+        return self.xr.SystemId(3)
+
+    def create_session(self, instance, info):
+        assert info.system_id == 3
+        return self.xr.Session()
+
+    def create_reference_space(self, session, info):
+        return f"{info.reference_space_type.name} space"
+
+    def create_action_set(self, instance, info):
+        return self.xr.ActionSet()
+
+    def create_action(self, actions, info):
+        self.actions.append(info.action_name.decode())
+        return cast(c_void_p(len(self.actions)), self.xr.Action)  # handles are opaque pointers
+
+    def string_to_path(self, instance, path):
+        self.paths.append(path)
+        return len(self.paths)
+
+    def suggest_interaction_profile_bindings(self, instance, info):
+        profile = self.paths[info.interaction_profile - 1]
+        self.bindings[profile] = [self.paths[b.binding - 1] for b in info.suggested_bindings]
+
+    def attach_session_action_sets(self, session, info):
+        assert info.count_action_sets == 1
+
+    def create_action_space(self, session, info):
+        return "WRIST space"
+
+    def poll_event(self, instance):
+        xr = self.xr
+        if not self.events:
+            raise xr.exception.EventUnavailable
+        event = xr.EventDataSessionStateChanged(state=self.events.pop(0))
+        buffer = xr.EventDataBuffer()
+        memmove(buffer.varying, bytes(event)[16:], sizeof(event) - 16)
+        buffer.type = event.type
+        return buffer
+
+    def sync_actions(self, session, info):
+        assert info.count_active_action_sets == 1
+        raise self.xr.exception.SessionNotFocused
+
+    def convert_timespec_time_to_time_khr(self, instance, moment):
+        assert 0 <= moment.tv_nsec < 10**9
+        return "now"
+
+    def locate_space(self, space, base, moment):
+        assert (base, moment) == ("STAGE space", "now")
+        xr = self.xr
+        height = 1.7 if space == "VIEW space" else 1.0
+        pose = xr.Posef(xr.Quaternionf(0, 0, 0, 1), xr.Vector3f(0.1, height, -0.4))
+        return xr.SpaceLocation(self.flags, pose)
+
+    def _state(self, kind, info):
+        name = self.actions[cast(info.action, c_void_p).value - 1]
+        value = self.values.get(name)
+        return kind(current_state=value or 0, is_active=value is not None)
+
+    def get_action_state_float(self, session, info):
+        return self._state(self.xr.ActionStateFloat, info)
+
+    def get_action_state_boolean(self, session, info):
+        return self._state(self.xr.ActionStateBoolean, info)
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
+@pytest.fixture
+def runtime(monkeypatch):
+    xr = pytest.importorskip("xr", exc_type=ImportError)
+    runtime = FakeRuntime(xr)
+    for name in (
+        *(name for name in vars(FakeRuntime) if not name.startswith("_")),
+        *("begin_session", "end_session", "apply_haptic_feedback"),
+        *("destroy_session", "destroy_instance"),
+    ):
+        monkeypatch.setattr(xr, name, getattr(runtime, name))
+    return runtime
+
+
+def test_a_session_with_a_tracker(runtime):
+    one = open_device("right_elbow")
+    assert "XR_MND_headless" in runtime.extensions
+    assert "XR_HTCX_vive_tracker_interaction" in runtime.extensions
+    tracker = runtime.bindings["/interaction_profiles/htc/vive_tracker_htcx"]
+    assert tracker == ["/user/vive_tracker_htcx/role/right_elbow/input/grip/pose"]
+    buttons = runtime.bindings["/interaction_profiles/htc/vive_controller"]
+    assert "/user/hand/left/input/trigger/click" in buttons
+    assert "/user/hand/right/input/grip/pose" not in buttons
+    runtime.values = {"clutch": True, "squeeze": 0.5}
+    hand = one.latest()
+    assert runtime.calls[0][0] == "begin_session"
+    np.testing.assert_allclose(hand.wrist_position - ORIGIN, [0.4, -0.1, 1.0], atol=1e-6)
+    np.testing.assert_allclose(hand.head.position - ORIGIN, [0.4, -0.1, 1.7], atol=1e-6)
+    assert (hand.tracked, hand.clutch, hand.buttons.save) == (True, True, False)
+    np.testing.assert_array_equal(hand.flexion, [1, 0, 0, 0.5, 0.5])
+    flags = runtime.xr.SpaceLocationFlags
+    runtime.flags = flags.POSITION_VALID_BIT | flags.ORIENTATION_VALID_BIT  # only inferred
+    assert not one.latest().tracked
+    runtime.events = [runtime.xr.SessionState.STOPPING]
+    assert one.latest() is None
+    one.feedback(Haptics(np.ones(5), np.ones(5)))  # a tracker cannot vibrate
+    one.close()
+    names = [call[0] for call in runtime.calls]
+    assert names == ["begin_session", "end_session", "destroy_session", "destroy_instance"]
+
+
+def test_a_session_with_a_controller(runtime):
+    one = open_device("controller")
+    assert "XR_HTCX_vive_tracker_interaction" not in runtime.extensions
+    assert list(runtime.bindings) == ["/interaction_profiles/htc/vive_controller"]
+    assert "/user/hand/right/input/grip/pose" in next(iter(runtime.bindings.values()))
+    assert one.latest().tracked
+    one.feedback(Haptics(np.zeros(5), np.full(5, 0.5)))
+    name, _, _, pulse = runtime.calls[-1]
+    assert name == "apply_haptic_feedback"
+    assert (pulse.amplitude, pulse.duration) == (0.5, 50_000_000)  # 50 ms in ns
+
+
+def test_a_runtime_that_refuses_the_headset_is_told(runtime, monkeypatch):
+    def unavailable(*_):
+        raise runtime.xr.exception.FormFactorUnavailableError("the headset is off")
+
+    monkeypatch.setattr(runtime.xr, "get_system", unavailable)
+    with pytest.raises(DependencyError, match="the headset is off"):
+        open_device()
+    assert runtime.calls[-1][0] == "destroy_instance"
