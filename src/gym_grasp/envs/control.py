@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.envs.linear import damped_least_squares
 from gym_grasp.envs.rotations import (
     limit_norm,
     quat_conjugate,
@@ -104,7 +105,8 @@ class Controller:
         device = physics.device
         self._low = torch.tensor(config.workspace_low, device=device)
         self._high = torch.tensor(config.workspace_high, device=device)
-        self._damping = _LEAST_SQUARES_DAMPING**2 * torch.eye(6, device=device)
+        gains = [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
+        self._transpose_gains = torch.tensor(gains, device=device)
         self._wrist = physics.model.site(robot.WRIST_SITE).id
         self._qpos = physics.bind("qpos")
         self._site_xpos = physics.bind("site_xpos")
@@ -166,16 +168,9 @@ class Controller:
         # Row j is joint j's column of the geometric Jacobian. Shape (N, 6 joints, 6)
         jacobian_t = torch.cat([torch.linalg.cross(axis, lever), axis], dim=-1)
         if self.config.method == "jacobian-transpose":
-            gains = error.new_tensor(
-                [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
-            )
-            step = torch.einsum("nji,ni->nj", jacobian_t, gains * error)
+            step = (jacobian_t * (self._transpose_gains * error)[:, None]).sum(-1)
         else:
-            # Jᵀ(JJᵀ + λ²I)⁻¹e
-            gram = jacobian_t.mT @ jacobian_t + self._damping
-            factor = torch.linalg.cholesky_ex(gram)[0]
-            solution = torch.cholesky_solve(error[:, :, None], factor)
-            step = (jacobian_t @ solution).squeeze(-1)
+            step = damped_least_squares(jacobian_t, error, _LEAST_SQUARES_DAMPING)
         step = step.clamp(-_LARGEST_JOINT_STEP, _LARGEST_JOINT_STEP)
         fingers = robot.hand_targets(self.targets.fingers)
         return torch.cat([self._qpos[:, :ARM_DOF] + step, fingers], dim=-1)

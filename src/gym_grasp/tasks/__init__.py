@@ -13,6 +13,7 @@ TASKS = {
     "lift-object": "gym_grasp.tasks.lift_object:LiftObject",
     "open-drawer": "gym_grasp.tasks.open_drawer:OpenDrawer",
     "pour-cup": "gym_grasp.tasks.pour_cup:PourCup",
+    "stack-cubes": "gym_grasp.tasks.stack_cubes:StackCubes",
 }
 """Where each task's class lives; loaded on demand, so that listing tasks imports nothing."""
 

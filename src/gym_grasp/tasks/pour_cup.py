@@ -18,7 +18,7 @@ CUP_OFFSET = 0.03
 """Half-width of the uniform noise on the cup's start position, along x and y, in m."""
 
 # Inside of the vessels as in the scene, in m. Both are octagons, a little wider at the corners.
-CUP_RADIUS, CUP_HEIGHT = 0.037, 0.10
+CUP_RADIUS, CUP_HEIGHT = 0.037, 0.115
 BOWL_RADIUS, BOWL_RIM_RADIUS, BOWL_HEIGHT = 0.052, 0.089, 0.055
 
 
@@ -73,13 +73,17 @@ class PourCup(Task):
         in_bowl = (x.hypot(y) < radius) & (z > 0) & (z < BOWL_HEIGHT)
         return (in_bowl & ~self.in_cup(physics)).float().mean(dim=-1)
 
-    def in_cup(self, physics: Physics) -> Tensor:
-        """Which particles are in the cup. Shape (N, particles), bool."""
+    def in_cup_frame(self, physics: Physics) -> Tensor:
+        """Positions of the particles in the cup's frame, in m. Shape (N, particles, 3)."""
         positions = physics.bind("xpos")
         axes = physics.bind("xmat")[:, self.cup].view(-1, 1, 3, 3)
         offset = positions[:, self.particles] - positions[:, self.cup, None]
-        # Not a matrix product, which may run in TF32. Frame of the cup: (N, particles, 3)
-        x, y, z = (offset[..., None] * axes).sum(dim=-2).unbind(-1)
+        # not a matrix product, which may run in TF32
+        return (offset[..., None] * axes).sum(dim=-2)
+
+    def in_cup(self, physics: Physics) -> Tensor:
+        """Which particles are in the cup. Shape (N, particles), bool."""
+        x, y, z = self.in_cup_frame(physics).unbind(-1)
         return (x.hypot(y) < CUP_RADIUS) & (z > 0) & (z < CUP_HEIGHT)
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:

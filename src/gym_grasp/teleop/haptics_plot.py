@@ -116,7 +116,7 @@ def plot(touch: Touch, path: Path) -> Path:
     return path
 
 
-def draw(path: Path, task: str = "open-drawer", seed: int = 0) -> Touch:
+def draw(path: Path, task: str = "lift-object", seed: int = 0) -> Touch:
     """Write the figure of one synthetic episode of a task and return what it shows."""
     env = GraspVectorEnv(task, 1, num_threads=1, autoreset=False)
     try:

@@ -9,13 +9,13 @@ ON_EDGE = tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2)
 """Wrist orientation of the grasp: palm to the left, thumb above, fingers along x."""
 GRIP = np.array([1.0, 0.65, 0.82, 0.82, 0.32])
 """Thumb against index and middle finger, which lie at its height: the cup stays upright."""
-FROM_CUP = np.array([-0.149, -0.059, 0.047])
+FROM_CUP = np.array([-0.149, -0.054, 0.048])
 """Wrist from the cup's bottom while grasping it, world, in m."""
 BESIDE = np.array([0.0, -0.09, 0.0])
 """Where the approach ends before the hand moves in, from there, in m."""
 ABOVE = np.array([0.0, 0.0, 0.08])
 """How much higher the approach comes, in m."""
-MOUTH = np.array([0.0, 0.0, 0.10])
+MOUTH = np.array([0.0, 0.0, 0.115])
 """Middle of the cup's mouth, in its own frame, in m."""
 POUR_FROM = np.array([0.0, -0.035, 0.155])
 """Where the mouth is held while pouring, from the bowl's bottom, world, in m."""
@@ -37,7 +37,7 @@ def script(human: Human) -> Script:
         grasp = cup + FROM_CUP + [rng.uniform(-0.004, 0.004), 0.0, rng.uniform(-0.004, 0.006)]
         if short and attempt == 0:
             grasp = grasp + [0.0, rng.uniform(-0.085, -0.070), 0.0]
-        hand = tilt(ON_EDGE, (0, 0, 1), rng.uniform(-0.08, 0.08))
+        hand = tilt(ON_EDGE, (0, 0, 1), rng.uniform(-0.06, 0.06))
         hand = tilt(hand, (1, 0, 0), rng.uniform(-0.05, 0.05))
         beside = cup + FROM_CUP + BESIDE + [0.0, rng.uniform(-0.02, 0.01), 0.0]
         human.care = 0.3

@@ -44,12 +44,15 @@ class OperatorDevice:
             self._begin(seed)
         if self._tick >= 1 and (self._tick - 1) % self._interval == 0:
             self._act()
-        position, quaternion, fingers = self._human.sent()
+        # float32, which is what a recording keeps: so it plays back bit by bit
+        position, quaternion, fingers = (
+            np.asarray(value, dtype=np.float32) for value in self._human.sent()
+        )
         hand = HandInput(
             time=self._clock(),
-            wrist_position=np.array(position),
-            wrist_quaternion=np.array(quaternion),
-            flexion=np.array(fingers),
+            wrist_position=position,
+            wrist_quaternion=quaternion,
+            flexion=fingers,
             clutch=self._tick >= 1,  # released at first, so that the press is fresh
             buttons=self._buttons(),
             sequence=self._sequence,

@@ -6,6 +6,7 @@ import type { FromWorker, ToWorker } from "./worker";
 export class Connection {
   scene: SceneMessage | undefined;
   status: Status | undefined;
+  manifest: Manifest | undefined;
   role: "drive" | "watch" = "watch";
   epoch = 0;
   online = false;
@@ -63,6 +64,7 @@ export class Connection {
     if (message.type === "welcome") {
       this.online = true;
       this.scene = undefined;
+      this.manifest = message.scene;
       this.onManifest(message.scene);
     } else if (message.type === "role") {
       this.role = message.role;

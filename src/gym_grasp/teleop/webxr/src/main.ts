@@ -148,4 +148,5 @@ resize();
 onChange();
 connection.open(settings.get("token") ?? "", settings.has("watch") ? "watch" : "drive");
 void offerHeadset();
+Object.assign(globalThis, { gymGrasp: connection }); // for a look from the browser's console
 renderer.setAnimationLoop(onFrame);

@@ -1,0 +1,148 @@
+"""StackCubes: build a tower of three cubes."""
+
+from itertools import permutations
+from typing import ClassVar
+
+import mujoco
+import torch
+from torch import Tensor
+
+from gym_grasp.physics.base import Physics
+from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.random import uniform
+
+CUBES = ("red_cube", "green_cube", "blue_cube")
+EDGE = 0.06
+"""Edge of a cube, in m."""
+SPREAD = 0.04
+"""Half-width of the uniform noise on each cube's place, x and y, in m."""
+TURN = 0.3
+"""Half-width of the uniform noise on each cube's yaw, in rad."""
+OFFSET = 0.03
+"""Largest horizontal offset of a cube from the one below it, in m: half an edge."""
+LEVEL = 0.005
+"""Largest deviation of a cube's height from that in a tower, in m."""
+STILL = 0.05
+"""Largest speed of a standing cube, in m/s, and rad/s times an edge."""
+HAND_OFF = 0.02
+"""Smallest distance of palm and fingertips from every cube, in m."""
+REACH = (0.10, 0.14)
+"""Distance of the second and of the third cube from its place where progress begins, in m; at
+the start both are farther from it."""
+PLACED = 0.03
+"""Distance from its place, in m, below which the second cube is left alone."""
+DISTANCE_WEIGHT = 1.0
+"""Penalty per metre between palm and the cube that is to be grasped, in 1/m."""
+
+ORDERS = ((1, 0, 2), *(o for o in permutations(range(3)) if o != (1, 0, 2)))
+"""Bottom, middle and top; where all are equally good, as at the start, the first counts."""
+
+
+class StackCubes(Task):
+    """Three cubes stand side by side on the table; any of them may be the lowest."""
+
+    name = "stack-cubes"
+    title = "StackCubes"
+    summary = "Stack the three cubes. Done when they stand still and the hand is off them."
+    time_limit = 20.0
+    success_threshold = (
+        "three cubes on one another, each at most 0.03 m off the one below and slower than "
+        "0.05 m/s; palm and fingertips at least 0.02 m off them"
+    )
+    task_observations: ClassVar = {
+        f"{cube}_pose": (9, "position [m] and first two columns of the rotation matrix, world")
+        for cube in CUBES
+    }
+
+    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
+        super().__init__(model, device)
+        self.cubes = [model.body(cube).id for cube in CUBES]
+        self.free = [int(model.joint(cube).qposadr[0]) for cube in CUBES]
+        self.speed = [int(model.joint(cube).dofadr[0]) for cube in CUBES]
+        self.points = [self.palm, *(model.site(tip).id for tip in robot.FINGERTIPS)]
+        self.orders = torch.tensor(ORDERS, device=device)
+        self.preference = 1e-6 * torch.arange(len(ORDERS), device=device)
+        self.up = torch.tensor([0.0, 0.0, EDGE], device=device)
+        self.reach = torch.tensor(REACH, device=device)
+
+    def start(self, seeds: Tensor) -> Tensor:
+        """Cubes at slightly random places and yaws, and a slightly random arm."""
+        qpos = self.arm_noise(seeds)
+        spread = torch.tensor([SPREAD, SPREAD, TURN] * len(CUBES), device=self.device)
+        noise = uniform(seeds, -spread, spread, stream=1).view(-1, len(CUBES), 3)
+        for index, free in enumerate(self.free):
+            x, y, yaw = noise[:, index].unbind(-1)
+            qpos[:, free] += x
+            qpos[:, free + 1] += y
+            qpos[:, free + 3] = torch.cos(yaw / 2)
+            qpos[:, free + 6] = torch.sin(yaw / 2)
+        return qpos
+
+    def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
+        return {
+            f"{cube}_pose": self.pose_of_body(physics, body)
+            for cube, body in zip(CUBES, self.cubes, strict=True)
+        }
+
+    def tower(self, physics: Physics) -> tuple[Tensor, Tensor]:
+        """How far the cubes are from a tower, in the order that is nearest to one.
+
+        Returns:
+            What the second and the third cube lack to be in place on the lowest, in m, world,
+            shape (N, 2, 3), and the order, bottom to top, shape (N, 3), int64.
+        """
+        position = physics.bind("xpos")[:, self.cubes]
+        ordered = position[:, self.orders]  # (N, orders, 3 cubes, 3)
+        places = ordered[:, :, :1] + self.up * torch.tensor([[1.0], [2.0]], device=self.device)
+        error = places - ordered[:, :, 1:]
+        best = (self._closeness(error) - self.preference).argmax(-1)
+        chosen = best[:, None, None, None].expand(-1, 1, 2, 3)
+        return error.gather(1, chosen)[:, 0], self.orders[best]
+
+    def _closeness(self, error: Tensor) -> Tensor:
+        return (1.0 - error.norm(dim=-1) / self.reach).clamp_min(0.0).mean(-1)
+
+    def hand_off(self, physics: Physics) -> Tensor:
+        """Distance of the nearest of palm and fingertips from any cube, in m. Shape (N,)."""
+        points = physics.bind("site_xpos")[:, self.points]
+        rotation = physics.bind("xmat")[:, self.cubes].view(-1, len(CUBES), 3, 3)
+        offset = points[:, None] - physics.bind("xpos")[:, self.cubes, None]
+        # Not a matrix product, which may run in TF32. Frames of the cubes: (N, cubes, points, 3)
+        local = (offset[..., None] * rotation[:, :, None]).sum(-2)
+        return (local.abs() - EDGE / 2).clamp_min(0.0).norm(dim=-1).amin((-2, -1))
+
+    def speed_of_cubes(self, physics: Physics) -> Tensor:
+        """Largest speed of any cube, turning counted at an edge's distance, in m/s. Shape (N,)."""
+        qvel = physics.bind("qvel")
+        linear = torch.stack([qvel[:, dof : dof + 3].norm(dim=-1) for dof in self.speed], -1)
+        angular = torch.stack([qvel[:, dof + 3 : dof + 6].norm(dim=-1) for dof in self.speed], -1)
+        return torch.maximum(linear, angular * EDGE).amax(-1)
+
+    def success(self, physics: Physics) -> Tensor:
+        error, order = self.tower(physics)
+        lowest = physics.bind("xpos")[:, self.cubes, 2].gather(1, order[:, :1])[:, 0]
+        steps = torch.stack([error[:, 0], error[:, 1] - error[:, 0]], dim=1)
+        stands = (steps[..., :2].norm(dim=-1) < OFFSET).all(-1)
+        level = (error[..., 2].abs() < LEVEL).all(-1) & ((lowest - EDGE / 2).abs() < LEVEL)
+        still = self.speed_of_cubes(physics) < STILL
+        return stands & level & still & (self.hand_off(physics) > HAND_OFF)
+
+    def progress(self, physics: Physics) -> Tensor:
+        """Closeness of the second and third cube to their places, half each; 1 on success."""
+        closeness = self._closeness(self.tower(physics)[0])
+        return torch.where(self.success(physics), 1.0, closeness)
+
+    def hand_distance(self, physics: Physics) -> Tensor:
+        """Distance from the third cube once the second is placed, else from the nearer one."""
+        error, order = self.tower(physics)
+        cubes = physics.bind("xpos")[:, self.cubes]
+        palm = physics.bind("site_xpos")[:, self.palm]
+        loose = cubes.gather(1, order[:, 1:, None].expand(-1, 2, 3))
+        distance = (loose - palm[:, None]).norm(dim=-1)
+        placed = error[:, 0].norm(dim=-1) < PLACED
+        return torch.where(placed, distance[:, 1], distance.amin(-1))
+
+    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
+        """Progress rewarded, distance penalised; never above 0, so that finishing always pays."""
+        return progress - 1.0 - DISTANCE_WEIGHT * self.hand_distance(physics)

@@ -1,0 +1,238 @@
+"""What holds for every registered task."""
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+
+from gym_grasp.bench.cards import card
+from gym_grasp.demos.episode import Episode
+from gym_grasp.demos.record import perform
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.tasks import TASKS, load_task
+from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.random import episode_seeds, uniform
+
+NAMED = ("body", "jnt", "geom", "site", "actuator", "cam", "light", "mat", "tex")
+SOLID = {
+    mujoco.mjtGeom.mjGEOM_PLANE,
+    mujoco.mjtGeom.mjGEOM_SPHERE,
+    mujoco.mjtGeom.mjGEOM_CAPSULE,
+    mujoco.mjtGeom.mjGEOM_BOX,
+}
+EXPERTS = 16
+"""Operators at work in the shared recording."""
+MOST_FAILURES = 3
+"""Of these attempts, so that the test is of the code and not of one seed."""
+
+
+@pytest.fixture(params=sorted(TASKS), scope="module")
+def task(request) -> type[Task]:
+    return load_task(request.param)
+
+
+@pytest.fixture(scope="module")
+def model(task) -> mujoco.MjModel:
+    return task.load_model()
+
+
+@pytest.fixture(scope="module")
+def episodes(task) -> list[Episode]:
+    """One recording of several operators, failures included."""
+    env = GraspVectorEnv(task.name, EXPERTS, autoreset=False)
+    env.reset(seed=100)
+    return perform(env)
+
+
+def make(task: type[Task], count: int, **kwargs) -> GraspVectorEnv:
+    return GraspVectorEnv(task.name, count, **kwargs)
+
+
+def test_names(task):
+    assert task.scene().stem == task.name.replace("-", "_")
+    assert task.title == task.name.title().replace("-", "")
+    assert task.version == 0  # as registered; see envs/registration.py
+    assert task.summary.endswith(".")
+
+
+def test_the_robot_comes_first(model):
+    assert [model.joint(i).name for i in range(17)] == list(robot.JOINTS)
+    assert [model.actuator(i).name for i in range(17)] == list(robot.JOINTS)
+    assert model.nu == 17
+
+
+def test_every_element_is_named(model):
+    for kind in NAMED:
+        count = getattr(model, f"n{kind}", None) or getattr(model, f"n{kind}s", 0)
+        kind_name = {"jnt": "joint", "cam": "camera", "mat": "material", "tex": "texture"}
+        names = [getattr(model, kind_name.get(kind, kind))(i).name for i in range(count)]
+        assert all(names), f"{kind} without a name"
+
+
+def test_collision_is_made_of_primitives(model):
+    solid = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+    assert set(model.geom_type[solid]) <= {int(kind) for kind in SOLID}
+
+
+def test_observation_layout_and_units(task):
+    env = make(task, 2)
+    observation, _ = env.reset(seed=0)
+    assert observation.shape == (2, env.observation_size)
+    assert list(env.observation_layout) == sorted(env.observation_layout)
+    assert {"finger_positions", "wrist_pose"} <= set(env.observation_layout)
+    assert all("[" in text for text in task.observation_units().values())
+    parts = env.split(observation)
+    assert {key: part.shape[1] for key, part in parts.items()} == env.observation_layout
+
+
+def test_start_states_depend_on_the_seed_alone(task):
+    env = make(task, 3)
+    env.reset(seed=0)
+    seeds = env.episode_seed.clone()
+    first = env.physics.bind("qpos").clone()
+    env.reset(seed=1)
+    other = env.physics.bind("qpos").clone()
+    env.reset_to(seeds)
+    assert torch.equal(env.physics.bind("qpos"), first)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_nothing_moves_while_the_hand_is_still(task):
+    env = make(task, 8, autoreset=False)
+    env.reset(seed=0)
+    start = env.physics.bind("qpos")[:, 17:].clone()
+    for _ in range(30):
+        env.step(torch.zeros(8, 11))
+    assert (env.physics.bind("qpos")[:, 17:] - start).abs().max() < 0.01
+
+
+def test_progress_begins_at_nothing(task):
+    env = make(task, 8, autoreset=False)
+    env.reset(seed=0)
+    *_, info = env.step(torch.zeros(8, 11))
+    assert info["progress"].abs().max() < 0.15
+    assert not info["success"].any()
+
+
+def test_state_restores_and_continues_bit_exactly(task):
+    env, twin = make(task, 2), make(task, 2)
+    env.reset(seed=1)
+    twin.reset(seed=2)
+    actions = torch.rand(20, 2, 11, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for action in actions[:10]:
+        env.step(action)
+    twin.set_state(env.get_state())
+    for action in actions[10:]:
+        for a, b in zip(env.step(action)[:4], twin.step(action)[:4], strict=True):
+            assert torch.equal(a, b)
+
+
+def test_the_operator_succeeds(episodes):
+    assert sum(not episode.success for episode in episodes) <= MOST_FAILURES
+
+
+def test_sparse_reward_is_zero_exactly_at_success(episodes):
+    for episode in episodes:
+        expected = np.full(len(episode), -1.0)
+        expected[-1] = 0.0 if episode.success else -1.0
+        np.testing.assert_array_equal(episode.rewards, expected)
+
+
+def test_recorded_actions_succeed_again_bit_by_bit(task, episodes):
+    env = make(task, EXPERTS, autoreset=False)
+    env.reset_to(torch.tensor([episode.seed for episode in episodes]))
+    longest = max(map(len, episodes))
+    actions = torch.zeros(longest, EXPERTS, 11)
+    for index, episode in enumerate(episodes):
+        actions[: len(episode), index] = torch.from_numpy(episode.actions)
+    for step in range(longest):
+        *_, info = env.step(actions[step])
+        for index, episode in enumerate(episodes):
+            if step == len(episode) - 1:
+                assert bool(info["success"][index]) == episode.success
+                np.testing.assert_array_equal(
+                    info["final_obs"][index].numpy(), episode.flat_observations()[-1]
+                )
+
+
+def test_dense_reward_rises_with_progress(task, episodes):
+    """Spearman correlation with progress over 0.5, in the median successful demonstration.
+
+    A dense reward that pays changes is summed up first: its sum is what rises.
+    """
+    correlations = []
+    for episode in episodes:
+        if not episode.success:
+            continue
+        env = make(task, 1, autoreset=False)
+        env.reset_to(torch.tensor([episode.seed]))
+        progress, rewards = [], []
+        for action in episode.actions:
+            *_, info = env.step(torch.from_numpy(action)[None])
+            progress.append(float(info["progress"][0]))
+            rewards.append(float(info["dense_reward"][0]))
+        np.testing.assert_allclose(rewards, episode.dense_rewards)
+        correlations.append(spearman(np.array(rewards), np.array(progress)))
+        if len(correlations) == 4:
+            break
+    assert np.median(correlations) > 0.5, correlations
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    ranks = [np.searchsorted(np.sort(x), x, "left") + np.searchsorted(np.sort(x), x, "right") for x in (a, b)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def test_random_actions_break_nothing(task):
+    env = make(task, 64)
+    env.reset(seed=0)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        action = torch.rand(64, 11, generator=generator) * 2 - 1
+        observation, reward, *_ = env.step(action)
+        assert observation.isfinite().all()
+        assert reward.isfinite().all()
+    assert env.counters()["diverged"] == 0
+
+
+def test_fingertips_do_not_sink_into_what_they_hold(task, episodes):
+    """Under 3 mm in 19 of 20 contacts of expert grasps; what is deeper rattles, at 90 Hz."""
+    model = task.load_model()
+    data = mujoco.MjData(model)
+    tips = [model.geom(f"{tip.removesuffix('_tip')}_distal_collision").id for tip in robot.FINGERTIPS]
+    depths = []
+    for episode in episodes[:6]:
+        for row in episode.states["physics"][::4]:
+            data.qpos[:] = row[1 : 1 + model.nq]
+            mujoco.mj_fwdPosition(model, data)
+            touching = np.isin(data.contact.geom, tips).any(axis=1)
+            depths += (-data.contact.dist[touching]).tolist()
+    assert len(depths) > 20, "the experts hardly touch anything"
+    assert np.percentile(depths, 95) < 3e-3
+    assert max(depths) < 8e-3
+
+
+def test_the_card_in_the_docs_is_the_code(task, pytestconfig):
+    path = pytestconfig.rootpath / "docs" / "tasks" / f"{task.name}.md"
+    assert path.read_text() == card(task), "run `make cards`"
+
+
+def test_seeds_are_spread_and_reproducible():
+    index, count = torch.arange(1000), torch.zeros(1000, dtype=torch.int64)
+    seeds = episode_seeds(0, index, count)
+    assert len(set(seeds.tolist())) == 1000
+    assert (seeds >= 0).all()
+    assert torch.equal(seeds, episode_seeds(0, index, count))
+    assert not torch.isin(episode_seeds(1, index, count), seeds).any()
+
+
+def test_uniform_is_uniform():
+    seeds = episode_seeds(3, torch.arange(20_000), torch.zeros(20_000, dtype=torch.int64))
+    values = uniform(seeds, torch.tensor([0.0, -1.0]), torch.tensor([1.0, 3.0]))
+    assert values.mean(0).tolist() == pytest.approx([0.5, 1.0], abs=0.03)
+    assert values.std(0).tolist() == pytest.approx([0.2887, 1.1547], rel=0.03)
+    assert abs(torch.corrcoef(values.T)[0, 1]) < 0.03
+    other = uniform(seeds, torch.tensor([0.0]), torch.tensor([1.0]), stream=1)
+    assert abs(torch.corrcoef(torch.stack([values[:, 0], other[:, 0]]))[0, 1]) < 0.03

@@ -1,0 +1,173 @@
+"""A host in a process of its own, and a browser with an emulated headset that visits it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gym_grasp.teleop
+from gym_grasp.demos.record import perform
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.teleop import frames
+from gym_grasp.teleop.retargeting import TYPICAL
+
+CHROMIUM = Path("/usr/bin/chromium")
+WEBXR = Path(gym_grasp.teleop.__file__).parent / "webxr"
+IWER = WEBXR / "node_modules" / "iwer" / "build" / "iwer.min.js"
+EMULATOR = Path(__file__).parent / "emulator.js"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+]
+RANGES = [list(TYPICAL["joints"].open), list(TYPICAL["joints"].fist)]
+
+
+def missing() -> str | None:
+    """Say what a browser test lacks here."""
+    if not CHROMIUM.exists():
+        return "chromium is not installed"
+    if not (WEBXR / "dist" / "index.html").exists():
+        return "the page is not built: npm ci && npm run build in teleop/webxr"
+    if not IWER.exists():
+        return "the emulator is not installed: npm ci in teleop/webxr"
+    return None
+
+
+class Host:
+    """`gym-grasp teleop`, running."""
+
+    def __init__(self, *args: str, out: Path) -> None:
+        code = "import sys; from gym_grasp.cli.teleop import main; main(sys.argv[1:])"
+        command = [sys.executable, "-c", code, *args, "--out", str(out), "--json"]
+        if "--port" not in args:
+            command += ["--port", "0"]
+        self.out = out
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        self.url = ""
+        for line in self.process.stderr:
+            if found := re.search(r"https?://\S+", line):
+                self.url = found.group(0)
+                break
+
+    def stop(self, number: int = signal.SIGTERM) -> dict[str, Any]:
+        """End it, and return what it printed last."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=20)
+        assert number == signal.SIGKILL or self.process.returncode == 0, err
+        return json.loads(out.splitlines()[-1]) if out else {}
+
+
+@contextmanager
+def host(*args: str, out: Path) -> Iterator[Host]:
+    """A host that is gone afterwards."""
+    running = Host(*args, out=out)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.communicate()
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser with its own profile; nice where it may be, since the machine may be busy."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(preferred()), args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def preferred() -> Path:
+    """Return a browser that runs before other processes, where the system permits it."""
+    script = Path(__file__).parent / "chromium_first.sh"
+    allowed = subprocess.run(["nice", "-n", "-10", "true"], capture_output=True)
+    return script if not allowed.stderr and shutil.which("nice") else CHROMIUM
+
+
+class Page:
+    """A page that must not reach for other hosts, nor complain."""
+
+    def __init__(self, browser: Any, url: str, *, draw: bool = False, size: tuple[int, int] = (960, 600)):
+        self.complaints: list[str] = []
+        self.tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        self.tab.add_init_script(path=str(IWER))
+        self.tab.add_init_script(path=str(EMULATOR))
+        self.tab.on("console", self._console)
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        origin = url.split("/#")[0]
+        self.tab.on("request", lambda request: self._request(request.url, origin))
+        self.tab.goto(url if draw else url + "&draw=0")
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def _request(self, url: str, origin: str) -> None:
+        if not url.startswith((origin, "data:", "blob:")):
+            self.complaints.append(f"request to {url}")
+
+    def wait(self, state: str, seconds: float = 15.0) -> None:
+        """Wait until the page shows a state of the session."""
+        self.tab.wait_for_selector(f'body[data-state="{state}"]', timeout=1000 * seconds)
+
+    def enter(self, mode: str) -> None:
+        """Put the headset on, with bare hands or controllers."""
+        self.tab.evaluate("([mode, ranges]) => emulator.begin(mode, ranges)", [mode, RANGES])
+        self.tab.click("#enter")
+        self.tab.wait_for_function("document.body.dataset.role === 'drive'")
+
+    def text(self, part: str) -> str:
+        """Return what an element of the panel says."""
+        return self.tab.inner_text(f"#{part}")
+
+
+def movement(task: str, seed: int) -> list[list[float]]:
+    """Return how the synthetic operator solves an episode, in the headset's frame.
+
+    Rows of 30 Hz: wrist position, quaternion x y z w, five flexions.
+    """
+    env = GraspVectorEnv(task, 1, num_threads=1, autoreset=False)
+    env.reset(seed=seed)
+    episode = perform(env)[0]
+    env.close()
+    assert episode.success
+    sent = episode.operator_input
+    rows = np.concatenate(
+        [
+            frames.position_from_world(sent["wrist_position"].astype(float)),
+            frames.quaternion_from_world(sent["wrist_quaternion"].astype(float)),
+            sent["finger_flexion"],
+        ],
+        axis=1,
+    )
+    return rows.tolist()
+
+
+def environment() -> dict[str, str]:
+    """Environment variables of this process."""
+    return dict(os.environ)

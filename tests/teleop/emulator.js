@@ -1,0 +1,142 @@
+// An emulated operator inside the page: IWER's headset, and hands that follow a given movement.
+// It sees what a person would: whether the robot is engaged, and where its palm is.
+
+const MIRROR = [1, -1, -1, 0, -1, 1, 1, 0, -1, 1, 1, 0, -1, 1, 1, 1]; // IWER stores left hands
+const ROW_RATE = 30;
+const PRESS = 150; // ms
+
+const times = (a, b) => {
+  const [ax, ay, az, aw] = a;
+  const [bx, by, bz, bw] = b;
+  return [
+    aw * bx + ax * bw + ay * bz - az * by,
+    aw * by - ax * bz + ay * bw + az * bx,
+    aw * bz + ax * by - ay * bx + az * bw,
+    aw * bw - ax * bx - ay * by - az * bz,
+  ];
+};
+const inverse = ([x, y, z, w]) => [-x, -y, -z, w];
+
+class Emulator {
+  constructor() {
+    this.device = new IWER.XRDevice(IWER.metaQuest3, { stereoEnabled: true });
+    this.device.installRuntime({ forceInstall: true });
+    this.device.position.set(0, 1.55, 0);
+    this.device.quaternion.set(-0.3, 0, 0, 0.954);
+    this.mode = "controller";
+    this.lost = new Set();
+    const getJointPose = IWER.XRFrame.prototype.getJointPose;
+    const lost = this.lost;
+    IWER.XRFrame.prototype.getJointPose = function (joint, space) {
+      return lost.has("all") || lost.has(joint.jointName) ? null : getJointPose.call(this, joint, space);
+    };
+  }
+
+  /** `ranges`: open and closed bends of thumb rotation, thumb, index, middle, ring. */
+  begin(mode, ranges) {
+    this.mode = mode;
+    this.ranges = ranges;
+    this.device.primaryInputMode = mode;
+    for (const side of ["left", "right"]) {
+      const hand = this.device.hands[side];
+      hand[IWER.P_HAND_INPUT].poses.made = { jointTransforms: {} };
+      this.bend(side, [0, 0, 0, 0, 0]);
+      hand.poseId = "made";
+    }
+    this.device.hands.left.position.set(-0.3, 1.0, -0.3);
+    this.device.controllers.left.position.set(-0.3, 1.0, -0.3);
+  }
+
+  /** Gives a hand the joints of the flexions; `pinch` puts thumb and index finger together. */
+  bend(side, flexion, pinch = false) {
+    const bends = flexion.map((f, i) => this.ranges[0][i] + f * (this.ranges[1][i] - this.ranges[0][i]));
+    const mirrored = side === "left" ? -1 : 1;
+    const joints = [[0, 0, 0]];
+    const u = [-Math.cos(bends[0]), -Math.sin(bends[0]), 0];
+    let [x, y, z, angle] = [-0.03, 0, -0.03, 0.6];
+    for (const length of [0, 0.045, 0.035, 0.025]) {
+      x += length * u[0] * Math.cos(angle);
+      y += length * u[1] * Math.cos(angle);
+      z -= length * Math.sin(angle);
+      if (length) angle += bends[1] / 2;
+      joints.push([x, y, z]);
+    }
+    [2, 3, 4, 4].forEach((servo, finger) => {
+      let [px, py, pz, turned] = [-0.02 + 0.02 * finger, 0, -0.03, 0];
+      joints.push([px, py, pz]);
+      for (const length of [0.06, 0.045, 0.028, 0.022]) {
+        py -= length * Math.sin(turned);
+        pz -= length * Math.cos(turned);
+        turned += bends[servo] / 3;
+        joints.push([px, py, pz]);
+      }
+    });
+    if (pinch) joints[4] = joints[9];
+    const hand = this.device.hands[side];
+    const transforms = hand[IWER.P_HAND_INPUT].poses.made.jointTransforms;
+    [...hand.inputSource.hand.keys()].forEach((name, i) => {
+      const [jx, jy, jz] = joints[i];
+      const matrix = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, mirrored * jx, jy, jz, 1];
+      const stored = side === "right" ? matrix.map((value, k) => value * MIRROR[k]) : matrix;
+      transforms[name] = { offsetMatrix: new Float32Array(stored), radius: 0.008 };
+    });
+  }
+
+  clutch(pressed) {
+    if (this.mode === "hand") this.bend("left", [0, 0, 0, 0, 0], pressed);
+    else this.device.controllers.right.updateButtonValue("a-button", pressed ? 1 : 0);
+  }
+
+  place([x, y, z], [qx, qy, qz, qw], flexion) {
+    const held = this.mode === "hand" ? this.device.hands.right : this.device.controllers.right;
+    held.position.set(x, y, z);
+    held.quaternion.set(qx, qy, qz, qw);
+    if (this.mode === "hand") {
+      this.bend("right", flexion);
+    } else {
+      held.updateButtonValue("trigger", flexion[2]);
+      held.updateButtonValue("squeeze", flexion[3]);
+    }
+  }
+
+  robot() {
+    const connection = globalThis.gymGrasp;
+    const index = connection.manifest.bodies.indexOf("palm");
+    const pose = [...connection.scene.poses.slice(7 * index, 7 * index + 7)];
+    return { position: pose.slice(0, 3), quaternion: pose.slice(3) };
+  }
+
+  /** Follows rows of robot wrist poses and flexions, as far as the robot is engaged. */
+  async follow(rows, speed, until = Infinity) {
+    let [time, last, pressed] = [0, performance.now(), performance.now()];
+    let hand = { position: [0.1, 1.1, -0.5], quaternion: [0, 0, 0, 1] };
+    let start = null;
+    while (document.body.dataset.state !== "done" && time < until) {
+      await new Promise(requestAnimationFrame);
+      const now = performance.now();
+      if (document.body.dataset.state === "engaged") {
+        this.clutch(false);
+        start ??= { robot: this.robot(), hand };
+        time += ((now - last) / 1000) * speed;
+        const row = rows[Math.min(rows.length - 1, Math.floor(time * ROW_RATE))];
+        const moved = row.slice(0, 3).map((value, i) => value - start.robot.position[i]);
+        const turned = times(row.slice(3, 7), inverse(start.robot.quaternion));
+        hand = {
+          position: start.hand.position.map((value, i) => value + moved[i]),
+          quaternion: times(turned, start.hand.quaternion),
+        };
+        this.place(hand.position, hand.quaternion, row.slice(7));
+      } else {
+        start = null;
+        this.place(hand.position, hand.quaternion, rows[Math.min(rows.length - 1, Math.floor(time * ROW_RATE))].slice(7));
+        if (now - pressed > 2 * PRESS) pressed = now;
+        this.clutch(now - pressed < PRESS);
+      }
+      last = now;
+    }
+    this.clutch(false);
+    return time;
+  }
+}
+
+globalThis.emulator = new Emulator();
