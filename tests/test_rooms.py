@@ -70,5 +70,7 @@ def test_mujoco_warp_has_one_home():
 def test_importing_the_package_is_light():
     heavy = ("torch", "mujoco", "h5py", "matplotlib", "warp")
     code = f"import sys, gym_grasp; print([m for m in {heavy!r} if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

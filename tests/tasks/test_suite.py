@@ -181,8 +181,13 @@ def test_dense_reward_rises_with_progress(task, episodes):
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    ranks = [np.searchsorted(np.sort(x), x, "left") + np.searchsorted(np.sort(x), x, "right") for x in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Twice the rank, ties at their middle."""
+    ordered = np.sort(values)
+    return np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
 
 
 def test_random_actions_break_nothing(task):
@@ -201,7 +206,8 @@ def test_fingertips_do_not_sink_into_what_they_hold(task, episodes):
     """Under 3 mm in 19 of 20 contacts of expert grasps; what is deeper rattles, at 90 Hz."""
     model = task.load_model()
     data = mujoco.MjData(model)
-    tips = [model.geom(f"{tip.removesuffix('_tip')}_distal_collision").id for tip in robot.FINGERTIPS]
+    fingers = [tip.removesuffix("_tip") for tip in robot.FINGERTIPS]
+    tips = [model.geom(f"{finger}_distal_collision").id for finger in fingers]
     depths = []
     for episode in episodes[:6]:
         for row in episode.states["physics"][::4]:

@@ -112,7 +112,9 @@ def preferred() -> Path:
 class Page:
     """A page that must not reach for other hosts, nor complain."""
 
-    def __init__(self, browser: Any, url: str, *, draw: bool = False, size: tuple[int, int] = (960, 600)):
+    def __init__(
+        self, browser: Any, url: str, *, draw: bool = False, size: tuple[int, int] = (960, 600)
+    ):
         self.complaints: list[str] = []
         self.tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
         self.tab.add_init_script(path=str(IWER))

@@ -25,6 +25,8 @@ class Emulator {
     this.device.quaternion.set(-0.3, 0, 0, 0.954);
     this.mode = "controller";
     this.lost = new Set();
+    // IWER calls every position emulated, which means to a page that tracking is lost
+    Object.defineProperty(IWER.XRPose.prototype, "emulatedPosition", { get: () => this.lost.has("all") });
     const getJointPose = IWER.XRFrame.prototype.getJointPose;
     const lost = this.lost;
     IWER.XRFrame.prototype.getJointPose = function (joint, space) {

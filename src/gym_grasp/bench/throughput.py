@@ -1,5 +1,6 @@
 """Control steps per second: physics alone, environment, rollout with policy, training epoch."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -98,11 +99,15 @@ def measure(
         state = env.physics.get_state()
         controls.clear()
         actions = [random_action() for _ in range(steps)]
-        env_rates.append(_rate(env.device, num_envs * steps, lambda: [env.step(a) for a in actions]))
+        begun = _now(env.device)
+        for action in actions:
+            env.step(action)
+        env_rates.append(num_envs * steps / (_now(env.device) - begun))
         set_state(state)
-        raw_rates.append(
-            _rate(env.device, num_envs * steps, lambda: [step_raw(c, interval) for c in controls])
-        )
+        begun = _now(env.device)
+        for ctrl in controls:
+            step_raw(ctrl, interval)
+        raw_rates.append(num_envs * steps / (_now(env.device) - begun))
     env.controller.joint_targets = send  # type: ignore[method-assign]
     rollout = epoch = None
     if train:
@@ -134,7 +139,8 @@ def _engine_alone(
     if env.device.type != "cpu":
         engine = make_physics(env.task.model, env.num_envs, env.device)
         return engine.set_state, engine.step
-    batch = Batch(env.task.model, env.num_envs, num_threads)
+    threads = num_threads or len(os.sched_getaffinity(0))
+    batch = Batch(env.task.model, env.num_envs, threads)
 
     def set_state(state: torch.Tensor) -> None:
         batch.state[:] = state.numpy()
@@ -162,12 +168,6 @@ def _time_learning(env: GraspVectorEnv, rounds: int) -> tuple[float, float]:
             rollouts.append(samples / (collected - begun))
             epochs.append(samples / (ended - begun))
     return median(rollouts), median(epochs)
-
-
-def _rate(device: torch.device, steps: int, work: Callable[[], object]) -> float:
-    begun = _now(device)
-    work()
-    return steps / (_now(device) - begun)
 
 
 def _now(device: torch.device) -> float:

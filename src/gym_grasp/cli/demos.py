@@ -3,9 +3,9 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -18,7 +18,7 @@ File = Annotated[Path, tyro.conf.Positional]
 
 def main(args: Sequence[str]) -> None:
     """Run one of the verbs."""
-    verbs = {
+    verbs: dict[str, Callable[..., Any]] = {
         "record": record,
         "info": info,
         "validate": validate,
@@ -32,7 +32,7 @@ def record(
     task: Annotated[str | None, tyro.conf.Positional] = None,
     /,
     *,
-    all: bool = False,  # noqa: A002 (the flag's name)
+    all: bool = False,
     out: Path | None = None,
     episodes: int = 200,
     seed: int = 0,
@@ -148,9 +148,7 @@ def replay(file: File, /, *, device: str = "cpu", json: bool = False) -> None:
     dataset = open_dataset(file)
     task = load_task(dataset.meta.task)
     dataset = open_dataset(file, task=(task.name, task.version))
-    env = GraspVectorEnv(
-        task.name, num_envs=len(dataset), device=device, **dataset.meta.env_kwargs
-    )
+    env = GraspVectorEnv(task.name, num_envs=len(dataset), device=device, **dataset.meta.env_kwargs)
     report = replay_episodes(dataset, env)
     env.close()
     count = len(report.episodes)

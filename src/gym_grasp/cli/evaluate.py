@@ -45,7 +45,9 @@ def evaluate(
     for row in result["runs"]:
         print(f"{row['run']}: {row['successes']} of {row['episodes']} episodes succeed")
     low, high = result["interval"]
-    print(f"{result['task']}: success {result['success']:.3f}, 95 % interval {low:.3f} to {high:.3f}")
+    print(
+        f"{result['task']}: success {result['success']:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+    )
     if video:
         print(f"video: {result['video']}\nstill: {result['still']}")
 
@@ -62,7 +64,7 @@ def evaluate_runs(runs: Sequence[Path], episodes: int = 100, device: str = "cpu"
     policies = [load_policy(run, device) for run in runs]
     task = policies[0].identity.task_name
     env = GraspVectorEnv(task, episodes, device=device)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run, policy in zip(runs, policies, strict=True):
         policy.check(env)
         result = evaluate_policy(policy, env, episodes)

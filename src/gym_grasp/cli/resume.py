@@ -36,8 +36,11 @@ def resume(
 
     config, description = load_config(run)
     settings = description["settings"]
-    changes = {"epochs": epochs, "max_minutes": max_minutes}
-    config = dataclasses.replace(config, **{k: v for k, v in changes.items() if v is not None})
+    config = dataclasses.replace(
+        config,
+        epochs=config.epochs if epochs is None else epochs,
+        max_minutes=config.max_minutes if max_minutes is None else max_minutes,
+    )
     summary = train_one(
         settings["task"],
         config,

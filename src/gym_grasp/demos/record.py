@@ -85,7 +85,10 @@ def describe(env: GraspVectorEnv, operator: str, base_seed: int) -> DatasetMeta:
         base_seed=base_seed,
         description=env.task.summary,
         env_kwargs={"max_episode_steps": env.max_episode_steps},
-        units={**UNITS, **{f"obs/{key}": text for key, text in env.task.observation_units().items()}},
+        units={
+            **UNITS,
+            **{f"obs/{key}": text for key, text in env.task.observation_units().items()},
+        },
     )
 
 

@@ -13,7 +13,6 @@ import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.robots import ur5_sih as robot
 from gym_grasp.envs.linear import damped_least_squares
 from gym_grasp.envs.rotations import (
     limit_norm,
@@ -24,6 +23,7 @@ from gym_grasp.envs.rotations import (
     rotvec_from_quat,
 )
 from gym_grasp.physics.base import Physics
+from gym_grasp.robots import ur5_sih as robot
 
 ACTION_SIZE = 11
 ARM_DOF = 6

@@ -4,6 +4,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 
 from gym_grasp.envs.render import Camera
 from gym_grasp.envs.vector import GraspVectorEnv
@@ -38,11 +39,9 @@ class GraspEnv(gymnasium.Env):
         observation, _ = self._env.reset(seed=seed, options=options)
         return observation[0].numpy(), {}
 
-    def step(
-        self, action: np.ndarray
-    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Apply one action, shape (11,); info holds `success`, `diverged` and `progress`."""
-        batch = np.asarray(action, dtype=np.float32)[None]
+        batch = torch.as_tensor(action, dtype=torch.float32)[None]
         _, reward, terminated, truncated, info = self._env.step(batch)
         return (
             info["final_obs"][0].numpy(),

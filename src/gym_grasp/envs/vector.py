@@ -362,9 +362,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def make_physics(
-    model: Any, num_envs: int, device: torch.device, num_threads: int = 0
-) -> Physics:
+def make_physics(model: Any, num_envs: int, device: torch.device, num_threads: int = 0) -> Physics:
     """Choose the engine by the device: mujoco.batch on the CPU, MuJoCo Warp on a GPU."""
     if device.type == "cpu":
         from gym_grasp.physics.cpu import CpuPhysics

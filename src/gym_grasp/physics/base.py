@@ -56,5 +56,5 @@ class Physics(ABC):
         """What the engine counted since the start, e.g. contacts that did not fit."""
         return {}
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (nothing to free by default)
         """Free what the engine holds; the object is not used afterwards."""

@@ -1,5 +1,7 @@
 """The CPU engine: `mujoco.batch`, thousands of simulations on a thread pool."""
 
+import os
+
 import mujoco
 import numpy as np
 import torch
@@ -24,14 +26,15 @@ class CpuPhysics(Physics):
     Args:
         model: the compiled scene.
         num_envs: number of simulations.
-        num_threads: size of the thread pool; 0 takes every core.
+        num_threads: size of the thread pool; 0 takes every core this process may run on.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int = 0) -> None:
         super().__init__(model, num_envs, torch.device("cpu"))
         # One MjData per simulation: the positions computed at the end of a step, which
         # observations need, are then the start of the next step instead of extra work.
-        self._batch = Batch(model, num_envs, num_threads, persistent=True)
+        threads = num_threads or len(os.sched_getaffinity(0))
+        self._batch = Batch(model, num_envs, threads, persistent=True)
         self._bound: dict[str, tuple[np.ndarray, np.ndarray, Tensor]] = {}
         self._qvel = self._batch.bind("qvel")
         self._warnings = self._batch.warning[:, :, 1]

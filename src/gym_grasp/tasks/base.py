@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from gym_grasp.errors import unknown
-from gym_grasp.robots import ur5_sih as robot
 from gym_grasp.physics.base import Physics
+from gym_grasp.robots import ur5_sih as robot
 from gym_grasp.tasks.random import uniform
 
 ARM_NOISE = 0.04

@@ -25,22 +25,31 @@ class Samples:
 
     def __init__(self) -> None:
         self._values = np.zeros(HISTORY, np.float32)
-        self._count = 0
+        self._count = self._marked = 0
 
     def add(self, value: float) -> None:
         """Remember one value."""
         self._values[self._count % HISTORY] = value
         self._count += 1
 
+    def mark(self) -> None:
+        """Begin a stretch of values."""
+        self._marked = self._count
+
+    @property
+    def since_mark(self) -> int:
+        """Number of values since the mark."""
+        return self._count - self._marked
+
     def summary(self, newest: int = HISTORY) -> dict[str, float]:
         """Return count and percentiles, in [ms], of the newest values; empty without any."""
-        if not self._count:
-            return {}
         kept = min(self._count, HISTORY, newest)
+        if kept == 0:
+            return {}
         values = self._values[np.arange(self._count - kept, self._count) % HISTORY] * 1e3
         p50, p99 = np.percentile(values, [50, 99])
         return {
-            "count": self._count,
+            "count": kept,
             "p50_ms": round(float(p50), 2),
             "p99_ms": round(float(p99), 2),
             "max_ms": round(float(values.max()), 2),
@@ -54,11 +63,12 @@ class LatencyMeter:
         self._sent: deque[tuple[int, float | None, float]] = deque(maxlen=SCENES)
         self._pending: tuple[float, float] | None = None
         self._last = -1
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget all values, as a new episode does."""
         self.stages = {name: Samples() for name in STAGES}
+
+    def begin_episode(self) -> None:
+        """Let `episode` speak of what comes from now on."""
+        for samples in self.stages.values():
+            samples.mark()
 
     def applied(self, sequence: int, capture: float, arrival: float, now: float) -> None:
         """An input began to move the robot at `now`; one that did so before is not counted."""
@@ -91,4 +101,11 @@ class LatencyMeter:
     def summary(self, newest: int = HISTORY) -> dict[str, dict[str, float]]:
         """Return percentiles in [ms] of every stage that has values, over its newest ones."""
         values = {name: samples.summary(newest) for name, samples in self.stages.items()}
+        return {name: value for name, value in values.items() if value}
+
+    def episode(self) -> dict[str, dict[str, float]]:
+        """Return the same over the present episode."""
+        values = {
+            name: samples.summary(samples.since_mark) for name, samples in self.stages.items()
+        }
         return {name: value for name, value in values.items() if value}

@@ -74,7 +74,7 @@ class Session:
         self.rate = 1.0 / env.physics.timestep
         self.interval = env.controller.config.interval
         self.meter = LatencyMeter()
-        """Latencies of the present episode."""
+        """Latencies of this session."""
         self.hand: HandInput | None = None
         """What the last tick sampled."""
         self.haptics = Haptics.none()
@@ -152,7 +152,7 @@ class Session:
         self.env.reset_to(self._next_seed())
         self.rows = EpisodeRows(self.env)
         self._filter.reset()
-        self.meter.clear()
+        self.meter.begin_episode()
         self._press.hold()
         self._substep = 0
         self.success = False
@@ -262,7 +262,7 @@ class Session:
 
     def _events(self) -> dict[str, Scalar]:
         events: dict[str, Scalar] = {"engagements": self.engagement}
-        for stage, values in self.meter.summary().items():
+        for stage, values in self.meter.episode().items():
             events[f"{stage}_p50_ms"] = values["p50_ms"]
             events[f"{stage}_p99_ms"] = values["p99_ms"]
         return events

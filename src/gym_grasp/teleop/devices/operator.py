@@ -44,10 +44,7 @@ class OperatorDevice:
             self._begin(seed)
         if self._tick >= 1 and (self._tick - 1) % self._interval == 0:
             self._act()
-        # float32, which is what a recording keeps: so it plays back bit by bit
-        position, quaternion, fingers = (
-            np.asarray(value, dtype=np.float32) for value in self._human.sent()
-        )
+        position, quaternion, fingers = self._sent
         hand = HandInput(
             time=self._clock(),
             wrist_position=position,
@@ -77,11 +74,19 @@ class OperatorDevice:
         model, rng = self._env.task.model, np.random.default_rng(seed % 2**64)
         self._human = Human(model, 0, self._history, rng)
         self._script: Script | None = self._script_of(self._human)
+        self._send((self._human.position, self._human.quaternion, self._human.fingers))
 
     def _act(self) -> None:
         self._look()
         if self._script is not None and next(self._script, StopIteration) is StopIteration:
             self._script = None  # it holds its hand where it is
+        self._send(self._human.sent())
+
+    def _send(self, hand: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        position, quaternion, fingers = hand
+        rotation = quaternion / np.linalg.norm(quaternion)
+        # float32, which is what a recording keeps: so it plays back bit by bit
+        self._sent = [np.array(value, dtype=np.float32) for value in (position, rotation, fingers)]
 
     def _look(self) -> None:
         bind = self._env.physics.bind
