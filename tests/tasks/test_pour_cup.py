@@ -18,8 +18,8 @@ from gym_grasp.tasks.pour_cup import (
 )
 
 PARTICLES = 16
-OUTSIDE = 0.046
-"""Distance from the cup's axis beyond its outer surface, in m."""
+OUTSIDE = 0.055
+"""Distance from the cup's axis at which a particle is beyond its wall, in m."""
 MOUTH = CUP_HEIGHT - 0.02
 """Height in the cup, in m, from which a particle may leave through the mouth in two steps."""
 
@@ -37,7 +37,7 @@ class Leaks:
         world = physics.bind("xpos")[:, task.particles]
         x, y, z = task.in_cup_frame(physics).unbind(-1)
         self.inside &= z < MOUTH
-        through_cup = self.inside & ((x.hypot(y) > OUTSIDE) | (z < -0.007))
+        through_cup = self.inside & ((x.hypot(y) > OUTSIDE) | (z < -0.02))
         over_table = ((world[..., :2] - torch.tensor([0.6, 0.0])).abs() < 0.58).all(-1)
         leaked = (through_cup | (over_table & (world[..., 2] < -0.02))) & ~done[:, None]
         self.count += int(leaked.any(-1).sum())

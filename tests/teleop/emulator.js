@@ -108,6 +108,23 @@ class Emulator {
     return { position: pose.slice(0, 3), quaternion: pose.slice(3) };
   }
 
+  /** Presses the clutch until the robot is engaged. */
+  async engage() {
+    this.place([0.1, 1.1, -0.5], [0, 0, 0, 1], [1, 0, 0, 0, 0]);
+    for (let tries = 0; document.body.dataset.state !== "engaged" && tries < 30; tries++) {
+      this.clutch(tries % 2 === 1);
+      await new Promise((resolve) => setTimeout(resolve, PRESS));
+    }
+    this.clutch(false);
+  }
+
+  /** Notes [level, ms] of every pulse of the right controller. */
+  countPulses() {
+    this.pulses = [];
+    const actuator = this.device.controllers.right.inputSource.gamepad.hapticActuators[0];
+    actuator.pulse = async (level, ms) => this.pulses.push([level, ms]);
+  }
+
   /** Follows rows of robot wrist poses and flexions, as far as the robot is engaged. */
   async follow(rows, speed, until = Infinity) {
     let [time, last, pressed] = [0, performance.now(), performance.now()];

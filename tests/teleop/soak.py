@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import numpy as np
-from browser import host
+from teleop_browser import host
 
 from gym_grasp.teleop import protocol
 

@@ -88,6 +88,9 @@ def env():
 def test_the_operator_as_a_device_sends_what_it_sends_when_recording(env):
     env.reset(seed=5)
     recorded = perform(env)[0].operator_input
+    recorded["wrist_quaternion"] /= np.linalg.norm(
+        recorded["wrist_quaternion"], axis=1, keepdims=True
+    )
     env.reset_to(torch.tensor([int(env.episode_seed[0])]))
     device = OperatorDevice(env, clock=lambda: 1.0)
     assert not device.latest().clutch

@@ -152,7 +152,7 @@ def _playback(env: "GraspVectorEnv", file: Path, demo: int) -> "tuple[Device, in
     dataset = open_dataset(file, task=(env.task_name, env.task_version))
     if not 0 <= demo < len(dataset):
         raise UsageError(f"--demo is {demo}; {file} holds episodes 0 to {len(dataset) - 1}.")
-    device = Playback(dataset.summaries[demo], env.controller.config.interval)
+    device = Playback(dataset.episode(demo), env.controller.config.interval)
     return device, device.seed
 
 

@@ -45,7 +45,7 @@ class StackCubes(Task):
     name = "stack-cubes"
     title = "StackCubes"
     summary = "Stack the three cubes. Done when they stand still and the hand is off them."
-    time_limit = 20.0
+    time_limit = 25.0
     success_threshold = (
         "three cubes on one another, each at most 0.03 m off the one below and slower than "
         "0.05 m/s; palm and fingertips at least 0.02 m off them"

@@ -24,9 +24,9 @@ class Buttons:
     """What the operator asks for besides moving; true while it is pressed."""
 
     reset: bool = False
-    """Begin a new episode; one that has not ended is neither kept nor counted."""
+    """Begin a new episode; one that had begun to move is given up and counts as a failure."""
     discard: bool = False
-    """Count the present episode as a failure, even one that was kept, and begin a new one."""
+    """The same, and an episode that was kept is dropped and counts as a failure."""
     save: bool = False
     """Go on after an episode that ended; a success is on disk already."""
 

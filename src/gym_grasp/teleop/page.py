@@ -73,7 +73,8 @@ class PageDevice:
     def latest(self) -> HandInput | None:
         """Return what the page sent last; None while no operator is there."""
         if self._converted is None and self._newest is not None:
-            self._converted = self._convert(*self._newest)
+            with np.errstate(all="ignore"):  # any bits may come; what is no number is sorted out
+                self._converted = self._convert(*self._newest)
         return self._converted
 
     def feedback(self, haptics: Haptics) -> None:

@@ -81,6 +81,7 @@ class Recorder:
         self._unwritten: list[Episode] = []
         self._pool = ThreadPoolExecutor(1, "recorder")
         self._last: Future[None] | None = None
+        self._closed = False
 
     def add(self, episode: Episode) -> None:
         """Keep a success; count a failure."""
@@ -110,6 +111,9 @@ class Recorder:
         Raises:
             DatasetError: it could not be written; what is on disk is still in the parts folder.
         """
+        if self._closed:
+            return
+        self._closed = True
         self._submit(lambda: None)
         self._pool.shutdown()
         if self._unwritten:

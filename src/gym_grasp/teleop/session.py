@@ -162,20 +162,15 @@ class Session:
 
     def _next_seed(self) -> torch.Tensor:
         index = torch.tensor([self._episode])
-        self._episode += 1
-        if self.config.first_episode is not None and int(index) == self._first:
+        if self.config.first_episode is not None and self._episode == self._first:
             return torch.tensor([self.config.first_episode])
         return episode_seeds(self.config.seed, torch.zeros_like(index), index)
 
     def _buttons(self, hand: HandInput, fault: str | None) -> None:
         reset, discard = self._reset(hand.buttons.reset), self._discard(hand.buttons.discard)
         save, pressed = self._save(hand.buttons.save), self._press(hand.clutch)
-        if discard:
-            self._count_discarded()
-            self._begin_episode()
-            return
-        elif reset or (save and self.state is State.DONE):
-            self._begin_episode()
+        if discard or reset or (save and self.state is State.DONE):
+            self._leave_episode(discard)
             return
         if self.state in (State.WAITING, State.PAUSED):
             if pressed and fault is not None:
@@ -187,13 +182,16 @@ class Session:
             if released:
                 self._pause("clutch released")
 
-    def _count_discarded(self) -> None:
-        if self.recorder is None:
-            return
-        if self.state is State.DONE and self.success:
-            self.recorder.drop_last()
-        elif self.state is not State.DONE and len(self.rows):
-            self.recorder.fail()
+    def _leave_episode(self, discard: bool = False) -> None:
+        """Begin the next episode; one that has not moved yet only begins again."""
+        if len(self.rows):
+            self._episode += 1  # as many as attempts, so that no seed comes twice
+        if self.recorder is not None:
+            if self.state is State.DONE and self.success and discard:
+                self.recorder.drop_last()
+            elif self.state is not State.DONE and len(self.rows):
+                self.recorder.fail()
+        self._begin_episode()
 
     def _engage(self, hand: HandInput) -> None:
         targets = self.env.controller.targets

@@ -264,8 +264,10 @@ def quat_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def quat_from_rotvec(rotvec: np.ndarray) -> np.ndarray:
     """Unit quaternion of a rotation vector (3,) in rad."""
-    out = np.zeros(4)
-    mujoco.mju_axisAngle2Quat(out, rotvec, float(np.linalg.norm(rotvec)))
+    angle = float(np.linalg.norm(rotvec))
+    out = np.array([1.0, 0.0, 0.0, 0.0])
+    if angle > 1e-9:
+        mujoco.mju_axisAngle2Quat(out, rotvec / angle, angle)
     return out
 
 

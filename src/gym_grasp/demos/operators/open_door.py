@@ -23,7 +23,7 @@ SWING = 1.05
 """Door angle to which the hand means to pull, in rad."""
 STUCK = 0.05
 """Door angle, in rad, below which it counts as still latched."""
-MISTAKE = 0.12
+MISTAKE = 0.08
 """Share of the attempts that begin badly: half reach too short, half press too little."""
 
 
@@ -32,8 +32,6 @@ def script(human: Human) -> Script:
     rng = human.rng
     bad = rng.random() < MISTAKE
     short, weak = (bad, False) if rng.random() < 0.5 else (False, bad)
-    approach = human.position + [rng.uniform(-0.02, 0.02), rng.uniform(-0.03, 0.06), 0.0]
-    yield from human.move(approach + [0.0, 0.0, rng.uniform(0.0, 0.05)], fingers=OPEN_HAND)
     for attempt in range(4):
         yaw = human.see_joint("door")
         offset = FROM_HANDLE + [0.0, rng.uniform(-0.01, 0.01), 0.0]
@@ -42,8 +40,11 @@ def script(human: Human) -> Script:
         grasp = human.see_site("handle") + about_z(offset, yaw)
         wrist = tilt(FLAT, (0, 0, 1), yaw + rng.uniform(-0.1, 0.1))
         wrist = tilt(wrist, (0, 1, 0), rng.uniform(-0.06, 0.06))
-        yield from human.move(human.aim(grasp + CLEARANCE), wrist, HOOK, arc=0.02)
-        yield from human.move(human.aim(grasp), wrist, HOOK, pace=0.6)
+        human.care = 0.0
+        arc = rng.uniform(0.0, 0.05)
+        yield from human.move(human.aim(grasp + CLEARANCE), wrist, HOOK, arc=arc, through=0.8)
+        human.care = 0.5
+        yield from human.move(human.aim(grasp), wrist, HOOK, pace=0.6, through=0.9)
         yield from human.move(fingers=GRIP)
         for enough in (0.2 if weak and attempt == 0 else PRESSED, PRESSED):
             yield from press(human, enough)
@@ -56,8 +57,7 @@ def script(human: Human) -> Script:
         if human.see_joint("door") > 0.75:
             return
         human.mistakes += 1
-        yield from human.move(fingers=OPEN_HAND)
-        yield from human.move(human.position + [-0.02, 0.0, 0.07])
+        yield from human.move(human.position + [-0.02, 0.0, 0.07], fingers=OPEN_HAND)
 
 
 def press(human: Human, enough: float) -> Script:

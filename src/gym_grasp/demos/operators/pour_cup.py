@@ -7,7 +7,7 @@ from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 
 ON_EDGE = tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2)
 """Wrist orientation of the grasp: palm to the left, thumb above, fingers along x."""
-GRIP = np.array([1.0, 0.65, 0.82, 0.82, 0.32])
+GRIP = np.array([1.0, 0.5, 0.7, 0.7, 0.28])
 """Thumb against index and middle finger, which lie at its height: the cup stays upright."""
 FROM_CUP = np.array([-0.149, -0.054, 0.048])
 """Wrist from the cup's bottom while grasping it, world, in m."""
@@ -19,11 +19,11 @@ MOUTH = np.array([0.0, 0.0, 0.115])
 """Middle of the cup's mouth, in its own frame, in m."""
 POUR_FROM = np.array([0.0, -0.035, 0.155])
 """Where the mouth is held while pouring, from the bowl's bottom, world, in m."""
-POUR = ((0.7, 1.0), (1.4, 0.8), (1.9, 0.5), (2.1, 0.5), (2.2, 0.5), (2.2, 0.5))
+POUR = ((0.7, 0.8), (1.4, 0.6), (1.9, 0.5), (2.1, 0.5), (2.2, 0.5), (2.2, 0.5))
 """Tilts of the cup towards the bowl in rad, one after the other, and the pace of each."""
 MOST_TILT = 2.9
 """How far the hand turns over at most, in rad."""
-MISTAKE = 0.08
+MISTAKE = 0.10
 """Share of the attempts in which the hand closes before it has reached the cup."""
 
 
@@ -44,7 +44,7 @@ def script(human: Human) -> Script:
         if attempt == 0:
             yield from human.move(human.aim(beside + ABOVE), hand, OPEN_HAND)
         yield from human.move(human.aim(beside), hand, OPEN_HAND)
-        human.care = 0.8
+        human.care = 0.85
         yield from human.move(human.aim(grasp), hand, OPEN_HAND, pace=0.7)
         yield from human.move(fingers=GRIP)
         yield from human.move(human.position + [0.0, 0.0, rng.uniform(0.10, 0.13)])
@@ -59,7 +59,9 @@ def script(human: Human) -> Script:
 def _pour(human: Human) -> Script:
     """Turn the cup over the bowl about its own mouth, further and further."""
     rng = human.rng
-    mouth = human.see_body("bowl")[0] + POUR_FROM + [*rng.normal(0.0, 0.006, 2), rng.uniform(0, 0.02)]
+    mouth = (
+        human.see_body("bowl")[0] + POUR_FROM + [*rng.normal(0.0, 0.006, 2), rng.uniform(0, 0.02)]
+    )
     lag = 0.0  # how much less the cup is tilted than the hand
     for angle, pace in POUR:
         turn = min(angle + lag, MOST_TILT)

@@ -1,7 +1,6 @@
 """A host in a process of its own, and a browser with an emulated headset that visits it."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -70,12 +69,18 @@ class Host:
                 self.url = found.group(0)
                 break
 
-    def stop(self, number: int = signal.SIGTERM) -> dict[str, Any]:
-        """End it, and return what it printed last."""
-        self.process.send_signal(number)
+    def stop(self) -> dict[str, Any]:
+        """Ask it to end, and return what it printed last."""
+        self.process.send_signal(signal.SIGTERM)
         out, err = self.process.communicate(timeout=20)
-        assert number == signal.SIGKILL or self.process.returncode == 0, err
-        return json.loads(out.splitlines()[-1]) if out else {}
+        assert self.process.returncode == 0, err
+        return json.loads(out.splitlines()[-1])
+
+    def kill(self) -> None:
+        """End it without asking."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
 
 @contextmanager
@@ -85,9 +90,7 @@ def host(*args: str, out: Path) -> Iterator[Host]:
     try:
         yield running
     finally:
-        if running.process.poll() is None:
-            running.process.kill()
-            running.process.communicate()
+        running.kill()
 
 
 @contextmanager
@@ -116,7 +119,7 @@ class Page:
         self, browser: Any, url: str, *, draw: bool = False, size: tuple[int, int] = (960, 600)
     ):
         self.complaints: list[str] = []
-        self.tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        self.tab = browser.new_page(viewport={"width": 960, "height": 600})
         self.tab.add_init_script(path=str(IWER))
         self.tab.add_init_script(path=str(EMULATOR))
         self.tab.on("console", self._console)
@@ -168,8 +171,3 @@ def movement(task: str, seed: int) -> list[list[float]]:
         axis=1,
     )
     return rows.tolist()
-
-
-def environment() -> dict[str, str]:
-    """Environment variables of this process."""
-    return dict(os.environ)

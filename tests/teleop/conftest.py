@@ -1,0 +1,101 @@
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gym_grasp.demos.record import describe
+from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.teleop.input import HandInput, Haptics
+from gym_grasp.teleop.recording import Recorder
+from gym_grasp.teleop.session import Session, SessionConfig
+
+sys.path.insert(0, str(Path(__file__).parent))  # for teleop_browser
+
+PALM_DOWN = np.array([0.5, -0.5, 0.5, -0.5])
+
+
+class FakeHand:
+    """A device whose hand the test moves."""
+
+    def __init__(self) -> None:
+        self.hand: HandInput | None = None
+        self.felt: Haptics | None = None
+        self.sequence = 0
+
+    def latest(self) -> HandInput | None:
+        return self.hand
+
+    def feedback(self, haptics: Haptics) -> None:
+        self.felt = haptics
+
+    def close(self) -> None:
+        self.hand = None
+
+
+class Rig:
+    """A session of open-drawer in time that the test makes."""
+
+    def __init__(self, path: Path, max_episode_steps: int = 60, **config: object) -> None:
+        self.env = GraspVectorEnv(
+            "open-drawer", 1, autoreset=False, num_threads=1, max_episode_steps=max_episode_steps
+        )
+        self.device = FakeHand()
+        writer = DatasetWriter(path, describe(self.env, "human", 0), resume=True)
+        self.recorder = Recorder(writer)
+        self.session = Session(self.env, self.device, self.recorder, SessionConfig(**config))
+        self.now = 100.0
+        self.position = np.array([7.0, 8.0, 9.0])
+        self.flexion = np.full(5, 0.4)
+
+    def tick(self, count: int = 1, age: float = 0.0, **hand: object) -> None:
+        """Let time pass; the newest hand is `age` seconds old."""
+        for _ in range(count):
+            self.now += self.env.physics.timestep
+            self.device.sequence += 1
+            values = {
+                "time": self.now - age,
+                "wrist_position": self.position.copy(),
+                "wrist_quaternion": PALM_DOWN,
+                "flexion": self.flexion,
+                "sequence": self.device.sequence,
+                **hand,
+            }
+            self.device.hand = HandInput(**values)
+            self.session.tick(self.now)
+
+    def press(self) -> None:
+        """Press the clutch and let go of it; takes two ticks."""
+        self.tick()
+        self.tick(clutch=True)
+
+    @property
+    def target(self) -> np.ndarray:
+        """Desired wrist position, then quaternion, then fingers. Shape (12,)."""
+        return self.env.controller.targets.flat()[0].numpy().copy()
+
+    @property
+    def qpos(self) -> np.ndarray:
+        return self.env.physics.bind("qpos")[0].numpy().copy()
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    """Makes sessions that record into `session.hdf5`, one after the other."""
+    made: list[Rig] = []
+
+    def make(**arguments: object) -> Rig:
+        made.append(Rig(tmp_path / "session.hdf5", **arguments))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        rig.session.close()
+        rig.env.close()
+
+
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig]) -> Rig:
+    return make_rig()

@@ -1,0 +1,170 @@
+"""An emulated operator in a real browser, against the real command in a process of its own."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import teleop_browser as web
+
+from gym_grasp.demos.reader import open_dataset
+from gym_grasp.demos.replay import replay
+from gym_grasp.envs.vector import GraspVectorEnv
+
+SPEED = 0.7
+"""Of the emulated hand, relative to the synthetic operator's."""
+PATIENCE = 5.0
+"""How long the hand waits at the end of its movement, in [s]."""
+
+pytestmark = pytest.mark.skipif(web.missing() is not None, reason=str(web.missing()))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with web.chromium() as running:
+        yield running
+
+
+def solve(page: web.Page, rows: list[list[float]]) -> None:
+    page.tab.evaluate(
+        "([rows, speed, until]) => emulator.follow(rows, speed, until)",
+        [rows, SPEED, len(rows) / 30 + PATIENCE],
+    )
+    page.wait("done")
+    assert page.tab.evaluate("document.body.dataset.success") == "true", page.text("notice")
+
+
+def assert_replays(path: Path, episodes: int = 1) -> None:
+    dataset = open_dataset(path)
+    assert len(dataset) == episodes
+    env = GraspVectorEnv(dataset.meta.task, episodes, **dataset.meta.env_kwargs)
+    assert replay(dataset, env).reproduced == episodes
+    env.close()
+
+
+def test_a_bare_hand_opens_the_drawer_and_the_host_may_die(browser: Any, tmp_path: Path) -> None:
+    out = tmp_path / "drawer.hdf5"
+    args = ("open-drawer", "--seed", "3")
+    with web.host(*args, out=out) as host:
+        page = web.Page(browser, host.url)
+        page.wait("waiting")
+        assert page.tab.evaluate("isSecureContext")
+        page.enter("hand")
+        solve(page, web.movement("open-drawer", 3))
+        port, token = host.url.split(":")[2].split("/#token=")
+        time.sleep(0.5)
+        host.kill()
+        page.wait("offline")
+        assert "trying again" in page.text("notice")
+    assert not out.exists()
+    assert not page.complaints
+    with web.host(*args, "--port", port, "--token", token, out=out) as host:
+        page.wait("waiting")  # it came back by itself
+        assert "1 kept" in page.text("numbers")
+        assert host.stop()["kept"] == 1
+    assert_replays(out)
+    episode = open_dataset(out).episode(0)
+    assert episode.operator_input["hand_joints"].shape == (len(episode), 25, 8)
+    page.tab.close()
+
+
+def test_a_bare_hand_lifts_the_object(browser: Any, tmp_path: Path) -> None:
+    out = tmp_path / "lift.hdf5"
+    with web.host("lift-object", "--seed", "3", out=out) as host:
+        page = web.Page(browser, host.url)
+        page.wait("waiting")
+        page.enter("hand")
+        solve(page, web.movement("lift-object", 3))
+        host.stop()
+    assert_replays(out)
+    assert not page.complaints
+    page.tab.close()
+
+
+def test_a_controller_opens_the_drawer_and_vibrates(browser: Any, tmp_path: Path) -> None:
+    out = tmp_path / "drawer.hdf5"
+    with web.host("open-drawer", "--seed", "4", out=out) as host:
+        page = web.Page(browser, host.url)
+        page.wait("waiting")
+        page.enter("controller")
+        page.tab.evaluate("emulator.countPulses()")
+        solve(page, web.movement("open-drawer", 4))
+        assert page.tab.evaluate("emulator.pulses.length") > 0
+        assert page.tab.evaluate("Math.max(...emulator.pulses.map((pulse) => pulse[1]))") <= 100
+        host.stop()
+    assert_replays(out)
+    assert not page.complaints
+    page.tab.close()
+
+
+def test_faults_stop_the_robot_and_the_page_says_why(browser: Any, tmp_path: Path) -> None:
+    with web.host("open-drawer", out=tmp_path / "a.hdf5") as host:
+        page = web.Page(browser, host.url)
+        page.wait("waiting")
+        page.enter("hand")
+
+        def engage() -> None:
+            page.tab.evaluate("emulator.engage()")
+            page.wait("engaged")
+
+        engage()
+        page.tab.evaluate("emulator.lost.add('index-finger-tip')")  # one joint of 25
+        page.tab.evaluate("emulator.place([0, 1, -0.5], [0, 0, 0, 1], [1, 0, 0, 0, 0])")
+        time.sleep(0.3)
+        assert "lost" not in page.text("notice")
+        page.tab.evaluate("emulator.lost.add('all')")
+        page.wait("paused")
+        assert "tracking of the right hand is lost" in page.text("notice")
+        page.tab.evaluate("emulator.lost.clear()")
+        time.sleep(0.3)
+        assert page.tab.get_attribute("body", "data-state") == "paused"
+
+        other = web.Page(browser, host.url)
+        other.wait("paused")
+        assert other.tab.get_attribute("body", "data-role") == "watch"
+        assert "watching" in other.text("task")
+        stranger = web.Page(browser, host.url.split("token=")[0] + "token=wrong")
+        stranger.wait("offline")
+        stranger.tab.wait_for_function(
+            "document.getElementById('notice').innerText.includes('token')"
+        )
+        assert stranger.tab.evaluate("gymGrasp.scene === undefined && !gymGrasp.manifest")
+        page.tab.close()
+        other.tab.wait_for_selector("#drive:not([hidden])")
+        other.tab.click("#drive")
+        other.tab.wait_for_selector('body[data-role="drive"]')
+        assert not other.complaints
+        for tab in (other.tab, stranger.tab):
+            tab.close()
+        host.stop()
+
+
+def test_mouse_and_keyboard_drive_and_a_hidden_page_stops(browser: Any, tmp_path: Path) -> None:
+    with web.host("open-drawer", out=tmp_path / "a.hdf5") as host:
+        page = web.Page(browser, host.url)
+        page.wait("waiting")
+        palm = "gymGrasp.scene.poses[7 * gymGrasp.manifest.bodies.indexOf('palm')]"
+        before = page.tab.evaluate(palm)
+        for _ in range(10):  # a slow machine may draw too seldom, which stops the robot
+            if page.tab.get_attribute("body", "data-state") != "engaged":
+                page.tab.keyboard.press("Space")
+            page.tab.keyboard.down("KeyD")
+            time.sleep(0.4)
+            page.tab.keyboard.up("KeyD")
+            if page.tab.evaluate(palm) > before + 0.05:
+                break
+        assert page.tab.evaluate(palm) > before + 0.05  # to the right
+        for _ in range(10):
+            if page.tab.get_attribute("body", "data-state") == "engaged":
+                break
+            page.tab.keyboard.press("Space")
+            time.sleep(0.3)
+        page.tab.evaluate(
+            "Object.defineProperty(document, 'hidden', { get: () => true });"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        page.wait("paused")
+        assert not page.complaints
+        page.tab.close()
+        host.stop()
