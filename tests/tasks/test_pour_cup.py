@@ -134,7 +134,7 @@ def test_operator_pours_without_a_leak_and_holds_the_cup_gently() -> None:
     operator, leaks = SyntheticOperator(env), Leaks(env)
     poured = torch.zeros(8, dtype=torch.bool)
     over = torch.zeros(8, dtype=torch.bool)
-    deepest = 0.0
+    depths: list[float] = []
     model = PourCup.load_model()
     data = mujoco.MjData(model)
     for step in range(env.max_episode_steps):
@@ -144,25 +144,27 @@ def test_operator_pours_without_a_leak_and_holds_the_cup_gently() -> None:
         over |= done
         operator.rest(done)
         leaks.update(over)
-        if step % 15 == 0:
-            deepest = max(deepest, *(penetration(env, model, data, i) for i in range(8)))
+        if step % 10 == 0:
+            for index in (~over).nonzero()[:, 0].tolist():
+                depths += penetrations(env, model, data, index)
         if over.all():
             break
     assert poured.sum() >= 7
     assert leaks.count == 0
-    assert deepest < 0.003
+    assert np.median(depths) < 0.0015
+    assert np.quantile(depths, 0.95) < 0.003
 
 
-def penetration(
+def penetrations(
     env: GraspVectorEnv, model: mujoco.MjModel, data: mujoco.MjData, index: int
-) -> float:
-    """How deep a fingertip is in the cup in one environment, in m."""
+) -> list[float]:
+    """How deep each touching fingertip is in the cup in one environment, in m."""
     data.qpos[:] = env.physics.bind("qpos")[index].numpy()
     mujoco.mj_kinematics(model, data)
     mujoco.mj_collision(model, data)
-    depth = 0.0
+    depths = []
     for contact in data.contact[: data.ncon]:
         names = sorted(model.geom(int(geom)).name for geom in contact.geom)
         if names[0].startswith("cup") and names[1].endswith("distal_collision"):
-            depth = max(depth, -float(contact.dist))
-    return depth
+            depths.append(-float(contact.dist))
+    return depths

@@ -88,9 +88,9 @@ def test_what_a_page_says_arrives() -> None:
     record["head"] = [0.0, 1.6, 0.0, *FACING_AHEAD]
     record["hands"][1]["values"] = [1.0, 0.1, 0.2, 0.3, 1.7]
     hand = convert(record)
-    np.testing.assert_allclose(hand.wrist_position, [0.25, -0.1, 0.25], atol=1e-6)
+    np.testing.assert_allclose(hand.wrist_position, frames.ORIGIN + [0.5, -0.1, 1.0], atol=1e-6)
     np.testing.assert_allclose(hand.flexion, [1.0, 0.1, 0.2, 0.3, 1.0], atol=1e-6)
-    np.testing.assert_allclose(hand.head.position, [-0.25, 0.0, 0.85], atol=1e-6)
+    np.testing.assert_allclose(hand.head.position, frames.ORIGIN + [0.0, 0.0, 1.6], atol=1e-6)
     assert (hand.time, hand.arrival, hand.sequence) == (5.0, 5.002, 9)
     assert hand.tracked
     assert hand.clutch

@@ -177,6 +177,9 @@ class Learner:
                 "advantage": (advantage - advantage.mean()) / (advantage.std() + 1e-8),
             }
         samples = {name: value.flatten(0, 1) for name, value in samples.items()}
+        # The normaliser stands still during an update, so every pass reads the same features.
+        with torch.no_grad():
+            samples["features"] = model.policy.features(samples.pop("observation"))
         samples["old_log_std"] = old_log_std
         samples["explained_variance"] = 1 - advantage.var() / (returns.var() + 1e-8)
         return samples
@@ -190,9 +193,13 @@ class Learner:
         whole = ("old_log_std", "explained_variance")
         count = len(samples["advantage"])
         order = torch.randperm(count, generator=self._generator, device=self.device)
-        for rows in order.tensor_split(self.config.minibatches(count)):
-            batch = {name: x[rows] for name, x in samples.items() if name not in whole}
-            yield batch | {"old_log_std": samples["old_log_std"]}
+        # Shuffled once a pass: minibatches are then slices, which cost a GPU no further launches.
+        shuffled = {name: x[order] for name, x in samples.items() if name not in whole}
+        cuts = {
+            name: x.tensor_split(self.config.minibatches(count)) for name, x in shuffled.items()
+        }
+        for batch in zip(*cuts.values(), strict=True):
+            yield dict(zip(cuts, batch, strict=True)) | {"old_log_std": samples["old_log_std"]}
 
     def _terms(
         self, batch: Samples | None, weights: Weights, log: dict[str, list[Tensor]]
@@ -200,9 +207,16 @@ class Learner:
         """Return the weighted terms whose sum is the loss; log them without their weights."""
         config, policy = self.config, self.model.policy
         terms: dict[str, tuple[float, Tensor]] = {}
+        # Rollout and demonstrations pass the actor together, the latter last.
+        features = [] if batch is None else [batch["features"]]
+        if weights.cloning > 0:
+            assert self._sampler is not None
+            demo_observation, demo_action = self._sampler.draw()
+            features.append(policy.features(demo_observation))
+        means = policy.actor(torch.cat(features))
         if batch is not None:
             log_std, old_log_std = self.model.log_std, batch["old_log_std"]
-            mean = policy.mean(batch["observation"])
+            mean = means[: len(batch["features"])]
             surrogate, clipped = loss.surrogate_loss(
                 loss.log_prob(batch["action"], mean, log_std),
                 batch["old_log_prob"],
@@ -210,7 +224,7 @@ class Learner:
                 config.clip_range,
             )
             value = loss.value_loss(
-                self.model.normalized_value(batch["observation"]),
+                self.model.critic(batch["features"]).squeeze(-1),
                 batch["old_value"],
                 batch["target"],
                 config.clip_range,
@@ -225,12 +239,8 @@ class Learner:
                 )
             log["policy/clipped"].append(clipped)
         if weights.cloning > 0:
-            assert self._sampler is not None
-            observation, action = self._sampler.draw()
-            terms["cloning"] = (
-                weights.cloning,
-                loss.cloning_loss(policy.mean(observation), action),
-            )
+            cloning = loss.cloning_loss(means[-len(demo_action) :], demo_action)
+            terms["cloning"] = (weights.cloning, cloning)
         for name, (_, term) in terms.items():
             log[f"loss/{name}"].append(term.detach())
         return {name: weight * term for name, (weight, term) in terms.items()}

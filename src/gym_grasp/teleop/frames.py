@@ -6,8 +6,9 @@ quaternions. The robot's world: x away from the robot, y left, z up, w x y z.
 
 import numpy as np
 
-ORIGIN = np.array([-0.25, 0.0, -0.75])
-"""Where the operator stands: on the floor behind the robot's base, world, in [m]."""
+ORIGIN = np.array([0.15, 0.25, -0.75])
+"""Where the operator stands: on the floor, left of the robot's base, so that the arm is on their
+right and does not hide the hand; world, in [m]."""
 
 _TO_WORLD = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 _W, _X, _Y, _Z = 0.5, 0.5, -0.5, -0.5  # _TO_WORLD as a quaternion

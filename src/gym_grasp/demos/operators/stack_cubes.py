@@ -1,5 +1,7 @@
 """How a hand stacks the cubes: a light grip on each, turned level over the tower, set down."""
 
+from itertools import permutations
+
 import numpy as np
 
 from gym_grasp.demos.operators.human import FLAT, Human, Script, rotate, tilt
@@ -23,20 +25,24 @@ CLOSE_ENOUGH = 0.01
 """Horizontal error with which a cube is set down, in m."""
 MISTAKE = 0.06
 """Share of the grasps in which the hand closes too high."""
-GREEN_FIRST = ("green_cube", "red_cube", "blue_cube")
-"""From the lowest to the highest."""
+CUBES = ("green_cube", "red_cube", "blue_cube")
+"""The first is the lowest, unless others already stand on one another."""
+MOVED = 0.02
+"""Way, in m, by which the tower must have moved for the hand to put its cube back."""
 
 
 def script(human: Human) -> Script:
-    """Put the red cube on the green one and the blue one on top; mend what falls."""
-    bottom, middle, top = GREEN_FIRST
+    """Put the nearer cube on the green one and the other on top; mend what falls."""
     for _ in range(8):
-        if not stands(human, middle, bottom):
-            yield from stack(human, middle, bottom)
-        elif not stands(human, top, middle):
-            yield from stack(human, top, middle)
+        pair = next((p for p in permutations(CUBES, 2) if stands(human, *p)), None)
+        if pair is None:
+            below, *others = CUBES
+            cube = min(others, key=lambda other: float(np.linalg.norm(missing(human, other, below))))
         else:
-            return
+            below, cube = pair[0], next(other for other in CUBES if other not in pair)
+            if stands(human, cube, below):
+                return
+        yield from stack(human, cube, below)
         yield from human.wait(human.traits.reaction)
 
 
@@ -55,6 +61,7 @@ def stack(human: Human, cube: str, below: str) -> Script:
     """Take a cube and put it on another; give up where it is lost on the way."""
     rng = human.rng
     place, orientation = human.see_body(cube)
+    before, _ = human.see_body(below)
     wrist = tilt(FLAT, (0, 1, 0), PITCH + rng.uniform(-0.04, 0.04))
     wrist = tilt(wrist, (0, 0, 1), yaw_of(orientation))
     grasp = place - rotate(wrist, IN_HAND)
@@ -71,6 +78,12 @@ def stack(human: Human, cube: str, below: str) -> Script:
     if height < 0.05:
         human.mistakes += 1
         yield from human.move(fingers=READY)
+        return
+    if np.linalg.norm(human.see_body(below)[0] - before) > MOVED:
+        human.mistakes += 1
+        yield from human.move(human.position - EDGE - ABOVE, pace=0.8)
+        yield from human.move(fingers=READY)
+        yield from human.move(human.position + EDGE + ABOVE)
         return
 
     human.care = 0.9
