@@ -92,7 +92,7 @@ class LiftObject(Task):
         return {"object_pose": self.pose_of_body(physics, self.object)}
 
     def progress(self, physics: Physics) -> Tensor:
-        return self.height(physics) / LIFTED
+        return (self.height(physics) / LIFTED).clamp_min(0.0)
 
     def hand_distance(self, physics: Physics) -> Tensor:
         palm = physics.bind("site_xpos")[:, self.palm]

@@ -77,7 +77,8 @@ class LatencyMeter:
         self._last = sequence
         self._pending = capture, now
         self.stages["capture_to_arrival"].add(arrival - capture)
-        self.stages["arrival_to_applied"].add(now - arrival)
+        # a device on the host may look at its clock after the tick did
+        self.stages["arrival_to_applied"].add(max(0.0, now - arrival))
 
     def sent(self, scene: int, now: float) -> None:
         """A scene went out at `now`; the first after `applied` is the one that the input moved."""

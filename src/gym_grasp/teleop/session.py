@@ -115,7 +115,9 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """Whether all the episodes asked for are kept."""
+        """Whether all the episodes asked for are kept, or a recording was played to its end."""
+        if getattr(self.device, "finished", False):
+            return True
         limit = self.config.max_episodes
         return (
             limit is not None

@@ -53,8 +53,8 @@ def missing(human: Human, cube: str, below: str) -> np.ndarray:
 
 def stands(human: Human, cube: str, below: str) -> bool:
     """Whether a cube is seen to lie on another."""
-    off = np.abs(missing(human, cube, below))
-    return bool(off[:2].max() < 0.03 and off[2] < 0.01)
+    offset = missing(human, cube, below)
+    return bool(np.linalg.norm(offset[:2]) < 0.026 and abs(offset[2]) < 0.01)
 
 
 def stack(human: Human, cube: str, below: str) -> Script:
