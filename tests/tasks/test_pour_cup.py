@@ -18,7 +18,7 @@ from gym_grasp.tasks.pour_cup import (
 )
 
 PARTICLES = 16
-OUTSIDE = 0.055
+OUTSIDE = 0.06
 """Distance from the cup's axis at which a particle is beyond its wall, in m."""
 MOUTH = CUP_HEIGHT - 0.02
 """Height in the cup, in m, from which a particle may leave through the mouth in two steps."""

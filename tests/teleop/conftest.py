@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,19 @@ class FakeHand:
         self.hand = None
 
 
+@cache
+def drawer(max_episode_steps: int) -> GraspVectorEnv:
+    """One environment for all tests of an episode length; every session begins it anew."""
+    return GraspVectorEnv(
+        "open-drawer", 1, autoreset=False, num_threads=1, max_episode_steps=max_episode_steps
+    )
+
+
 class Rig:
     """A session of open-drawer in time that the test makes."""
 
     def __init__(self, path: Path, max_episode_steps: int = 60, **config: object) -> None:
-        self.env = GraspVectorEnv(
-            "open-drawer", 1, autoreset=False, num_threads=1, max_episode_steps=max_episode_steps
-        )
+        self.env = drawer(max_episode_steps)
         self.device = FakeHand()
         writer = DatasetWriter(path, describe(self.env, "human", 0), resume=True)
         self.recorder = Recorder(writer)
@@ -93,7 +100,6 @@ def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     yield make
     for rig in made:
         rig.session.close()
-        rig.env.close()
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ class Emulator {
     this.device.controllers.left.position.set(-0.3, 1.0, -0.3);
   }
 
-  /** Gives a hand the joints of the flexions; `pinch` puts thumb and index finger together. */
-  bend(side, flexion, pinch = false) {
+  /** Gives a hand the joints of the flexions; the thumb touches the joint `pinch`. */
+  bend(side, flexion, pinch = 0) {
     const bends = flexion.map((f, i) => this.ranges[0][i] + f * (this.ranges[1][i] - this.ranges[0][i]));
     const mirrored = side === "left" ? -1 : 1;
     const joints = [[0, 0, 0]];
@@ -73,7 +73,7 @@ class Emulator {
         joints.push([px, py, pz]);
       }
     });
-    if (pinch) joints[4] = joints[9];
+    if (pinch) joints[4] = joints[pinch];
     const hand = this.device.hands[side];
     const transforms = hand[IWER.P_HAND_INPUT].poses.made.jointTransforms;
     [...hand.inputSource.hand.keys()].forEach((name, i) => {
@@ -85,8 +85,18 @@ class Emulator {
   }
 
   clutch(pressed) {
-    if (this.mode === "hand") this.bend("left", [0, 0, 0, 0, 0], pressed);
+    if (this.mode === "hand") this.bend("left", [0, 0, 0, 0, 0], pressed && 9);
     else this.device.controllers.right.updateButtonValue("a-button", pressed ? 1 : 0);
+  }
+
+  /** Asks for the next episode. */
+  async again() {
+    const left = this.device.controllers.left;
+    for (const pressed of [true, false]) {
+      if (this.mode === "hand") this.bend("left", [0, 0, 0, 0, 0], pressed && 14);
+      else left.updateButtonValue("x-button", pressed ? 1 : 0);
+      await new Promise((resolve) => setTimeout(resolve, PRESS));
+    }
   }
 
   place([x, y, z], [qx, qy, qz, qw], flexion) {

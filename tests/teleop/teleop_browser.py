@@ -151,13 +151,15 @@ class Page:
         return self.tab.inner_text(f"#{part}")
 
 
-def movement(task: str, seed: int) -> list[list[float]]:
-    """Return how the synthetic operator solves an episode, in the headset's frame.
+def movement(task: str, seed: int, number: int = 0) -> list[list[float]]:
+    """Return how the synthetic operator solves the episode of a number, in the headset's frame.
 
     Rows of 30 Hz: wrist position, quaternion x y z w, five flexions.
     """
     env = GraspVectorEnv(task, 1, num_threads=1, autoreset=False)
     env.reset(seed=seed)
+    for _ in range(number):
+        env.reset()
     episode = perform(env)[0]
     env.close()
     assert episode.success

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import teleop_browser as web
 
@@ -14,8 +15,9 @@ from gym_grasp.envs.vector import GraspVectorEnv
 
 SPEED = 0.7
 """Of the emulated hand, relative to the synthetic operator's."""
-PATIENCE = 5.0
+PATIENCE = 2.0
 """How long the hand waits at the end of its movement, in [s]."""
+ATTEMPTS = 4
 
 pytestmark = pytest.mark.skipif(web.missing() is not None, reason=str(web.missing()))
 
@@ -26,13 +28,24 @@ def browser() -> Iterator[Any]:
         yield running
 
 
-def solve(page: web.Page, rows: list[list[float]]) -> None:
-    page.tab.evaluate(
-        "([rows, speed, until]) => emulator.follow(rows, speed, until)",
-        [rows, SPEED, len(rows) / 30 + PATIENCE],
-    )
-    page.wait("done")
-    assert page.tab.evaluate("document.body.dataset.success") == "true", page.text("notice")
+def solve(page: web.Page, task: str, seed: int, number: int = 0) -> int:
+    """Let the emulated hand solve an episode, or one of the next; return the number of the last.
+
+    On a machine so busy that the page draws seldom, the robot stops now and then, and the blind
+    hand may miss: then it tries again, as a person would.
+    """
+    for attempt in range(number, number + ATTEMPTS):
+        rows = web.movement(task, seed, attempt)
+        page.tab.evaluate(
+            "([rows, speed, until]) => emulator.follow(rows, speed, until)",
+            [rows, SPEED, len(rows) / 30 + PATIENCE],
+        )
+        if page.tab.evaluate("document.body.dataset.success") == "true":
+            page.wait("done")
+            return attempt
+        page.tab.evaluate("emulator.again()")
+        page.wait("waiting")
+    pytest.fail(f"{ATTEMPTS} attempts failed: {page.text('notice')}")
 
 
 def assert_replays(path: Path, episodes: int = 1) -> None:
@@ -43,30 +56,40 @@ def assert_replays(path: Path, episodes: int = 1) -> None:
     env.close()
 
 
-def test_a_bare_hand_opens_the_drawer_and_the_host_may_die(browser: Any, tmp_path: Path) -> None:
+def test_hands_and_controllers_open_the_drawer_and_the_host_may_die(
+    browser: Any, tmp_path: Path
+) -> None:
     out = tmp_path / "drawer.hdf5"
     args = ("open-drawer", "--seed", "3")
     with web.host(*args, out=out) as host:
         page = web.Page(browser, host.url)
         page.wait("waiting")
         assert page.tab.evaluate("isSecureContext")
-        page.enter("hand")
-        solve(page, web.movement("open-drawer", 3))
+        page.enter("controller")
+        page.tab.evaluate("emulator.countPulses()")
+        last = solve(page, "open-drawer", 3)
+        assert page.tab.evaluate("emulator.pulses.length") > 0
+        assert page.tab.evaluate("Math.max(...emulator.pulses.map((pulse) => pulse[1]))") <= 100
+        page.tab.evaluate("emulator.again()")
+        page.wait("waiting")
+        page.tab.evaluate("(ranges) => emulator.begin('hand', ranges)", web.RANGES)
+        solve(page, "open-drawer", 3, last + 1)
         port, token = host.url.split(":")[2].split("/#token=")
         time.sleep(0.5)
         host.kill()
         page.wait("offline")
         assert "trying again" in page.text("notice")
     assert not out.exists()
-    assert not page.complaints
+    complaints = list(page.complaints)
     with web.host(*args, "--port", port, "--token", token, out=out) as host:
         page.wait("waiting")  # it came back by itself
-        assert "1 kept" in page.text("numbers")
-        assert host.stop()["kept"] == 1
-    assert_replays(out)
-    episode = open_dataset(out).episode(0)
-    assert episode.operator_input["hand_joints"].shape == (len(episode), 25, 8)
+        assert "2 kept" in page.text("numbers")
+        assert host.stop()["kept"] == 2
+    assert not complaints
     page.tab.close()
+    assert_replays(out, 2)
+    joints = [episode.operator_input["hand_joints"] for episode in open_dataset(out).episodes()]
+    assert [np.isfinite(one).all() for one in joints] == [False, True]  # only the hand has joints
 
 
 def test_a_bare_hand_lifts_the_object(browser: Any, tmp_path: Path) -> None:
@@ -75,23 +98,7 @@ def test_a_bare_hand_lifts_the_object(browser: Any, tmp_path: Path) -> None:
         page = web.Page(browser, host.url)
         page.wait("waiting")
         page.enter("hand")
-        solve(page, web.movement("lift-object", 3))
-        host.stop()
-    assert_replays(out)
-    assert not page.complaints
-    page.tab.close()
-
-
-def test_a_controller_opens_the_drawer_and_vibrates(browser: Any, tmp_path: Path) -> None:
-    out = tmp_path / "drawer.hdf5"
-    with web.host("open-drawer", "--seed", "4", out=out) as host:
-        page = web.Page(browser, host.url)
-        page.wait("waiting")
-        page.enter("controller")
-        page.tab.evaluate("emulator.countPulses()")
-        solve(page, web.movement("open-drawer", 4))
-        assert page.tab.evaluate("emulator.pulses.length") > 0
-        assert page.tab.evaluate("Math.max(...emulator.pulses.map((pulse) => pulse[1]))") <= 100
+        solve(page, "lift-object", 3)
         host.stop()
     assert_replays(out)
     assert not page.complaints

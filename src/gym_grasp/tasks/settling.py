@@ -13,7 +13,7 @@ LONGEST = 4.0
 """Time in which a dropped object has to come to rest, in s."""
 AT_REST = 0.05
 """Speed, in m/s and rad/s, below which it counts as resting."""
-CALM = 10
+CALM = 30
 """Consecutive physics steps below `AT_REST` that make it rest."""
 
 TRIES = 2

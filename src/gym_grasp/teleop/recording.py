@@ -1,6 +1,7 @@
 """From control steps to episodes on disk, without holding the session up."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,15 +154,29 @@ def _channels(hand: HandInput, engagement: int, now: float, start: float) -> dic
     head = nothing if hand.head is None else np.r_[hand.head.position, hand.head.quaternion]
     joints = np.full(JOINTS, np.nan) if hand.joints is None else hand.joints
     return {
-        "wrist_position": np.asarray(hand.wrist_position, np.float32),
-        "wrist_quaternion": np.asarray(hand.wrist_quaternion, np.float32),
-        "finger_flexion": np.asarray(hand.flexion, np.float32),
-        "head_pose": np.asarray(head, np.float32),
-        "hand_joints": np.asarray(joints, np.float32),
+        "wrist_position": _float32(hand.wrist_position),
+        "wrist_quaternion": _float32(hand.wrist_quaternion),
+        "finger_flexion": _float32(hand.flexion),
+        "head_pose": _float32(head),
+        "hand_joints": _float32(joints),
         "engagement": np.array(engagement, np.int32),
         "capture_time": np.array(hand.time - start),
         "applied_time": np.array(now - start),
     }
+
+
+def as_recorded(hand: HandInput) -> HandInput:
+    """Return the input as precisely as a file holds it, so that playing it back is the same."""
+    return replace(
+        hand,
+        wrist_position=_float32(hand.wrist_position).astype(float),
+        wrist_quaternion=_float32(hand.wrist_quaternion).astype(float),
+        flexion=_float32(hand.flexion).astype(float),
+    )
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.float32)
 
 
 def to_tensor(*rows: np.ndarray) -> tuple[Tensor, ...]:

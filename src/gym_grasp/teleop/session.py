@@ -13,7 +13,7 @@ from gym_grasp.teleop.clutch import Clutch, Press
 from gym_grasp.teleop.haptics import FingertipForces, HapticFilter
 from gym_grasp.teleop.input import Device, HandInput, Haptics, Pose
 from gym_grasp.teleop.latency import LatencyMeter
-from gym_grasp.teleop.recording import EpisodeRows, Recorder, to_tensor
+from gym_grasp.teleop.recording import EpisodeRows, Recorder, as_recorded, to_tensor
 
 MAX_AGE = 0.1
 """Oldest pose on which the robot may act, in [s]."""
@@ -97,7 +97,8 @@ class Session:
         Args:
             now: in [s] of `time.perf_counter`.
         """
-        hand = self.hand = self.device.latest()
+        newest = self.device.latest()
+        hand = self.hand = None if newest is None else as_recorded(newest)
         fault = self._fault(hand, now)
         if hand is not None:
             self._buttons(hand, fault)

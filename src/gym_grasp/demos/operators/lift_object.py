@@ -4,14 +4,16 @@ import numpy as np
 
 from gym_grasp.demos.operators.human import FLAT, Human, Script, rotate, tilt
 
-READY = np.array([1.0, 0.3, 0.1, 0.1, 0.1])
-"""Hand wide enough for the object."""
+READY = np.array([1.0, 0.22, 0.0, 0.0, 0.0])
+"""Hand wide open."""
+RELAXED = np.array([0.0, 0.0, 0.2, 0.2, 0.2])
+"""How much further the fingers are flexed at most while reaching; the object still fits."""
 GRIP = np.array([1.0, 0.9, 1.0, 1.0, 1.0])
-IN_HAND = np.array([-0.015, 0.05, 0.135])
+IN_HAND = np.array([-0.015, 0.05, 0.147])
 """Where the object lies in the hand, palm frame, in m."""
 PITCH = 0.38
 """How far the fingers point down, in rad."""
-ABOVE = np.array([0.0, 0.0, 0.08])
+ABOVE = np.array([0.0, 0.0, 0.1])
 """Where the hand is before it is lowered, from there, in m."""
 LIFT = np.array([0.0, 0.0, 0.28])
 """How far the hand means to rise, in m."""
@@ -23,6 +25,7 @@ def script(human: Human) -> Script:
     """Reach over the object, lower, close, lift; see whether it follows, and try again if not."""
     rng = human.rng
     high = rng.random() < MISTAKE
+    ready = READY + rng.random() * RELAXED
     for attempt in range(4):
         thing, _ = human.see_body("object")
         # the forearm points at what is reached for, half of the way
@@ -34,9 +37,9 @@ def script(human: Human) -> Script:
             grasp += [rng.uniform(-0.03, 0.0), 0.0, rng.uniform(0.055, 0.07)]
         human.care = 0.0
         arc = rng.uniform(0.0, 0.03)
-        yield from human.move(human.aim(grasp + ABOVE), wrist, READY, arc=arc, through=0.8)
-        human.care = 0.4
-        yield from human.move(human.aim(grasp), wrist, READY, pace=0.6, through=0.9)
+        yield from human.move(human.aim(grasp + ABOVE), wrist, ready, arc=arc, through=0.8)
+        human.care = 0.5
+        yield from human.move(human.aim(grasp), wrist, ready, pace=0.7, through=0.8)
         yield from human.move(fingers=GRIP)
 
         def left_behind(start: float = human.position[2], lying: float = thing[2]) -> bool:
@@ -48,4 +51,4 @@ def script(human: Human) -> Script:
         if human.see_body("object")[0][2] > thing[2] + 0.15:
             return
         human.mistakes += 1
-        yield from human.move(fingers=READY)
+        yield from human.move(fingers=ready)

@@ -37,10 +37,13 @@ def script(human: Human) -> Script:
         pair = next((p for p in permutations(CUBES, 2) if stands(human, *p)), None)
         if pair is None:
             below, *others = CUBES
-            cube = min(others, key=lambda other: float(np.linalg.norm(missing(human, other, below))))
+            cube = min(
+                others, key=lambda other: float(np.linalg.norm(missing(human, other, below)))
+            )
         else:
             below, cube = pair[0], next(other for other in CUBES if other not in pair)
             if stands(human, cube, below):
+                yield from human.move(human.position + ABOVE)
                 return
         yield from stack(human, cube, below)
         yield from human.wait(human.traits.reaction)
