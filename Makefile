@@ -1,5 +1,6 @@
 # make demo   set up, record demonstrations, train, evaluate and film a policy
 # make test   set up, lint, check types and run the tests
+# make client build the browser client of teleoperation (needs npm)
 # make cards  write the task cards and pictures of docs/tasks anew
 # make clean  remove the environment and what was built
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint cards clean
+.PHONY: demo test client lint cards clean
 .DEFAULT_GOAL := test
 
 $(VENV)/ready: pyproject.toml
@@ -21,12 +22,19 @@ $(VENV)/ready: pyproject.toml
 demo: $(VENV)/ready
 	$(BIN)/gym-grasp demo
 
+# The browser client of teleoperation; without npm its end-to-end tests are skipped.
+CLIENT := src/gym_grasp/teleop/webxr
+$(CLIENT)/dist/index.html: $(wildcard $(CLIENT)/src/*) $(CLIENT)/package-lock.json
+	if command -v npm >/dev/null; then cd $(CLIENT) && npm ci --silent && npm run --silent build; fi
+
+client: $(CLIENT)/dist/index.html
+
 lint: $(VENV)/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint
+test: lint client
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --durations=10
 
 cards: $(VENV)/ready

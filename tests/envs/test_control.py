@@ -70,7 +70,7 @@ def test_pressing_on_the_table_neither_winds_up_nor_slides():
     for _ in range(30):
         env.step(down)
     position, _ = env.controller.wrist_pose()
-    assert (position - pressed)[0, :2].norm() < 3e-3
+    assert (position - pressed)[0, :2].norm() < 5e-3
 
 
 def test_desired_pose_stays_in_the_workspace():

@@ -4,6 +4,7 @@ import gymnasium
 import pytest
 import torch
 
+from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 
@@ -184,3 +185,18 @@ def test_gymnasium_vector_face():
     _, reward, *_ = env.step(env.action_space.sample())
     assert (reward < 0).all()
     env.close()
+
+
+@pytest.mark.parametrize("method", ["damped-least-squares", "jacobian-transpose"])
+def test_a_step_in_pieces_is_the_step(method):
+    control = ControlConfig(method=method)
+    whole, pieces = make(2, control=control), make(2, control=control)
+    whole.reset(seed=4)
+    pieces.reset(seed=4)
+    for action in random_actions(2, 10):
+        expected = whole.step(action)
+        pieces.begin_step(action)
+        for _ in range(control.interval):
+            pieces.advance()
+        for a, b in zip(expected[:4], pieces.end_step()[:4], strict=True):
+            assert torch.equal(a, b)

@@ -14,6 +14,7 @@ VERBS = {
     "train": "train a policy with BC, PPO or DAPG",
     "resume": "go on with a training run that was cut off",
     "evaluate": "measure the success of trained policies, and film them",
+    "teleop": "let a person's hand drive the robot's, and record it",
     "benchmark": "measure control steps per second",
     "render": "draw a picture of a task's scene",
 }

@@ -118,6 +118,7 @@ class Controller:
             torch.zeros(physics.num_envs, 4, device=device),
             torch.zeros(physics.num_envs, 5, device=device),
         )
+        self._pose: tuple[Tensor, Tensor] | None = None
         self.reset(torch.ones(physics.num_envs, dtype=torch.bool, device=device))
 
     def wrist_pose(self) -> tuple[Tensor, Tensor]:
@@ -142,7 +143,7 @@ class Controller:
                 Shape (N, 11).
         """
         config, targets = self.config, self.targets
-        position, orientation = self.wrist_pose()
+        position, orientation = self._pose = self.wrist_pose()
         step = action[:, :3] * (config.linear_speed * self.period)
         # Per axis: shortening the whole vector would let a hand that presses down slide sideways.
         offset = targets.position + step - position
@@ -160,7 +161,9 @@ class Controller:
 
     def joint_targets(self) -> Tensor:
         """Actuator commands that lead the wrist to its target, in rad. Shape (N, 17)."""
-        position, orientation = self.wrist_pose()
+        # What `apply` has just measured still holds, once.
+        position, orientation = self._pose or self.wrist_pose()
+        self._pose = None
         turn = quat_multiply(self.targets.orientation, quat_conjugate(orientation))
         error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1)
         axis = self._axis[:, :ARM_DOF]

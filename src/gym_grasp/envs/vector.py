@@ -108,6 +108,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._progress = zeros(torch.float32)
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
         self._ctrl: Tensor | None = None
+        self._diverged = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
         self._diverged_count = zeros(torch.int64)
         self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
 
@@ -191,7 +192,12 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
         self.begin_step(actions)
-        self._advance()
+        interval = self.controller.config.interval
+        if self.controller.config.method == "jacobian-transpose":
+            for _ in range(interval):
+                self.advance()
+        else:
+            self.advance(interval)
         return self.end_step()
 
     def begin_step(self, actions: Tensor) -> None:
@@ -207,18 +213,20 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
         self.controller.apply(self._checked(actions))
         self._ctrl = None
+        self._diverged = torch.zeros_like(self._diverged)
 
-    def advance(self) -> None:
-        """Advance the physics by one of the substeps of the step that was begun."""
+    def advance(self, substeps: int = 1) -> None:
+        """Advance the physics by some of the substeps of the step that was begun."""
         if self._ctrl is None or self.controller.config.method == "jacobian-transpose":
             self._ctrl = self.controller.joint_targets()
-        self.physics.step(self._ctrl, 1)
+        self.physics.step(self._ctrl, substeps)
+        self._diverged = self._diverged | self.physics.diverged
 
     def end_step(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Observe, reward and, where an episode ended, reset; returns what `step` returns."""
         observation = self._observe()
         progress = self.task.progress(self.physics)
-        diverged = self.physics.diverged
+        diverged = self._diverged
         success = self.task.success(self.physics) & ~diverged
         dense = self.task.dense_reward(self.physics, progress, self._progress)
         dense = torch.where(diverged, DIVERGED_REWARD, dense)
@@ -298,14 +306,6 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         """Free the engine."""
         self.physics.close()
-
-    def _advance(self) -> None:
-        interval = self.controller.config.interval
-        if self.controller.config.method == "jacobian-transpose":
-            for _ in range(interval):
-                self.physics.step(self.controller.joint_targets(), 1)
-        else:
-            self.physics.step(self.controller.joint_targets(), interval)
 
     def _observe(self) -> Tensor:
         entries = self.task.observe(self.physics)

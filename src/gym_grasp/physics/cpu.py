@@ -31,14 +31,15 @@ class CpuPhysics(Physics):
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int = 0) -> None:
         super().__init__(model, num_envs, torch.device("cpu"))
-        # One MjData per simulation: the positions computed at the end of a step, which
-        # observations need, are then the start of the next step instead of extra work.
+        # One MjData per simulation: the stages computed at the end of a step, whose positions
+        # observations need, are then the start of the next step instead of extra work. MuJoCo
+        # continues from mjSTAGE_VEL alone; an earlier stage would be computed twice.
         threads = num_threads or len(os.sched_getaffinity(0))
         self._batch = Batch(model, num_envs, threads, persistent=True)
         self._bound: dict[str, tuple[np.ndarray, np.ndarray, Tensor]] = {}
         self._qvel = self._batch.bind("qvel")
         self._warnings = self._batch.warning[:, :, 1]
-        self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_POS)
+        self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_VEL)
 
     def bind(self, field: str) -> Tensor:
         if field not in self._bound:
@@ -46,7 +47,7 @@ class CpuPhysics(Physics):
             values = np.zeros(source.shape, np.float32)
             self._bound[field] = source, values, torch.from_numpy(values)
             # A derived field is only filled by a call made after it was bound.
-            self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
+            self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
             self._refresh()
         return self._bound[field][2]
 
@@ -55,7 +56,7 @@ class CpuPhysics(Physics):
         self._warnings[:, _BAD_STATE] = 0
         broken = np.zeros(self.num_envs, dtype=bool)
         try:
-            self._batch.step(nstep=substeps, stage=mujoco.mjtStage.mjSTAGE_POS)
+            self._batch.step(nstep=substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
         except SimulationError as error:  # the other simulations ran to completion
             broken[error.ids] = True
         # MuJoCo resets a simulation that it finds broken, and counts it as a warning.
@@ -70,7 +71,7 @@ class CpuPhysics(Physics):
             return
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._batch.qpos[ids] = qpos.numpy()[ids]
-        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
+        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
         self._refresh(ids)
 
     def get_state(self) -> Tensor:
@@ -78,7 +79,7 @@ class CpuPhysics(Physics):
 
     def set_state(self, state: Tensor) -> None:
         self._batch.state[:] = state.numpy()
-        self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
+        self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
         # forward() may move the solver's warm start, which is part of the state
         self._batch.state[:] = state.numpy()
         self._refresh()

@@ -9,7 +9,7 @@ READY = np.array([1.0, 0.22, 0.0, 0.0, 0.0])
 RELAXED = np.array([0.0, 0.0, 0.2, 0.2, 0.2])
 """How much further the fingers are flexed at most while reaching; the object still fits."""
 GRIP = np.array([1.0, 0.9, 1.0, 1.0, 1.0])
-IN_HAND = np.array([-0.015, 0.05, 0.147])
+IN_HAND = np.array([-0.015, 0.046, 0.139])
 """Where the object lies in the hand, palm frame, in m."""
 PITCH = 0.38
 """How far the fingers point down, in rad."""
@@ -40,7 +40,7 @@ def script(human: Human) -> Script:
         yield from human.move(human.aim(grasp + ABOVE), wrist, ready, arc=arc, through=0.8)
         human.care = 0.5
         yield from human.move(human.aim(grasp), wrist, ready, pace=0.7, through=0.8)
-        yield from human.move(fingers=GRIP)
+        yield from human.move(fingers=GRIP, pace=0.7)
 
         def left_behind(start: float = human.position[2], lying: float = thing[2]) -> bool:
             follows = human.see_body("object")[0][2] > lying + 0.02
