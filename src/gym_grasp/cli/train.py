@@ -22,7 +22,7 @@ class Train:
     reward: Literal["sparse", "dense"] = "sparse"
     """sparse: 0 on success, −1 otherwise; dense: as the task defines it."""
     num_envs: int | None = None
-    """Environments at once; by default 512 on a CPU and 16,384 on a GPU."""
+    """Environments at once; by default 256 on a CPU and 16,384 on a GPU."""
     device: str = "cpu"
     """Where physics and learning run: cpu, cuda or cuda:INDEX."""
     demos: Path | None = None
@@ -81,7 +81,7 @@ def train_one(
     elif demos is not None:
         raise UsageError(f"--demos is given, but the method '{config.method}' uses none.")
     if num_envs is None:
-        num_envs = 16_384 if device.startswith("cuda") else 512
+        num_envs = 16_384 if device.startswith("cuda") else 256
     if not config.steps_environment:
         num_envs = 1
     env = GraspVectorEnv(task, num_envs, device=device, reward=reward)

@@ -23,7 +23,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a policy is trained. The defaults fit 512 environments on a CPU and 16,384 on a GPU."""
+    """How a policy is trained. The defaults fit 256 environments on a CPU and 16,384 on a GPU."""
 
     method: Method = "dapg"
     """bc: demonstrations alone; ppo: reward alone; dapg: PPO + bc_weight·bc_decayᵏ·BC."""
