@@ -31,6 +31,7 @@ def script(human: Human) -> Script:
     """Reach, close, lift; look whether the cup follows, try again where not; carry and pour."""
     rng = human.rng
     short = rng.random() < MISTAKE
+    ready = OPEN_HAND + [0.0, *rng.uniform(0.0, 0.08, 1), *[rng.uniform(0.0, 0.08)] * 3]
     for attempt in range(4):
         cup, _ = human.see_body("cup")
         cup[2] = 0.0  # where it stands, even if it is seen falling
@@ -40,13 +41,13 @@ def script(human: Human) -> Script:
         hand = tilt(ON_EDGE, (0, 0, 1), rng.uniform(-0.06, 0.06))
         hand = tilt(hand, (1, 0, 0), rng.uniform(-0.05, 0.05))
         beside = cup + FROM_CUP + BESIDE + [0.0, rng.uniform(-0.02, 0.01), 0.0]
-        human.care = 0.3
+        human.care = 0.2
         if attempt == 0:
-            yield from human.move(human.aim(beside + ABOVE), hand, OPEN_HAND)
-        yield from human.move(human.aim(beside), hand, OPEN_HAND)
+            yield from human.move(human.aim(beside + ABOVE), hand, ready, through=0.75)
+        yield from human.move(human.aim(beside), hand, ready, through=0.8)
         human.care = 0.85
-        yield from human.move(human.aim(grasp), hand, OPEN_HAND, pace=0.7)
-        yield from human.move(fingers=GRIP)
+        yield from human.move(human.aim(grasp), hand, ready, pace=0.8, through=0.9)
+        yield from human.move(grasp, hand, GRIP)
         yield from human.move(human.position + [0.0, 0.0, rng.uniform(0.10, 0.13)])
         if human.see_body("cup")[0][2] > 0.04:
             yield from _pour(human)
@@ -67,7 +68,7 @@ def _pour(human: Human) -> Script:
         turn = min(angle + lag, MOST_TILT)
         hand = tilt(ON_EDGE, (1, 0, 0), -turn)
         target = mouth - _rotation(hand) @ _mouth_in_hand(human)
-        yield from human.move(target, hand, pace=pace)
+        yield from human.move(target, hand, pace=pace, through=0.75)
         axis = _rotation(human.see_body("cup")[1])[:, 2]
         lag = max(0.0, turn - np.arctan2(axis[1], axis[2]))
     yield from human.wait(1.0)
