@@ -17,7 +17,6 @@ from gym_grasp.envs.linear import damped_least_squares
 from gym_grasp.envs.rotations import (
     limit_norm,
     quat_conjugate,
-    quat_from_matrix,
     quat_from_rotvec,
     quat_multiply,
     rotvec_from_quat,
@@ -110,7 +109,11 @@ class Controller:
         self._wrist = physics.model.site(robot.WRIST_SITE).id
         self._qpos = physics.bind("qpos")
         self._site_xpos = physics.bind("site_xpos")
-        self._site_xmat = physics.bind("site_xmat")
+        # The wrist site is its body's frame, so the body's quaternion is the wrist's.
+        site = physics.model.site(robot.WRIST_SITE)
+        assert site.quat.tolist() == [1.0, 0.0, 0.0, 0.0]
+        self._wrist_body = int(site.bodyid[0])
+        self._xquat = physics.bind("xquat")
         self._axis = physics.bind("xaxis")
         self._anchor = physics.bind("xanchor")
         self.targets = Targets(
@@ -123,8 +126,7 @@ class Controller:
 
     def wrist_pose(self) -> tuple[Tensor, Tensor]:
         """Measured wrist position (N, 3) in m and orientation (N, 4), world."""
-        matrix = self._site_xmat[:, self._wrist].view(-1, 3, 3)
-        return self._site_xpos[:, self._wrist], quat_from_matrix(matrix)
+        return self._site_xpos[:, self._wrist], self._xquat[:, self._wrist_body]
 
     def reset(self, mask: Tensor) -> None:
         """Let the targets of the environments in `mask` (N,) be where their hands are."""
