@@ -48,9 +48,7 @@ def test_unknown_command_and_task(capsys):
 
 
 def test_missing_dataset(capsys, tmp_path):
-    code, message = refusal(
-        capsys, "train", "open-drawer", "--demos", str(tmp_path / "none.hdf5")
-    )
+    code, message = refusal(capsys, "train", "open-drawer", "--demos", str(tmp_path / "none.hdf5"))
     assert code == 1
     assert "gym-grasp demos record" in message
 

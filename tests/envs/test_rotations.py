@@ -29,9 +29,7 @@ def test_product_by_hand():
 def test_conjugate_undoes():
     q = random_quaternions(500)
     identity = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand_as(q)
-    torch.testing.assert_close(
-        quat_multiply(q, quat_conjugate(q)), identity, atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(quat_multiply(q, quat_conjugate(q)), identity, atol=1e-5, rtol=0)
 
 
 def test_rotation_vector_round_trip():
