@@ -53,16 +53,19 @@ class CpuPhysics(Physics):
 
     def step(self, ctrl: Tensor, substeps: int) -> None:
         self._batch.ctrl[:] = ctrl.numpy()
-        self._warnings[:, _BAD_STATE] = 0
+        if self._warnings.any():
+            self._warnings[:, _BAD_STATE] = 0
         broken = np.zeros(self.num_envs, dtype=bool)
         try:
             self._batch.step(nstep=substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
         except SimulationError as error:  # the other simulations ran to completion
             broken[error.ids] = True
         # MuJoCo resets a simulation that it finds broken, and counts it as a warning.
-        broken |= self._warnings[:, _BAD_STATE].any(axis=1)
-        fast = ~(np.abs(self._qvel) < MAX_SPEED).all(axis=1)
-        self.diverged = torch.from_numpy(broken | fast)
+        if self._warnings.any():
+            broken |= self._warnings[:, _BAD_STATE].any(axis=1)
+        if not np.abs(self._qvel).max() < MAX_SPEED:  # also where it is NaN
+            broken |= ~(np.abs(self._qvel) < MAX_SPEED).all(axis=1)
+        self.diverged = torch.from_numpy(broken)
         self._refresh()
 
     def reset(self, mask: Tensor, qpos: Tensor) -> None:
