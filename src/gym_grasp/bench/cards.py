@@ -2,12 +2,12 @@
 
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from gym_grasp.envs.control import ControlConfig, action_names
 from gym_grasp.envs.registration import gym_id
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.markdown import table
 from gym_grasp.tasks import TASKS, load_task
 from gym_grasp.tasks.base import Task
 
@@ -40,12 +40,12 @@ def card(task: type[Task]) -> str:
         "At 30 Hz, relative to the desired wrist pose and finger commands, in world axes; finger",
         "commands run from 0 (open) to 1 (closed).",
         "",
-        *_table(("", "moves", "range", "speed at 1"), actions),
+        *table(("", "moves", "range", "speed at 1"), actions),
         "",
         "## Observations",
         "In this order in the flat observation:",
         "",
-        *_table(("key", "width", "meaning"), observations),
+        *table(("key", "width", "meaning"), observations),
         "",
         "## Rewards",
         "- sparse: 0 in the step that succeeds, −1 in every other",
@@ -81,10 +81,6 @@ def write_cards(folder: Path, pictures: Path) -> None:
 def _first_paragraph(function: object) -> str:
     text = (getattr(function, "__doc__", None) or "").split("\n\n")[0]
     return re.sub(r"\s+", " ", text).strip()
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gym_grasp.bench.throughput import PAPER, Throughput
+from gym_grasp.markdown import table
 
 
 def throughput_table(results: Sequence[Throughput]) -> str:
@@ -27,7 +28,7 @@ def throughput_table(results: Sequence[Throughput]) -> str:
         )
         for one in results
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows))
+    return "\n".join(table(header, rows))
 
 
 def plot_throughput(results: Sequence[Throughput], path: Path) -> None:

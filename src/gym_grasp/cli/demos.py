@@ -5,13 +5,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from gym_grasp.cli.common import dataset_path, print_json
 from gym_grasp.errors import DatasetError, UsageError
 from gym_grasp.tasks import TASKS
+
+if TYPE_CHECKING:
+    from gym_grasp.demos.reader import Dataset
 
 File = Annotated[Path, tyro.conf.Positional]
 
@@ -128,8 +131,9 @@ def validate(file: File, /, *, json: bool = False) -> None:
     """
     from gym_grasp.demos.reader import check, open_dataset
 
-    check(open_dataset(file))
-    replay(file, json=json)
+    dataset = open_dataset(file)
+    check(dataset)
+    _replay(dataset, "cpu", json)
 
 
 def replay(file: File, /, *, device: str = "cpu", json: bool = False) -> None:
@@ -141,13 +145,17 @@ def replay(file: File, /, *, device: str = "cpu", json: bool = False) -> None:
         json: print the report as one JSON object.
     """
     from gym_grasp.demos.reader import open_dataset
+
+    _replay(open_dataset(file), device, json)
+
+
+def _replay(dataset: "Dataset", device: str, json: bool) -> None:
     from gym_grasp.demos.replay import replay as replay_episodes
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.tasks import load_task
 
-    dataset = open_dataset(file)
     task = load_task(dataset.meta.task)
-    dataset = open_dataset(file, task=(task.name, task.version))
+    dataset.require_task(task.name, task.version)
     env = GraspVectorEnv(task.name, num_envs=len(dataset), device=device, **dataset.meta.env_kwargs)
     report = replay_episodes(dataset, env)
     env.close()
@@ -161,8 +169,8 @@ def replay(file: File, /, *, device: str = "cpu", json: bool = False) -> None:
         )
     if device == "cpu" and report.reproduced < count:
         raise DatasetError(
-            f"{count - report.reproduced} of {count} episodes of {file} do not succeed again. Was "
-            "it recorded on another kind of processor, or with another version?"
+            f"{count - report.reproduced} of {count} episodes of {dataset.path} do not succeed "
+            "again. Was it recorded on another kind of processor, or with another version?"
         )
 
 

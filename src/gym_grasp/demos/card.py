@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from gym_grasp.demos.episode import ACTION_SIZE
 from gym_grasp.demos.reader import Dataset
+from gym_grasp.markdown import table
 
 ACTION_NAMES = (
     "wrist translation x",
@@ -171,14 +172,14 @@ def dataset_card(dataset: Dataset) -> str:
         "HDF5 as robomimic reads it: each episode of T control steps is a group `data/demo_<i>`,"
         " and `mask/train`, `mask/valid` name the split.",
         "",
-        *_table(("field", "shape and type", "meaning", "unit"), _fields(dataset)),
+        *table(("field", "shape and type", "meaning", "unit"), _fields(dataset)),
         "",
         "## Actions",
         "",
         "Relative changes of the desired wrist pose and finger targets, as shares of the largest"
         " change in one step.",
         "",
-        *_table(("index", "action", "mean", "std", "min", "max", "at ±1"), actions),
+        *table(("index", "action", "mean", "std", "min", "max", "at ±1"), actions),
     ]
     return "\n".join(lines) + "\n"
 
@@ -219,7 +220,3 @@ def _spread(values: np.ndarray) -> Spread:
 
 def _rows(shape: tuple[int, ...]) -> str:
     return f"({', '.join(['T', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)]

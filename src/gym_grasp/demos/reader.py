@@ -48,6 +48,10 @@ class Dataset:
         self.train_indices = tuple(train_indices)
         self.valid_indices = tuple(valid_indices)
 
+    def require_task(self, name: str, version: int) -> None:
+        """Raise DatasetError unless the episodes are of this task and version."""
+        _check_fits(self.path, self.meta, (name, version), None)
+
     def __len__(self) -> int:
         """Return the number of episodes."""
         return len(self.summaries)

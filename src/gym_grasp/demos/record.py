@@ -1,5 +1,6 @@
 """Recording what a synthetic operator does, many episodes at once."""
 
+import dataclasses
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -71,7 +72,7 @@ def record(
             )
         counts = writer.attempts, writer.failures
     env.close()
-    return DatasetMeta(**{**vars(meta), "attempts": counts[0], "failures": counts[1]})
+    return dataclasses.replace(meta, attempts=counts[0], failures=counts[1])
 
 
 def describe(env: GraspVectorEnv, operator: str, base_seed: int) -> DatasetMeta:
