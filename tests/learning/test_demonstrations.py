@@ -41,8 +41,7 @@ def test_each_pass_sees_every_pair_once():
     assert sampler.batches_per_pass == 3
     for _ in range(2):
         drawn = [sampler.draw() for _ in range(3)]
-        assert sorted(torch.cat([o for o, _ in drawn]).flatten().tolist()) == list(range(12))
-        assert all(torch.equal(10 * o, a) for o, a in drawn)
+        assert sorted(torch.cat(drawn).tolist()) == list(range(12))
 
 
 def test_sampler_continues_where_it_was():
@@ -52,4 +51,4 @@ def test_sampler_continues_where_it_was():
     other = DemonstrationSampler(demos, batch_size=4, seed=9)
     other.load_state_dict(sampler.state_dict())
     for _ in range(5):
-        assert torch.equal(sampler.draw()[0], other.draw()[0])
+        assert torch.equal(sampler.draw(), other.draw())

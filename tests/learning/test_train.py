@@ -33,7 +33,7 @@ def same(a, b):
 def learned(folder):
     """Return the parts of a checkpoint that do not speak of time or method."""
     content = load(folder / CHECKPOINT, "training")
-    return {key: content[key] for key in ("learner", "environment", "observation", "epoch")}
+    return {key: content[key] for key in ("learner", "processes", "epoch")}
 
 
 def test_dapg_without_weight_is_ppo(reach, demonstrate, tmp_path):

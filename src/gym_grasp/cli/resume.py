@@ -51,5 +51,5 @@ def resume(
         run=run,
         resume=True,
     )
-    if json:
+    if json and summary:
         print_json(summary)

@@ -45,7 +45,7 @@ def main(args: Sequence[str]) -> None:
         demos=options.demos,
         run=options.run,
     )
-    if options.json:
+    if options.json and summary:
         print_json(summary)
 
 
@@ -60,9 +60,13 @@ def train_one(
     run: Path | None = None,
     resume: bool = False,
 ) -> dict[str, Any]:
-    """Make environment and demonstrations, and train; returns the run's summary and folder."""
+    """Make environment and demonstrations, and train; returns the run's summary and folder.
+
+    Started by `torchrun`, processes but the first return nothing.
+    """
     from gym_grasp.demos.reader import open_dataset
     from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.learning import distributed
     from gym_grasp.learning.demonstrations import Demonstrations
     from gym_grasp.learning.train import train
     from gym_grasp.tasks import load_task
@@ -84,7 +88,6 @@ def train_one(
         num_envs = 16_384 if device.startswith("cuda") else 256
     if not config.steps_environment:
         num_envs = 1
-    env = GraspVectorEnv(task, num_envs, device=device, reward=reward)
     settings = {
         "task": task,
         "reward": reward,
@@ -92,9 +95,18 @@ def train_one(
         "device": device,
         "demos": None if demos is None else str(demos.resolve()),
     }
-    try:
-        summary = train(env, config, run, demonstrations, resume=resume, settings=settings)
-    finally:
-        counters = env.counters()
-        env.close()
-    return {"run": str(run), **summary, "counters": counters}
+    with distributed.joined(device) as own_device:
+        env = GraspVectorEnv(
+            task,
+            num_envs,
+            device=own_device,
+            reward=reward,
+            num_threads=distributed.threads(),
+            first_env=num_envs * distributed.rank(),
+        )
+        try:
+            summary = train(env, config, run, demonstrations, resume=resume, settings=settings)
+        finally:
+            counters = env.counters()
+            env.close()
+    return {"run": str(run), **summary, "counters": counters} if summary else {}

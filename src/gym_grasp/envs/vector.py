@@ -40,6 +40,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         num_threads: CPU engine only: size of its thread pool; 0 takes every core.
         task_options: choices about the scene, e.g. `{"object": "sphere"}` for `lift-object`; see
             the task's `task_options`.
+        first_env: number of the first environment, from which the seeds of its episodes follow:
+            where several processes share a batch, how many environments come before.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's interface)
@@ -59,6 +61,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         autoreset: bool = True,
         render_mode: str | None = None,
         task_options: dict[str, str] | None = None,
+        first_env: int = 0,
     ) -> None:
         if num_envs < 1:
             raise UsageError(f"num_envs is {num_envs}; it must be at least 1.")
@@ -98,7 +101,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         def zeros(dtype: torch.dtype) -> Tensor:
             return torch.zeros(num_envs, dtype=dtype, device=self.device)
 
-        self._env_index = torch.arange(num_envs, device=self.device)
+        self._env_index = first_env + torch.arange(num_envs, device=self.device)
         self._base_seed: int | None = None
         self.episode_seed = zeros(torch.int64)
         """Seed of each environment's present episode; `reset_to` begins it anew. Shape (N,)."""

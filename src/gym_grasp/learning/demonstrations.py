@@ -88,14 +88,13 @@ class DemonstrationSampler:
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._shuffle()
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """Return observations (B, O) and actions (B, A)."""
+    def draw(self) -> Tensor:
+        """Return the next batch's rows of the demonstrations. Shape (B,), int64."""
         if self._position == self.batches_per_pass:
             self._shuffle()
         start = self._position * self.batch_size
-        rows = self._order[start : start + self.batch_size]
         self._position += 1
-        return self.demonstrations.observations[rows], self.demonstrations.actions[rows]
+        return self._order[start : start + self.batch_size]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what continuing bit for bit needs."""

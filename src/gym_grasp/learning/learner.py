@@ -1,15 +1,15 @@
 """The learner: networks, optimiser, and the update that all methods share."""
 
 import math
-from collections import defaultdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gym_grasp.errors import DatasetError, UsageError
-from gym_grasp.learning import loss
-from gym_grasp.learning.config import TrainConfig, Weights
+from gym_grasp.learning import distributed, loss
+from gym_grasp.learning.capture import Captured
+from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import ActorCritic
@@ -22,8 +22,9 @@ from gym_grasp.learning.rollout import (
     values_of,
 )
 
-Samples = dict[str, Tensor]
-"""A rollout, or a minibatch of it, as tensors (B, ...) under the names that the loss uses."""
+PPO_LOG = ("policy/kl", "policy/clipped", "loss/surrogate", "loss/value", "loss/bounds")
+CLONING_LOG = ("loss/cloning",)
+NORM = "gradient/total"
 
 
 class Learner:
@@ -37,6 +38,10 @@ class Learner:
     - One gradient, of the weighted sum of all terms, is clipped by its norm.
     - After each pass over the rollout the KL rule moves the step size. Without a rollout (bc) a
       cosine takes it to zero.
+    - Several processes have rollouts and demonstration batches of their own; gradient, statistics
+      and KL are those of all together, so that they stay equal in everything else.
+
+    A gradient step reads and writes the same tensors every time, which lets a GPU capture it.
     """
 
     def __init__(
@@ -45,17 +50,26 @@ class Learner:
         self.env = env
         self.config = config
         self.device = torch.device(env.device)
-        if self.device.type == "cuda":
+        cuda = self.device.type == "cuda"
+        if cuda:
             torch.set_float32_matmul_precision("high")  # TF32
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = ActorCritic(
                 env.observation_size, env.action_size, config.hidden_sizes, config.initial_std
             ).to(self.device)
-        self._generator = torch.Generator(self.device).manual_seed(config.seed)
+        seed = distributed.own_seed(config.seed)
+        self._generator = torch.Generator(self.device).manual_seed(seed)
         self.learning_rate = torch.tensor(config.learning_rate, device=self.device)
         self._parameters = list(self.model.parameters())
-        self._optimizer = torch.optim.Adam(self._parameters, lr=self.learning_rate, fused=True)
+        # One buffer for the whole gradient: one norm, one message to the other processes.
+        self._gradient = torch.zeros(sum(p.numel() for p in self._parameters), device=self.device)
+        parts = self._gradient.split([p.numel() for p in self._parameters])
+        for parameter, part in zip(self._parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+        self._optimizer = torch.optim.Adam(
+            self._parameters, lr=self.learning_rate, fused=True, capturable=cuda
+        )
         self._rollout = Rollout.allocate(env, config.horizon) if config.steps_environment else None
         self._sampler: DemonstrationSampler | None = None
         self._demonstrations: Demonstrations | None = None
@@ -67,10 +81,31 @@ class Learner:
                     f"Method '{config.method}' learns from demonstrations and none were given; "
                     "record some, or choose method 'ppo'."
                 )
-            self._sampler = DemonstrationSampler(
-                self._demonstrations, config.demo_batch_size, config.seed
-            )
+            self._sampler = DemonstrationSampler(self._demonstrations, config.demo_batch_size, seed)
             self.model.policy.normalizer.update(self._demonstrations.observations)
+        self._prepare_steps()
+
+    def _prepare_steps(self) -> None:
+        """Allocate what a gradient step reads and writes."""
+        names: tuple[str, ...] = ()
+        if self._rollout is not None:
+            names += PPO_LOG
+            steps, envs = self._rollout.rewards.shape
+            self._minibatches = self.config.minibatches(steps * envs)
+            size = steps * envs // self._minibatches
+            self._rows = torch.zeros(size, dtype=torch.int64, device=self.device)
+            self._samples: dict[str, Tensor] = {}
+            self._old_log_std = torch.zeros_like(self.model.log_std)
+        if self._sampler is not None:
+            names += CLONING_LOG
+            size = self._sampler.batch_size
+            self._demo_rows = torch.zeros(size, dtype=torch.int64, device=self.device)
+        self._log_names = (*names, NORM)
+        self._log = torch.zeros(len(names), device=self.device)
+        self._log_sum = torch.zeros(len(self._log_names), device=self.device)
+        self._cloning_weight = torch.zeros((), device=self.device)
+        self._backward = Captured(self._compute_gradient, self.device)
+        self._apply = Captured(self._apply_gradient, self.device)
 
     def collect(self, observation: Tensor) -> Tensor:
         """Step the environments for one horizon; return the observation it ends with."""
@@ -82,39 +117,42 @@ class Learner:
 
         Returns the epoch's metrics, the only values that are read from the device.
         """
-        config, weights = self.config, self.config.weights(epoch)
-        samples = self._samples(last) if last is not None else None
-        log: dict[str, list[Tensor]] = defaultdict(list)
-        if samples is None:
-            progress = epoch / config.epochs
-            self.learning_rate.fill_(
-                config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-            )
-        norms = epoch % config.gradient_norm_interval == 0
-        for pass_index in range(config.mini_epochs if samples is not None else 1):
-            divergences = []
-            for batch_index, batch in enumerate(self._minibatches(samples)):
-                terms = self._terms(batch, weights, log)
-                if norms and pass_index == batch_index == 0:
-                    for name, norm in self._gradient_norms(terms).items():
-                        log[f"gradient/{name}"].append(norm)
-                log["gradient/total"].append(self._step(torch.stack(list(terms.values())).sum()))
-                if batch is not None:
-                    divergences.append(log["policy/kl"][-1])
-            if divergences:
-                self._adapt_learning_rate(torch.stack(divergences).mean())
-        metrics = {name: torch.stack(values).mean() for name, values in log.items()}
+        config = self.config
+        self._cloning_weight.fill_(config.weights(epoch).cloning)
+        metrics: dict[str, Tensor] = {}
+        if last is None:
+            cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
+            self.learning_rate.fill_(config.learning_rate * cosine)
+        else:
+            metrics["value/explained_variance"] = self._take_samples(last)
+        measured = epoch % config.gradient_norm_interval == 0
+        passes: list[Tensor] = []
+        for _ in range(config.mini_epochs if last is not None else 1):
+            self._log_sum.zero_()
+            steps = self._begin_pass()
+            for step in range(steps):
+                self._choose_samples(step)
+                if measured and not passes and step == 0:
+                    metrics |= self._gradient_norms()
+                self._backward()
+                distributed.average(self._gradient)
+                self._apply()
+            passes.append(self._log_sum / steps)
+            if last is not None:
+                self._adapt_learning_rate(passes[-1][self._log_names.index("policy/kl")])
+        metrics |= dict(zip(self._log_names, torch.stack(passes).mean(0), strict=True))
         metrics["learning_rate"] = self.learning_rate
-        if samples is not None:
-            assert self._rollout is not None
+        if self._rollout is not None:
             metrics["policy/std"] = self.model.log_std.detach().exp().mean()
-            metrics["value/explained_variance"] = samples["explained_variance"]
-            self.model.policy.normalizer.update(self._rollout.observations)
-            metrics |= dict(zip(STATISTICS, self._rollout.statistics, strict=True))
+            normalizer = self.model.policy.normalizer
+            normalizer.merge(*distributed.moments(self._rollout.observations))
+            sums = self._rollout.statistics * distributed.size()  # about to be averaged
+            metrics |= dict(zip(STATISTICS, sums, strict=True))
         validation = self.validation_loss()
         if validation is not None:
             metrics["loss/validation"] = validation
-        return dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))
+        values = distributed.average(torch.stack(list(metrics.values())))
+        return dict(zip(metrics, values.tolist(), strict=True))
 
     @torch.no_grad()
     def validation_loss(self) -> Tensor | None:
@@ -127,16 +165,11 @@ class Learner:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that continuing bit for bit needs, but the environment."""
-        cuda = self.device.type == "cuda"
+        """Return what is learned, the same in every process."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "learning_rate": self.learning_rate.clone(),
-            "generator": self._generator.get_state(),
-            "sampler": self._sampler.state_dict() if self._sampler else None,
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -145,6 +178,20 @@ class Learner:
         self._optimizer.load_state_dict(state["optimizer"])
         self.learning_rate.copy_(state["learning_rate"])
         self._optimizer.param_groups[0]["lr"] = self.learning_rate
+        self._apply.reset()  # the optimiser's tensors are others now
+
+    def random_state(self) -> dict[str, Any]:
+        """Return what draws this process' random numbers."""
+        cuda = self.device.type == "cuda"
+        return {
+            "generator": self._generator.get_state(),
+            "sampler": self._sampler.state_dict() if self._sampler else None,
+            "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.device) if cuda else None,
+        }
+
+    def load_random_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `random_state` returned."""
         self._generator.set_state(state["generator"])
         if self._sampler is not None:
             self._sampler.load_state_dict(state["sampler"])
@@ -152,8 +199,9 @@ class Learner:
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
-    def _samples(self, last: Tensor) -> Samples:
-        """Return the rollout with its advantages and value targets, time and batch flattened."""
+    @torch.no_grad()
+    def _take_samples(self, last: Tensor) -> Tensor:
+        """Make training samples of the rollout; return the explained variance of its values."""
         config, model, rollout = self.config, self.model, self._rollout
         assert rollout is not None
         old_values = values_of(model, rollout.observations)
@@ -164,59 +212,61 @@ class Learner:
             rollout.rewards, values, following, done, config.discount, config.gae_lambda
         )
         returns = advantage + values
-        model.value_normalizer.update(returns[..., None])
-        with torch.no_grad():
-            old_log_std = model.log_std.clone()
-            samples = {
-                "observation": rollout.observations,
-                "action": rollout.actions,
-                "old_mean": rollout.means,
-                "old_log_prob": loss.log_prob(rollout.actions, rollout.means, old_log_std),
-                "old_value": old_values,
-                "target": model.value_normalizer.normalize(returns),
-                "advantage": (advantage - advantage.mean()) / (advantage.std() + 1e-8),
-            }
-        samples = {name: value.flatten(0, 1) for name, value in samples.items()}
-        # The normaliser stands still during an update, so every pass reads the same features.
-        with torch.no_grad():
-            samples["features"] = model.policy.features(samples.pop("observation"))
-        samples["old_log_std"] = old_log_std
-        samples["explained_variance"] = 1 - advantage.var() / (returns.var() + 1e-8)
-        return samples
-
-    def _minibatches(self, samples: Samples | None):
-        """Yield one pass over the rollout in random order, or None for each demo batch."""
-        if samples is None:
-            assert self._sampler is not None
-            yield from [None] * self._sampler.batches_per_pass
-            return
-        whole = ("old_log_std", "explained_variance")
-        count = len(samples["advantage"])
-        order = torch.randperm(count, generator=self._generator, device=self.device)
-        # Shuffled once a pass: minibatches are then slices, which cost a GPU no further launches.
-        shuffled = {name: x[order] for name, x in samples.items() if name not in whole}
-        cuts = {
-            name: x.tensor_split(self.config.minibatches(count)) for name, x in shuffled.items()
+        model.value_normalizer.merge(*distributed.moments(returns[..., None]))
+        mean, var, _ = distributed.moments(advantage[..., None])
+        self._old_log_std.copy_(model.log_std)
+        samples = {
+            # The normaliser stands still during an update, so every pass reads the same features.
+            "features": model.policy.features(rollout.observations),
+            "action": rollout.actions,
+            "old_mean": rollout.means,
+            "old_log_prob": loss.log_prob(rollout.actions, rollout.means, self._old_log_std),
+            "old_value": old_values,
+            "target": model.value_normalizer.normalize(returns),
+            "advantage": (advantage - mean) / (var.sqrt() + 1e-8),
         }
-        for batch in zip(*cuts.values(), strict=True):
-            yield dict(zip(cuts, batch, strict=True)) | {"old_log_std": samples["old_log_std"]}
+        for name, value in samples.items():
+            flat = value.flatten(0, 1)
+            if name in self._samples:
+                self._samples[name].copy_(flat)
+            else:
+                self._samples[name] = flat.clone()
+        return 1 - advantage.var() / (returns.var() + 1e-8)
 
-    def _terms(
-        self, batch: Samples | None, weights: Weights, log: dict[str, list[Tensor]]
-    ) -> dict[str, Tensor]:
-        """Return the weighted terms whose sum is the loss; log them without their weights."""
-        config, policy = self.config, self.model.policy
-        terms: dict[str, tuple[float, Tensor]] = {}
-        # Rollout and demonstrations pass the actor together, the latter last.
-        features = [] if batch is None else [batch["features"]]
-        if weights.cloning > 0:
+    def _begin_pass(self) -> int:
+        """Put the samples in a random order; return the number of gradient steps of the pass."""
+        if self._rollout is None:
             assert self._sampler is not None
-            demo_observation, demo_action = self._sampler.draw()
-            features.append(policy.features(demo_observation))
+            return self._sampler.batches_per_pass
+        count = self._rollout.rewards.numel()
+        self._order = torch.randperm(count, generator=self._generator, device=self.device)
+        return self._minibatches
+
+    def _choose_samples(self, step: int) -> None:
+        """Choose the samples and the demonstrations of a gradient step."""
+        if self._rollout is not None:
+            start = step * len(self._rows)  # the few that do not fill the last step wait
+            self._rows.copy_(self._order[start : start + len(self._rows)])
+        if self._sampler is not None:
+            self._demo_rows.copy_(self._sampler.draw())
+
+    def _terms(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the weighted terms whose sum is the loss, and what is logged of them. (K,)."""
+        config, policy = self.config, self.model.policy
+        batch, features, log = {}, [], []
+        if self._rollout is not None:
+            batch = {name: values[self._rows] for name, values in self._samples.items()}
+            features.append(batch["features"])
+        if self._sampler is not None:
+            assert self._demonstrations is not None
+            demo_action = self._demonstrations.actions[self._demo_rows]
+            features.append(policy.features(self._demonstrations.observations[self._demo_rows]))
+        # Rollout and demonstrations pass the actor together, the latter last.
         means = policy.actor(torch.cat(features))
-        if batch is not None:
-            log_std, old_log_std = self.model.log_std, batch["old_log_std"]
-            mean = means[: len(batch["features"])]
+        terms: dict[str, Tensor] = {}
+        if batch:
+            log_std, old_log_std = self.model.log_std, self._old_log_std
+            mean = means[: len(self._rows)]
             surrogate, clipped = loss.surrogate_loss(
                 loss.log_prob(batch["action"], mean, log_std),
                 batch["old_log_prob"],
@@ -230,42 +280,45 @@ class Learner:
                 config.clip_range,
             )
             bounds = loss.bounds_loss(mean, config.mean_limit)
-            terms["surrogate"] = (weights.ppo, surrogate)
-            terms["value"] = (weights.ppo * config.value_weight, value)
-            terms["bounds"] = (weights.ppo * config.bounds_weight, bounds)
-            with torch.no_grad():
-                log["policy/kl"].append(
-                    loss.gaussian_kl(batch["old_mean"], old_log_std, mean, log_std)
-                )
-            log["policy/clipped"].append(clipped)
-        if weights.cloning > 0:
+            kl = loss.gaussian_kl(batch["old_mean"], old_log_std, mean, log_std)
+            log += [kl, clipped, surrogate, value, bounds]
+            terms["surrogate"] = surrogate
+            terms["value"] = config.value_weight * value
+            terms["bounds"] = config.bounds_weight * bounds
+        if self._sampler is not None:
             cloning = loss.cloning_loss(means[-len(demo_action) :], demo_action)
-            terms["cloning"] = (weights.cloning, cloning)
-        for name, (_, term) in terms.items():
-            log[f"loss/{name}"].append(term.detach())
-        return {name: weight * term for name, (weight, term) in terms.items()}
+            log.append(cloning)
+            terms["cloning"] = self._cloning_weight * cloning
+        return terms, torch.stack(log).detach()
 
-    def _gradient_norms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the norm of each weighted term's own gradient."""
-        return {
-            name: nn.utils.get_total_norm(
-                torch.autograd.grad(
-                    term, self._parameters, retain_graph=True, materialize_grads=True
-                )
-            )
-            for name, term in terms.items()
-        }
+    def _compute_gradient(self) -> None:
+        self._gradient.zero_()
+        terms, log = self._terms()
+        torch.stack(list(terms.values())).sum().backward()
+        self._log.copy_(log)
 
-    def _step(self, total: Tensor) -> Tensor:
-        """Take one gradient step, the only place that does; return the norm before clipping."""
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        norm = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_limit)
+    @torch.no_grad()
+    def _apply_gradient(self) -> None:
+        """Take one gradient step, the only place that does."""
+        norm = torch.linalg.vector_norm(self._gradient)
+        self._gradient.mul_((self.config.gradient_limit / (norm + 1e-6)).clamp(max=1.0))
         self._optimizer.step()
-        return norm.detach()
+        self._log_sum.add_(torch.cat((self._log, norm[None])))
+
+    def _gradient_norms(self) -> dict[str, Tensor]:
+        """Return the norm of each weighted term's own gradient, of this process' batch."""
+        terms, _ = self._terms()
+        norms = {}
+        for name, term in terms.items():
+            gradient = torch.autograd.grad(
+                term, self._parameters, retain_graph=True, materialize_grads=True
+            )
+            norms[f"gradient/{name}"] = nn.utils.get_total_norm(gradient)
+        return norms
 
     def _adapt_learning_rate(self, kl: Tensor) -> None:
         config = self.config
+        kl = distributed.average(kl)
         self.learning_rate.copy_(
             loss.adapt_learning_rate(
                 self.learning_rate,

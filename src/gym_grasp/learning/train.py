@@ -6,6 +6,7 @@ import math
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 
 from gym_grasp import __version__
 from gym_grasp.errors import CheckpointError, GymGraspError, UsageError
-from gym_grasp.learning import checkpoint
+from gym_grasp.learning import checkpoint, distributed
 from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, Identity
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
@@ -47,6 +48,10 @@ def train(
     checkpoints/policy.pt (to use), learning_curve.png and TensorBoard events. On the CPU a
     resumed run ends bit-equal to one that was never interrupted.
 
+    Within `distributed.joined` several processes train one policy, each calling this with
+    environments of its own; the first one writes. Resumed with another number of processes, what
+    was learned goes on and episodes begin anew.
+
     Args:
         env: The environments; for bc they are not stepped, and one is enough.
         config: Settings of the run.
@@ -54,11 +59,12 @@ def train(
         demonstrations: Needed by bc and dapg; ppo reports its loss on the held-out ones.
         resume: Continue from the folder's last checkpoint.
         settings: What else config.json is to hold, such as how the environment was made.
-        on_epoch: Called with the epoch and its metrics after each epoch and its checkpoint.
+        on_epoch: Called with the epoch and its metrics after each epoch and its checkpoint, in
+            every process.
         progress: Whether to show progress on standard error.
 
     Returns:
-        The summary that metrics.json holds too.
+        The summary that metrics.json holds too; in processes but the first, nothing.
 
     Raises:
         UsageError: If the folder holds a run already, or demonstrations are missing.
@@ -75,10 +81,13 @@ def train(
         content = _load_to_resume(run_dir / CHECKPOINT, env, config, fingerprint)
         learner.load_state_dict(content["learner"])
         start, steps, seconds = content["epoch"], content["steps"], content["seconds"]
-        if config.steps_environment:
-            env.set_state({k: v.to(env.device) for k, v in content["environment"].items()})
-            observation = content["observation"].to(env.device)
-    elif config.steps_environment:
+        if len(content["processes"]) == distributed.size():
+            own = content["processes"][distributed.rank()]
+            learner.load_random_state(own["random"])
+            if config.steps_environment:
+                env.set_state({k: v.to(env.device) for k, v in own["environment"].items()})
+                observation = own["observation"].to(env.device)
+    if config.steps_environment and observation is None:
         observation, _ = env.reset(seed=config.seed)
     versions = _versions()
     description = {
@@ -88,16 +97,27 @@ def train(
         "task_version": env.task_version,
         "reward": env.reward_kind,
         "num_envs": env.num_envs,
+        "processes": distributed.size(),
         "device": str(env.device),
         "dataset": fingerprint,
         "versions": versions,
     }
-    write_json(run_dir / CONFIG, description)
-    log = RunLog(run_dir, config.epochs, start, description if config.wandb else None, progress)
+    log: RunLog | None = None
+    if distributed.rank() == 0:
+        write_json(run_dir / CONFIG, description)
+        log = RunLog(run_dir, config.epochs, start, description if config.wandb else None, progress)
     identity = Identity.of(env)
     summary: dict[str, Any] = {}
 
     def save(epoch: int) -> None:
+        own = {
+            "random": learner.random_state(),
+            "environment": env.get_state() if config.steps_environment else None,
+            "observation": observation,
+        }
+        processes = distributed.gather(_on_host(own))
+        if log is None:
+            return
         state = {
             "identity": vars(identity),
             "config": dataclasses.asdict(config),
@@ -107,46 +127,53 @@ def train(
             "steps": steps,
             "seconds": seconds,
             "learner": learner.state_dict(),
-            "environment": env.get_state() if config.steps_environment else None,
-            "observation": observation,
+            "processes": processes,
         }
         checkpoint.save(run_dir / CHECKPOINT, "training", state)
         checkpoint.save_policy(run_dir / POLICY, learner.model.policy, identity)
         summary.update(_summary(config, epoch, steps, seconds, log.history, versions))
         log.write(summary)
 
-    try:
+    with distributed.naming_the_dead(), closing(log) if log else nullcontext():
         epoch = start
         while epoch < config.epochs and not _out_of_time(config, seconds):
             began = time.perf_counter()
             if config.steps_environment:
                 observation = learner.collect(observation)  # type: ignore[arg-type]
-                steps += config.horizon * env.num_envs
+                steps += config.horizon * env.num_envs * distributed.size()
             collected = time.perf_counter()
             raw = learner.update(epoch, observation)
             ended = time.perf_counter()
-            seconds += ended - began
+            elapsed = distributed.average_number(ended - began)
+            seconds += elapsed
             metrics = _epoch_metrics(raw, config, epoch, steps)
             metrics["seconds"] = seconds
             metrics["seconds/rollout"] = collected - began
             metrics["seconds/update"] = ended - collected
             if config.steps_environment:
-                metrics["steps_per_second"] = config.horizon * env.num_envs / (ended - began)
+                samples = config.horizon * env.num_envs * distributed.size()
+                metrics["steps_per_second"] = samples / elapsed
             if not math.isfinite(metrics["gradient/total"]):
                 raise GymGraspError(
                     f"Training diverged in epoch {epoch}: the gradient is not finite. The last "
                     "checkpoint is from before; lower learning_rate or max_learning_rate."
                 )
-            log.add(metrics)
+            if log is not None:
+                log.add(metrics)
             epoch += 1
             last = epoch == config.epochs or _out_of_time(config, seconds)
             if last or epoch % config.checkpoint_interval == 0:
                 save(epoch)
             if on_epoch is not None:
                 on_epoch(epoch - 1, metrics)
-    finally:
-        log.close()
     return summary
+
+
+def _on_host(value: Any) -> Any:
+    """Return nested dictionaries with their tensors in the host's memory."""
+    if isinstance(value, dict):
+        return {key: _on_host(item) for key, item in value.items()}
+    return value.cpu() if isinstance(value, torch.Tensor) else value
 
 
 def load_config(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
@@ -186,7 +213,8 @@ def _load_to_resume(
             f"{path} was trained with the dataset {content['dataset']}, {fingerprint} was given; "
             "give the same demonstrations."
         )
-    if config.steps_environment and content["num_envs"] != env.num_envs:
+    resized = content["num_envs"] != env.num_envs
+    if resized and config.steps_environment and len(content["processes"]) == distributed.size():
         raise CheckpointError(
             f"{path} has {content['num_envs']} environments, {env.num_envs} were given; "
             "give as many."

@@ -64,6 +64,9 @@ class LiftObject(Task):
         self.radius = torch.where(rounds, size[:, :1], 0.0)[:, 0]
         poses = settled_poses(model, "object", self.start_qpos.double().cpu().numpy(), POSES)
         self.settled = torch.tensor(poses, dtype=torch.float32, device=device)
+        # Ends of x, y, yaw and of which settled pose.
+        self.low = torch.tensor([*AREA_LOW, -math.pi, 0.0], device=device)
+        self.high = torch.tensor([*AREA_HIGH, math.pi, float(POSES)], device=device)
 
     @classmethod
     def build_scene(cls, **options: str) -> mujoco.MjSpec:
@@ -71,9 +74,7 @@ class LiftObject(Task):
 
     def start(self, seeds: Tensor) -> Tensor:
         """A settled object at a random place and yaw, and a slightly random arm."""
-        low = torch.tensor([*AREA_LOW, -math.pi, 0.0], device=self.device)
-        high = torch.tensor([*AREA_HIGH, math.pi, float(POSES)], device=self.device)
-        x, y, yaw, drop = uniform(seeds, low, high, stream=1).unbind(-1)
+        x, y, yaw, drop = uniform(seeds, self.low, self.high, stream=1).unbind(-1)
         pose = self.settled[drop.long().clamp_max(POSES - 1)]
         height, qw, qx, qy, qz = pose.unbind(-1)
         c, s = torch.cos(yaw / 2), torch.sin(yaw / 2)

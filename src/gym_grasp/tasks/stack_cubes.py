@@ -58,19 +58,22 @@ class StackCubes(Task):
     def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
         super().__init__(model, device)
         self.cubes = [model.body(cube).id for cube in CUBES]
+        self.cube_ids = torch.tensor(self.cubes, device=device)
         self.free = [int(model.joint(cube).qposadr[0]) for cube in CUBES]
         self.speed = [int(model.joint(cube).dofadr[0]) for cube in CUBES]
-        self.points = [self.palm, *(model.site(tip).id for tip in robot.FINGERTIPS)]
+        points = [self.palm, *(model.site(tip).id for tip in robot.FINGERTIPS)]
+        self.points = torch.tensor(points, device=device)
         self.orders = torch.tensor(ORDERS, device=device)
         self.preference = 1e-6 * torch.arange(len(ORDERS), device=device)
-        self.up = torch.tensor([0.0, 0.0, EDGE], device=device)
+        # The second and the third cube's places above the lowest. Shape (2, 3)
+        self.places = torch.tensor([[0.0, 0.0, EDGE], [0.0, 0.0, 2 * EDGE]], device=device)
+        self.spread = torch.tensor([SPREAD, SPREAD, TURN] * len(CUBES), device=device)
         self.reach = torch.tensor(REACH, device=device)
 
     def start(self, seeds: Tensor) -> Tensor:
         """Cubes at slightly random places and yaws, and a slightly random arm."""
         qpos = self.arm_noise(seeds)
-        spread = torch.tensor([SPREAD, SPREAD, TURN] * len(CUBES), device=self.device)
-        noise = uniform(seeds, -spread, spread, stream=1).view(-1, len(CUBES), 3)
+        noise = uniform(seeds, -self.spread, self.spread, stream=1).view(-1, len(CUBES), 3)
         for index, free in enumerate(self.free):
             x, y, yaw = noise[:, index].unbind(-1)
             qpos[:, free] += x
@@ -92,10 +95,9 @@ class StackCubes(Task):
             What the second and the third cube lack to be in place on the lowest, in m, world,
             shape (N, 2, 3), and the order, bottom to top, shape (N, 3), int64.
         """
-        position = physics.bind("xpos")[:, self.cubes]
+        position = physics.bind("xpos")[:, self.cube_ids]
         ordered = position[:, self.orders]  # (N, orders, 3 cubes, 3)
-        places = ordered[:, :, :1] + self.up * torch.tensor([[1.0], [2.0]], device=self.device)
-        error = places - ordered[:, :, 1:]
+        error = ordered[:, :, :1] + self.places - ordered[:, :, 1:]
         best = (self._closeness(error) - self.preference).argmax(-1)
         chosen = best[:, None, None, None].expand(-1, 1, 2, 3)
         return error.gather(1, chosen)[:, 0], self.orders[best]
@@ -106,8 +108,8 @@ class StackCubes(Task):
     def hand_off(self, physics: Physics) -> Tensor:
         """Distance of the nearest of palm and fingertips from any cube, in m. Shape (N,)."""
         points = physics.bind("site_xpos")[:, self.points]
-        rotation = physics.bind("xmat")[:, self.cubes].view(-1, len(CUBES), 3, 3)
-        offset = points[:, None] - physics.bind("xpos")[:, self.cubes, None]
+        rotation = physics.bind("xmat")[:, self.cube_ids].view(-1, len(CUBES), 3, 3)
+        offset = points[:, None] - physics.bind("xpos")[:, self.cube_ids, None]
         # Not a matrix product, which may run in TF32. Frames of the cubes: (N, cubes, points, 3)
         local = (offset[..., None] * rotation[:, :, None]).sum(-2)
         return (local.abs() - EDGE / 2).clamp_min(0.0).norm(dim=-1).amin((-2, -1))
@@ -121,7 +123,7 @@ class StackCubes(Task):
 
     def success(self, physics: Physics) -> Tensor:
         error, order = self.tower(physics)
-        lowest = physics.bind("xpos")[:, self.cubes, 2].gather(1, order[:, :1])[:, 0]
+        lowest = physics.bind("xpos")[:, self.cube_ids, 2].gather(1, order[:, :1])[:, 0]
         steps = torch.stack([error[:, 0], error[:, 1] - error[:, 0]], dim=1)
         stands = (steps[..., :2].norm(dim=-1) < OFFSET).all(-1)
         level = (error[..., 2].abs() < LEVEL).all(-1) & ((lowest - EDGE / 2).abs() < LEVEL)
@@ -136,7 +138,7 @@ class StackCubes(Task):
     def hand_distance(self, physics: Physics) -> Tensor:
         """Distance from the third cube once the second is placed, else from the nearer one."""
         error, order = self.tower(physics)
-        cubes = physics.bind("xpos")[:, self.cubes]
+        cubes = physics.bind("xpos")[:, self.cube_ids]
         palm = physics.bind("site_xpos")[:, self.palm]
         loose = cubes.gather(1, order[:, 1:, None].expand(-1, 2, 3))
         distance = (loose - palm[:, None]).norm(dim=-1)
