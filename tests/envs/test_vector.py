@@ -129,7 +129,7 @@ def test_a_diverged_simulation_is_reset_counted_and_logged(caplog):
     qvel = 1 + env.physics.model.nq
     state["physics"][1, qvel] = math.nan
     env.set_state(state)
-    env._observation = before  # the last finite one
+    env._observation.copy_(before)  # the last finite one
     observation, reward, terminated, truncated, info = env.step(torch.zeros(3, 11))
     assert info["diverged"].tolist() == [False, True, False]
     assert truncated.tolist() == [False, True, False]
@@ -200,3 +200,18 @@ def test_a_step_in_pieces_is_the_step(method):
             pieces.advance()
         for a, b in zip(expected[:4], pieces.end_step()[:4], strict=True):
             assert torch.equal(a, b)
+
+
+def test_staggered_episodes_end_one_after_another():
+    env = make(64, max_episode_steps=8)
+    env.reset(seed=0, options={"stagger": True})
+    ended = []
+    for _ in range(8):
+        *_, truncated, info = env.step(torch.zeros(64, 11))
+        ended.append(int(truncated.sum()))
+        assert (info["episode_length"][truncated] == 8).all()
+    assert sum(ended) == 64  # each ends once in 8 steps
+    assert min(ended) >= 1
+    env.reset(seed=0)
+    *_, info = env.step(torch.zeros(64, 11))
+    assert (info["episode_length"] == 1).all()

@@ -31,11 +31,14 @@ class Reach:
         self.action_size = size
         self.generator = torch.Generator()
 
-    def reset(self, seed=None):
+    def reset(self, *, seed=None, options=None):
         if seed is not None:
             self.generator.manual_seed(seed)
         self.position, self.target = self._start()
         self.steps = torch.zeros(self.num_envs, dtype=torch.int64)
+        if options and options.get("stagger"):
+            limit = (self.num_envs,)
+            self.steps = torch.randint(self.max_episode_steps, limit, generator=self.generator)
         self.returns = torch.zeros(self.num_envs)
         return self._observation(), {}
 

@@ -30,7 +30,7 @@ def test_some_fail_and_are_told_apart(reach):
         return to_target(observation) * (observation[:, 2:3] > observation[:, :1])
 
     env = reach(num_envs=50)
-    observation, _ = env.reset(FIRST_SEED)
+    observation, _ = env.reset(seed=FIRST_SEED)
     able = observation[:, 2] > observation[:, 0]
     result = evaluate(lazy, env, episodes=50)
     assert list(result.success) == able.tolist()

@@ -32,7 +32,7 @@ def model():
 
 def test_bootstraps_where_and_only_where_it_should(reach, model):
     env = reach(num_envs=3)
-    env.reset(0)
+    env.reset(seed=0)
     rollout = Rollout.allocate(env, horizon=3)
     rollout.observations.normal_()
     rollout.final_observations.normal_()
@@ -54,7 +54,7 @@ def test_bootstraps_where_and_only_where_it_should(reach, model):
 
 def test_collect_records_what_happened(reach, model):
     env = reach(num_envs=8, reward_kind="sparse", tolerance=0.8)
-    observation, _ = env.reset(3)
+    observation, _ = env.reset(seed=3)
     rollout = Rollout.allocate(env, horizon=60)
     generator = torch.Generator().manual_seed(0)
     last = collect(env, model, observation, rollout, generator)

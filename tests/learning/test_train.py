@@ -118,8 +118,7 @@ def test_the_folder_tells_all(reach, demonstrate, tmp_path):
     assert {"gradient/surrogate", "gradient/value", "gradient/bounds", "gradient/cloning"} < set(
         first
     )
-    assert first["rollout/episodes"] == 0  # the first time-out comes after 25 steps of 32
-    assert first["rollout/success"] is None
+    assert first["rollout/episodes"] > 0  # staggered: some time out at once
     assert last["loss/validation"] < first["loss/validation"]
     config, description = load_config(tmp_path)
     assert config == TrainConfig(**SMALL, epochs=4)

@@ -185,7 +185,7 @@ def test_overflow_is_counted_and_the_remedy_named(
     from gym_grasp.physics.warp import WarpPhysics
 
     spec = mujoco.MjSpec.from_file(str(load_task("open-drawer").scene()))
-    spec.add_numeric(name=buffer, data=[1], size=1)
+    spec.numeric(buffer).data = [1]
     physics = WarpPhysics(spec.compile(), N, device)
     assert getattr(physics, buffer) == 1
     nothing = {"overflow_contacts": 0, "overflow_constraints": 0}

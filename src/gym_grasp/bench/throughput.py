@@ -87,13 +87,13 @@ def measure(
         env.step(random_action())
     set_state, step_raw = _engine_alone(env, num_threads)
     controls: list[torch.Tensor] = []
-    send = env.controller.joint_targets
+    send = env.physics.step
 
-    def record() -> torch.Tensor:
-        controls.append(send())
-        return controls[-1]
+    def record(ctrl: torch.Tensor, substeps: int) -> None:
+        controls.append(ctrl.clone())
+        send(ctrl, substeps)
 
-    env.controller.joint_targets = record  # type: ignore[method-assign]
+    env.physics.step = record  # type: ignore[method-assign]
     env_rates, raw_rates = [], []
     for _ in range(rounds):
         state = env.physics.get_state()
@@ -108,7 +108,7 @@ def measure(
         for ctrl in controls:
             step_raw(ctrl, interval)
         raw_rates.append(num_envs * steps / (_now(env.device) - begun))
-    env.controller.joint_targets = send  # type: ignore[method-assign]
+    env.physics.step = send  # type: ignore[method-assign]
     rollout = epoch = None
     if train:
         rollout, epoch = _time_learning(env, rounds)

@@ -69,10 +69,11 @@ class Targets:
         """Pack into one tensor, for saving. Shape (N, 12)."""
         return torch.cat([self.position, self.orientation, self.fingers], dim=-1)
 
-    @classmethod
-    def from_flat(cls, flat: Tensor) -> "Targets":
-        """Unpack what `flat` packed."""
-        return cls(flat[:, :3].clone(), flat[:, 3:7].clone(), flat[:, 7:].clone())
+    def load(self, flat: Tensor) -> None:
+        """Take over what `flat` packed."""
+        self.position.copy_(flat[:, :3])
+        self.orientation.copy_(flat[:, 3:7])
+        self.fingers.copy_(flat[:, 7:])
 
 
 # Gains of the Jacobian transpose, found stable at 90 Hz; its joint damping [N·m·s/rad] as well.
@@ -133,9 +134,9 @@ class Controller:
         position, orientation = self.wrist_pose()
         fingers = robot.finger_positions(self._qpos[:, 6:17]).clamp(0.0, 1.0)
         targets, chosen = self.targets, mask[:, None]
-        targets.position = torch.where(chosen, position, targets.position)
-        targets.orientation = torch.where(chosen, orientation, targets.orientation)
-        targets.fingers = torch.where(chosen, fingers, targets.fingers)
+        targets.position.copy_(torch.where(chosen, position, targets.position))
+        targets.orientation.copy_(torch.where(chosen, orientation, targets.orientation))
+        targets.fingers.copy_(torch.where(chosen, fingers, targets.fingers))
 
     def apply(self, action: Tensor) -> None:
         """Move the targets by one action within leash, workspace and finger range.
@@ -150,16 +151,16 @@ class Controller:
         # Per axis: shortening the whole vector would let a hand that presses down slide sideways.
         offset = targets.position + step - position
         offset = offset.clamp(-config.position_leash, config.position_leash)
-        targets.position = (position + offset).clamp(self._low, self._high)
+        targets.position.copy_((position + offset).clamp(self._low, self._high))
 
         turn = quat_from_rotvec(action[:, 3:6] * (config.angular_speed * self.period))
         desired = quat_multiply(turn, targets.orientation)
         error = rotvec_from_quat(quat_multiply(desired, quat_conjugate(orientation)))
         error = limit_norm(error, config.rotation_leash)
-        targets.orientation = quat_multiply(quat_from_rotvec(error), orientation)
+        targets.orientation.copy_(quat_multiply(quat_from_rotvec(error), orientation))
 
         step = action[:, 6:] * (config.finger_speed * self.period)
-        targets.fingers = (targets.fingers + step).clamp(0.0, 1.0)
+        targets.fingers.copy_((targets.fingers + step).clamp(0.0, 1.0))
 
     def joint_targets(self) -> Tensor:
         """Actuator commands that lead the wrist to its target, in rad. Shape (N, 17)."""

@@ -11,11 +11,12 @@ import torch
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
+from gym_grasp.capture import Captured
 from gym_grasp.envs.control import ACTION_SIZE, ControlConfig, Controller, prepare_model
 from gym_grasp.errors import UsageError
 from gym_grasp.physics.base import Physics
 from gym_grasp.tasks import load_task
-from gym_grasp.tasks.random import episode_seeds
+from gym_grasp.tasks.random import episode_seeds, uniform
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ RewardKind = Literal["sparse", "dense"]
 REWARDS = ("sparse", "dense")
 DIVERGED_REWARD = -1.0
 """Reward of a step in which the simulation broke: that of a step without success."""
+
+_STAGGER = 1_000
+"""Stream of random numbers that no task draws from."""
 
 
 class GraspVectorEnv(gymnasium.vector.VectorEnv):
@@ -101,8 +105,11 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         def zeros(dtype: torch.dtype) -> Tensor:
             return torch.zeros(num_envs, dtype=dtype, device=self.device)
 
+        # What outlives one of the captured functions is written in place: a GPU replays them on
+        # the very tensors that they were captured with.
         self._env_index = first_env + torch.arange(num_envs, device=self.device)
         self._base_seed: int | None = None
+        self._base = torch.zeros((), dtype=torch.int64, device=self.device)
         self.episode_seed = zeros(torch.int64)
         """Seed of each environment's present episode; `reset_to` begins it anew. Shape (N,)."""
         self._episode = zeros(torch.int64)
@@ -110,10 +117,19 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._return = zeros(torch.float32)
         self._progress = zeros(torch.float32)
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
-        self._ctrl: Tensor | None = None
-        self._diverged = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
+        self._actions = torch.zeros(num_envs, ACTION_SIZE, device=self.device)
+        self._ctrl = torch.zeros(num_envs, model.nu, device=self.device)
+        self._begun = False
+        self._diverged = zeros(torch.bool)
+        self._mask = zeros(torch.bool)
+        self._start = torch.zeros(num_envs, model.nq, device=self.device)
+        self._outcome: dict[str, Tensor] = {}
         self._diverged_count = zeros(torch.int64)
         self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._command = Captured(self._command_joints, self.device)
+        self._judge = Captured(self._judge_step, self.device)
+        self._draw = Captured(self._draw_episodes, self.device)
+        self._enter = Captured(self._enter_episodes, self.device)
 
     @property
     def seeded(self) -> bool:
@@ -142,6 +158,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             seed: seed of the whole batch; None goes on in the present sequence of episodes. A
                 list holds one episode seed per environment, as `reset_to` takes them.
             options: `reset_mask`, (N,) bool: which environments to reset; by default all.
+                `stagger`: True lets the episodes begin with a random part of their time limit
+                over, so that they do not all end at once; training does this.
 
         Returns:
             The observation, shape (N, O), and an empty dictionary.
@@ -152,11 +170,16 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             seed = int(np.random.SeedSequence().generate_state(1)[0]) >> 1
         if seed is not None:
             self._base_seed = int(seed)
+            self._base.fill_(self._base_seed)
             self._episode.zero_()
         mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         if options and options.get("reset_mask") is not None:
             mask = torch.as_tensor(options["reset_mask"], dtype=torch.bool, device=self.device)
         self._begin_next(mask)
+        if options and options.get("stagger"):
+            limit = torch.full((1,), float(self.max_episode_steps), device=self.device)
+            elapsed = uniform(self.episode_seed, 0 * limit, limit, stream=_STAGGER)[:, 0].long()
+            self._elapsed.copy_(torch.where(mask, elapsed, self._elapsed))
         return self._observation.clone(), {}
 
     def reset_to(self, seeds: Tensor) -> Tensor:
@@ -170,8 +193,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """
         if self._base_seed is None:
             self._base_seed = 0
-        mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
-        self._begin(mask, seeds.to(self.device))
+        self._mask.fill_(True)
+        self.episode_seed.copy_(seeds)
+        self._start.copy_(self.task.start(self.episode_seed))
+        self._begin()
         return self._observation.clone()
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:  # type: ignore[override]
@@ -214,54 +239,72 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """
         if self._base_seed is None:
             raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
-        self.controller.apply(self._checked(actions))
-        self._ctrl = None
-        self._diverged = torch.zeros_like(self._diverged)
+        self._actions.copy_(self._checked(actions))
+        self._command()
+        self._begun = True
+        self._diverged.zero_()
 
     def advance(self, substeps: int = 1) -> None:
         """Advance the physics by some of the substeps of the step that was begun."""
-        if self._ctrl is None or self.controller.config.method == "jacobian-transpose":
-            self._ctrl = self.controller.joint_targets()
+        if not self._begun and self.controller.config.method == "jacobian-transpose":
+            self._ctrl.copy_(self.controller.joint_targets())
+        self._begun = False
         self.physics.step(self._ctrl, substeps)
-        self._diverged = self._diverged | self.physics.diverged
+        self._diverged |= self.physics.diverged
 
     def end_step(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Observe, reward and, where an episode ended, reset; returns what `step` returns."""
-        observation = self._observe()
+        self._judge()
+        outcome = self._outcome
+        on_host = self.device.type == "cpu"
+        if not on_host:  # the next replay writes over it
+            outcome = {name: value.clone() for name, value in outcome.items()}
+        diverged = outcome["diverged"]
+        # On the CPU looking is free; elsewhere it would wait for the device.
+        if on_host and diverged.any():
+            log.warning("%d simulation(s) diverged and were reset.", int(diverged.sum()))
+        ended = outcome["_final_obs"] if self.autoreset else diverged
+        if not on_host or ended.any():
+            self._begin_next(ended)
+        reward, terminated, truncated = map(outcome.pop, ("reward", "terminated", "truncated"))
+        return self._observation.clone(), reward, terminated, truncated, outcome
+
+    def _command_joints(self) -> None:
+        actions = self._actions
+        if self.device.type != "cpu":  # where NaN has not been refused
+            nan = actions.isnan()
+            self._nan_count += nan.any(dim=1).sum()
+            actions = torch.where(nan, 0.0, actions)
+        self.controller.apply(actions.clamp(-1.0, 1.0))
+        self._ctrl.copy_(self.controller.joint_targets())
+
+    def _judge_step(self) -> None:
         progress = self.task.progress(self.physics)
-        diverged = self._diverged
+        diverged = self._diverged.clone()
         success = self.task.success(self.physics) & ~diverged
         dense = self.task.dense_reward(self.physics, progress, self._progress)
         dense = torch.where(diverged, DIVERGED_REWARD, dense)
         reward = dense if self.reward_kind == "dense" else success.float() - 1.0
-        observation = torch.where(diverged[:, None], self._observation, observation)
-
+        observation = torch.where(diverged[:, None], self._observation, self._observe())
+        self._observation.copy_(observation)
         self._elapsed += 1
         self._return += reward
-        self._progress = progress
+        self._progress.copy_(progress)
         self._diverged_count += diverged
-        terminated = success
         truncated = ~success & ((self._elapsed >= self.max_episode_steps) | diverged)
-        done = terminated | truncated
-        info = {
+        self._outcome = {
+            "reward": reward,
+            "terminated": success,
+            "truncated": truncated,
             "success": success,
             "diverged": diverged,
             "progress": progress,
             "dense_reward": dense,
             "final_obs": observation,
-            "_final_obs": done,
+            "_final_obs": success | truncated,
             "episode_return": self._return.clone(),
             "episode_length": self._elapsed.clone(),
         }
-        self._observation = observation
-        # On the CPU looking is free; elsewhere it would wait for the device.
-        on_host = self.device.type == "cpu"
-        if on_host and diverged.any():
-            log.warning("%d simulation(s) diverged and were reset.", int(diverged.sum()))
-        ended = done if self.autoreset else diverged
-        if not on_host or ended.any():
-            self._begin_next(ended)
-        return self._observation.clone(), reward, terminated, truncated, info
 
     def counters(self) -> dict[str, int]:
         """Return what went wrong since the start: diverged simulations, NaN actions."""
@@ -286,16 +329,15 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Restore what `get_state` returned; what follows is bit-equal on the CPU."""
         self.physics.set_state(state["physics"].to(self.device))
-        self.controller.targets = type(self.controller.targets).from_flat(
-            state["targets"].to(self.device)
-        )
-        self._elapsed = state["elapsed"].to(self.device).clone()
-        self._episode = state["episode"].to(self.device).clone()
-        self.episode_seed = state["episode_seed"].to(self.device).clone()
+        self.controller.targets.load(state["targets"])
+        self._elapsed.copy_(state["elapsed"])
+        self._episode.copy_(state["episode"])
+        self.episode_seed.copy_(state["episode_seed"])
         self._base_seed = int(state["base_seed"][0])
-        self._return = state["return"].to(self.device).clone()
-        self._progress = self.task.progress(self.physics)
-        self._observation = self._observe()
+        self._base.fill_(self._base_seed)
+        self._return.copy_(state["return"])
+        self._progress.copy_(self.task.progress(self.physics))
+        self._observation.copy_(self._observe())
 
     def observation(self) -> Tensor:
         """Return the present observation. Shape (N, O)."""
@@ -315,19 +357,29 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         return torch.cat([entries[key] for key in self.observation_layout], dim=-1)
 
     def _begin_next(self, mask: Tensor) -> None:
-        assert self._base_seed is not None
-        seeds = episode_seeds(self._base_seed, self._env_index, self._episode)
-        self._episode = torch.where(mask, self._episode + 1, self._episode)
-        self._begin(mask, seeds)
+        """Begin the next episode of the environments in a mask (N,)."""
+        self._mask.copy_(mask)
+        self._draw()
+        self._begin()
 
-    def _begin(self, mask: Tensor, seeds: Tensor) -> None:
-        self.episode_seed = torch.where(mask, seeds, self.episode_seed)
-        self.physics.reset(mask, self.task.start(self.episode_seed))
+    def _begin(self) -> None:
+        self.physics.reset(self._mask, self._start)
+        self._enter()
+
+    def _draw_episodes(self) -> None:
+        seeds = episode_seeds(self._base, self._env_index, self._episode)
+        self._episode += self._mask
+        self.episode_seed.copy_(torch.where(self._mask, seeds, self.episode_seed))
+        self._start.copy_(self.task.start(self.episode_seed))
+
+    def _enter_episodes(self) -> None:
+        mask = self._mask
         self.controller.reset(mask)
-        self._elapsed = torch.where(mask, 0, self._elapsed)
-        self._return = torch.where(mask, 0.0, self._return)
-        self._progress = torch.where(mask, self.task.progress(self.physics), self._progress)
-        self._observation = torch.where(mask[:, None], self._observe(), self._observation)
+        self._elapsed.masked_fill_(mask, 0)
+        self._return.masked_fill_(mask, 0.0)
+        self._progress.copy_(torch.where(mask, self.task.progress(self.physics), self._progress))
+        observation = torch.where(mask[:, None], self._observe(), self._observation)
+        self._observation.copy_(observation)
 
     def _checked(self, actions: Tensor) -> Tensor:
         actions = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
@@ -336,18 +388,13 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
                 f"Actions have shape {tuple(actions.shape)}; "
                 f"expected ({self.num_envs}, {ACTION_SIZE}) = (num_envs, action size)."
             )
-        nan = actions.isnan()
-        if self.device.type == "cpu":
-            if nan.any():
-                where = nan.any(dim=1).nonzero()[:, 0].tolist()
-                raise UsageError(
-                    f"The actions of {len(where)} environment(s) hold NaN, first of environment "
-                    f"{where[0]}; actions are numbers in [-1, 1]. Nothing was stepped."
-                )
-        else:
-            self._nan_count += nan.any(dim=1).sum()
-            actions = torch.where(nan, 0.0, actions)
-        return actions.clamp(-1.0, 1.0)
+        if self.device.type == "cpu" and actions.isnan().any():
+            where = actions.isnan().any(dim=1).nonzero()[:, 0].tolist()
+            raise UsageError(
+                f"The actions of {len(where)} environment(s) hold NaN, first of environment "
+                f"{where[0]}; actions are numbers in [-1, 1]. Nothing was stepped."
+            )
+        return actions
 
 
 @contextmanager

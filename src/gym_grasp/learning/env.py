@@ -61,8 +61,13 @@ class Environment(Protocol):
         """ "sparse" (0 on success, −1 otherwise) or "dense"."""
         ...
 
-    def reset(self, seed: int | None = None) -> tuple[Tensor, dict[str, Any]]:
-        """Start all episodes and return their observations (N, O)."""
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Start all episodes and return their observations (N, O).
+
+        With the option "stagger" a random part of each time limit is already over.
+        """
         ...
 
     def step(self, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:

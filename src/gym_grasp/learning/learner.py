@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gym_grasp.capture import Captured
 from gym_grasp.errors import DatasetError, UsageError
 from gym_grasp.learning import distributed, loss
-from gym_grasp.learning.capture import Captured
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment

@@ -88,7 +88,8 @@ def train(
                 env.set_state({k: v.to(env.device) for k, v in own["environment"].items()})
                 observation = own["observation"].to(env.device)
     if config.steps_environment and observation is None:
-        observation, _ = env.reset(seed=config.seed)
+        # Episodes that all begin and end together would show each epoch another part of the task.
+        observation, _ = env.reset(seed=config.seed, options={"stagger": True})
     versions = _versions()
     description = {
         "train": dataclasses.asdict(config),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.capture import Captured
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.physics.base import MAX_SPEED, Physics
 
@@ -162,6 +163,9 @@ class WarpPhysics(Physics):
             if (array := getattr(self._data, name)).size > 0
         }
         self._state = [self._fields[name] for name in STATE_FIELDS if name in self._fields]
+        self._reset_mask = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        self._reset_qpos = torch.zeros(num_envs, model.nq, device=device)
+        self._put = Captured(self._put_at_rest, device)
         self._compile()
         everyone = torch.ones(num_envs, dtype=torch.bool, device=device)
         start = torch.tensor(model.qpos0, dtype=torch.float32, device=device)
@@ -181,11 +185,16 @@ class WarpPhysics(Physics):
         self.diverged = self._diverged.clone()
 
     def reset(self, mask: Tensor, qpos: Tensor) -> None:
-        for values in self._state:
-            chosen = mask.view(-1, *[1] * (values.dim() - 1))
-            new = qpos if values is self._fields["qpos"] else 0.0
-            values.copy_(torch.where(chosen, new, values))
+        self._reset_mask.copy_(mask)
+        self._reset_qpos.copy_(qpos)
+        self._put()
         self._run("kinematics", self._kinematics)
+
+    def _put_at_rest(self) -> None:
+        for values in self._state:
+            chosen = self._reset_mask.view(-1, *[1] * (values.dim() - 1))
+            new = self._reset_qpos if values is self._fields["qpos"] else 0.0
+            values.copy_(torch.where(chosen, new, values))
 
     def get_state(self) -> Tensor:
         return torch.cat([values.view(self.num_envs, -1) for values in self._state], dim=1)

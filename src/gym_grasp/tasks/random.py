@@ -24,7 +24,7 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
-def episode_seeds(base_seed: int, env_index: Tensor, episode: Tensor) -> Tensor:
+def episode_seeds(base_seed: int | Tensor, env_index: Tensor, episode: Tensor) -> Tensor:
     """Return the seed of each environment's given episode, from 0 to 2⁶³−1. Shape (N,), int64.
 
     Args:
