@@ -2,17 +2,22 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from mujoco.batch import Batch
 
-from gym_grasp.envs.vector import GraspVectorEnv, make_physics
+from gym_grasp.demos.reader import open_dataset
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.learning import checkpoint
 from gym_grasp.learning.config import TrainConfig
+from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.learner import Learner
+from gym_grasp.learning.train import load_config
 
 PAPER = {
     "open-drawer": 58_887,
@@ -41,7 +46,9 @@ class Throughput:
     rollout: float | None
     """Environment and policy."""
     epoch: float | None
-    """Whole PPO epochs: rollout and update."""
+    """Whole training epochs: rollout and update."""
+    epoch_over_parts: float | None
+    """Time of an epoch over the time of its physics alone and its update alone."""
     counters: dict[str, int]
     gpu_memory_gb: float | None
 
@@ -59,11 +66,13 @@ def measure(
     rounds: int = 5,
     num_threads: int = 0,
     train: bool = True,
+    run: Path | None = None,
 ) -> Throughput:
-    """Time physics and environment in turn, round by round, then rollouts and epochs.
+    """Time rollouts and epochs, then environment and physics in turn, round by round.
 
     The engine alone starts each round from the state that the environment started it from and is
-    driven by the very controls that the environment sent, so both do the same physics.
+    driven by the very controls that the environment sent, so both do the same physics, but that
+    the engine alone restarts nothing.
 
     Args:
         task: which task.
@@ -73,104 +82,156 @@ def measure(
         rounds: how many rounds; medians are reported.
         num_threads: CPU engine only; 0 takes every core.
         train: also time rollouts and epochs.
+        run: folder of a training run whose policy, demonstrations and settings the epochs take,
+            so that hands are in contact; by default PPO from nothing.
     """
     env = GraspVectorEnv(task, num_envs, device=device, num_threads=num_threads)
-    interval = env.controller.config.interval
-    generator = torch.Generator(env.device).manual_seed(0)
-
-    def random_action() -> torch.Tensor:
-        shape = (num_envs, env.action_size)
-        return torch.rand(shape, generator=generator, device=env.device) * 2 - 1
-
-    env.reset(seed=0)
-    for _ in range(WARM_UP):
-        env.step(random_action())
-    set_state, step_raw = _engine_alone(env, num_threads)
     controls: list[torch.Tensor] = []
-    send = env.physics.step
+    step = env.physics.step
 
-    def record(ctrl: torch.Tensor, substeps: int) -> None:
+    def recorded(ctrl: torch.Tensor, substeps: int) -> None:
         controls.append(ctrl.clone())
-        send(ctrl, substeps)
+        step(ctrl, substeps)
 
-    env.physics.step = record  # type: ignore[method-assign]
-    env_rates, raw_rates = [], []
-    for _ in range(rounds):
-        state = env.physics.get_state()
-        controls.clear()
-        actions = [random_action() for _ in range(steps)]
-        begun = _now(env.device)
-        for action in actions:
-            env.step(action)
-        env_rates.append(num_envs * steps / (_now(env.device) - begun))
-        set_state(state)
-        begun = _now(env.device)
-        for ctrl in controls:
-            step_raw(ctrl, interval)
-        raw_rates.append(num_envs * steps / (_now(env.device) - begun))
-    env.physics.step = send  # type: ignore[method-assign]
-    rollout = epoch = None
-    if train:
-        rollout, epoch = _time_learning(env, rounds)
+    env.physics.step = recorded  # type: ignore[method-assign]
+    engine_time = _engine_alone(env, step, num_threads)
+    epochs = _time_learning(env, rounds, controls, engine_time, run) if train else None
     memory = None
     if env.device.type == "cuda":
         free, total = torch.cuda.mem_get_info(env.device)
         memory = (total - free) / 1e9
+    stepped, alone = _time_steps(env, steps, rounds, controls, engine_time)
     counters = env.counters()
     env.close()
+    samples = num_envs * steps
     return Throughput(
         task=task,
         device=_device_name(env.device),
         num_envs=num_envs,
-        physics=median(raw_rates),
-        env_step=median(env_rates),
-        env_over_physics=median(e / r for e, r in zip(env_rates, raw_rates, strict=True)),
-        rollout=rollout,
-        epoch=epoch,
+        physics=samples / median(alone),
+        env_step=samples / median(stepped),
+        env_over_physics=median(a / b for a, b in zip(alone, stepped, strict=True)),
+        rollout=epochs and epochs[0],
+        epoch=epochs and epochs[1],
+        epoch_over_parts=epochs and epochs[2],
         counters=counters,
         gpu_memory_gb=memory,
     )
 
 
+EngineTime = Callable[[torch.Tensor, Sequence[torch.Tensor]], float]
+"""Time in s that the engine alone takes from a state (N, S) through controls (N, nu)."""
+
+
 def _engine_alone(
-    env: GraspVectorEnv, num_threads: int
-) -> tuple[Callable[[torch.Tensor], None], Callable[[torch.Tensor, int], None]]:
-    """Return functions that set the state of an engine of its own and that step it."""
-    if env.device.type != "cpu":
-        engine = make_physics(env.task.model, env.num_envs, env.device)
-        return engine.set_state, engine.step
-    threads = num_threads or len(os.sched_getaffinity(0))
-    batch = Batch(env.task.model, env.num_envs, threads)
+    env: GraspVectorEnv, step: Callable[[torch.Tensor, int], None], num_threads: int
+) -> EngineTime:
+    interval = env.controller.config.interval
+    if env.device.type == "cpu":
+        threads = num_threads or len(os.sched_getaffinity(0))
+        batch = Batch(env.task.model, env.num_envs, threads)
 
-    def set_state(state: torch.Tensor) -> None:
-        batch.state[:] = state.numpy()
+        def on_cpu(state: torch.Tensor, controls: Sequence[torch.Tensor]) -> float:
+            batch.state[:] = state.numpy()
+            begun = now(env.device)
+            for ctrl in controls:
+                batch.ctrl[:] = ctrl.numpy()
+                batch.step(nstep=interval)
+            return now(env.device) - begun
 
-    def step(ctrl: torch.Tensor, substeps: int) -> None:
-        batch.ctrl[:] = ctrl.numpy()
-        batch.step(nstep=substeps)
+        return on_cpu
 
-    return set_state, step
+    def on_gpu(state: torch.Tensor, controls: Sequence[torch.Tensor]) -> float:
+        present = env.physics.get_state()
+        env.physics.set_state(state)
+        begun = now(env.device)
+        for ctrl in controls:
+            step(ctrl, interval)
+        elapsed = now(env.device) - begun
+        env.physics.set_state(present)
+        return elapsed
+
+    return on_gpu
 
 
-def _time_learning(env: GraspVectorEnv, rounds: int) -> tuple[float, float]:
-    config = TrainConfig(method="ppo")
-    learner = Learner(env, config, None)
-    observation, _ = env.reset(seed=0)
-    samples = env.num_envs * config.horizon
-    rollouts, epochs = [], []
-    for index in range(rounds + 1):
-        begun = _now(env.device)
+def _time_steps(
+    env: GraspVectorEnv,
+    steps: int,
+    rounds: int,
+    controls: list[torch.Tensor],
+    engine_time: EngineTime,
+) -> tuple[list[float], list[float]]:
+    """Return the seconds of each round in the environment, and in the engine alone."""
+    generator = torch.Generator(env.device).manual_seed(0)
+    shape = (env.num_envs, env.action_size)
+
+    def random_actions(count: int) -> list[torch.Tensor]:
+        draws = range(count)
+        return [torch.rand(shape, generator=generator, device=env.device) * 2 - 1 for _ in draws]
+
+    env.reset(seed=0)
+    for action in random_actions(WARM_UP):
+        env.step(action)
+    stepped, alone = [], []
+    for _ in range(rounds):
+        state = env.physics.get_state()
+        controls.clear()
+        actions = random_actions(steps)
+        begun = now(env.device)
+        for action in actions:
+            env.step(action)
+        stepped.append(now(env.device) - begun)
+        alone.append(engine_time(state, controls))
+    return stepped, alone
+
+
+def _time_learning(
+    env: GraspVectorEnv,
+    rounds: int,
+    controls: list[torch.Tensor],
+    engine_time: EngineTime,
+    run: Path | None,
+) -> tuple[float, float, float]:
+    """Return rollouts and epochs in control steps/s, and epochs' times over those of the parts."""
+    learner = _trained_learner(env, run) if run else Learner(env, TrainConfig(method="ppo"), None)
+    observation, _ = env.reset(seed=0, options={"stagger": True})
+    samples = env.num_envs * learner.config.horizon
+    # The first epoch captures; with a policy, as many follow as bring it from start to contact.
+    warm_up = -(-env.max_episode_steps // learner.config.horizon) if run else 1
+    rollouts, epochs, ratios = [], [], []
+    for index in range(warm_up + rounds):
+        state = env.physics.get_state()
+        controls.clear()
+        begun = now(env.device)
         observation = learner.collect(observation)
-        collected = _now(env.device)
-        learner.update(index, observation)
-        ended = _now(env.device)
-        if index > 0:  # the first one allocates
+        collected = now(env.device)
+        learner.update(index + 1, observation)  # epoch 0 also measures gradient norms
+        ended = now(env.device)
+        if index >= warm_up:
             rollouts.append(samples / (collected - begun))
             epochs.append(samples / (ended - begun))
-    return median(rollouts), median(epochs)
+            parts = engine_time(state, controls) + ended - collected
+            ratios.append((ended - begun) / parts)
+    return median(rollouts), median(epochs), median(ratios)
 
 
-def _now(device: torch.device) -> float:
+def _trained_learner(env: GraspVectorEnv, run: Path) -> Learner:
+    """Return a learner that has learned what a run had at its last checkpoint."""
+    config, description = load_config(run)
+    demos = description["settings"]["demos"]
+    demonstrations = None
+    if config.needs_demonstrations:
+        dataset = open_dataset(Path(demos), task=(env.task_name, env.task_version))
+        demonstrations = Demonstrations.from_episodes(
+            dataset.flat(dataset.train_indices), [], dataset.fingerprint
+        )
+    learner = Learner(env, config, demonstrations)
+    learner.load_state_dict(checkpoint.load(run / checkpoint.CHECKPOINT, "training")["learner"])
+    return learner
+
+
+def now(device: torch.device) -> float:
+    """Return the time in s, after all work of the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -23,6 +23,7 @@ def benchmark(
     device: str = "cpu",
     rounds: int = 5,
     train: bool = True,
+    run: Path | None = None,
     plot: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -34,6 +35,8 @@ def benchmark(
         device: cpu or cuda.
         rounds: of 32 control steps each; medians are reported.
         train: also time rollouts with a policy and whole PPO epochs.
+        run: folder of a training run: its policy, demonstrations and settings make the epochs,
+            so that hands are in contact; by default PPO from nothing.
         plot: draw throughput against the number of environments into this PNG.
         json: print the results as one JSON object.
     """
@@ -41,7 +44,7 @@ def benchmark(
     from gym_grasp.bench.throughput import measure
 
     results = [
-        measure(task, count, device, rounds=rounds, train=train)
+        measure(task, count, device, rounds=rounds, train=train, run=run)
         for task in tasks or TASKS
         for count in num_envs
     ]

@@ -113,7 +113,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.episode_seed = zeros(torch.int64)
         """Seed of each environment's present episode; `reset_to` begins it anew. Shape (N,)."""
         self._episode = zeros(torch.int64)
-        self._elapsed = zeros(torch.int64)
+        self.elapsed = zeros(torch.int64)
+        """Steps of each environment's present episode. Shape (N,)."""
         self._return = zeros(torch.float32)
         self._progress = zeros(torch.float32)
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
@@ -179,7 +180,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         if options and options.get("stagger"):
             limit = torch.full((1,), float(self.max_episode_steps), device=self.device)
             elapsed = uniform(self.episode_seed, 0 * limit, limit, stream=_STAGGER)[:, 0].long()
-            self._elapsed.copy_(torch.where(mask, elapsed, self._elapsed))
+            self.elapsed.copy_(torch.where(mask, elapsed, self.elapsed))
         return self._observation.clone(), {}
 
     def reset_to(self, seeds: Tensor) -> Tensor:
@@ -287,11 +288,11 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         reward = dense if self.reward_kind == "dense" else success.float() - 1.0
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
-        self._elapsed += 1
+        self.elapsed += 1
         self._return += reward
         self._progress.copy_(progress)
         self._diverged_count += diverged
-        truncated = ~success & ((self._elapsed >= self.max_episode_steps) | diverged)
+        truncated = ~success & ((self.elapsed >= self.max_episode_steps) | diverged)
         self._outcome = {
             "reward": reward,
             "terminated": success,
@@ -303,7 +304,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             "final_obs": observation,
             "_final_obs": success | truncated,
             "episode_return": self._return.clone(),
-            "episode_length": self._elapsed.clone(),
+            "episode_length": self.elapsed.clone(),
         }
 
     def counters(self) -> dict[str, int]:
@@ -319,7 +320,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         return {
             "physics": self.physics.get_state(),
             "targets": self.controller.targets.flat(),
-            "elapsed": self._elapsed.clone(),
+            "elapsed": self.elapsed.clone(),
             "episode": self._episode.clone(),
             "episode_seed": self.episode_seed.clone(),
             "base_seed": torch.full_like(self._episode, self._base_seed or 0),
@@ -330,7 +331,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """Restore what `get_state` returned; what follows is bit-equal on the CPU."""
         self.physics.set_state(state["physics"].to(self.device))
         self.controller.targets.load(state["targets"])
-        self._elapsed.copy_(state["elapsed"])
+        self.elapsed.copy_(state["elapsed"])
         self._episode.copy_(state["episode"])
         self.episode_seed.copy_(state["episode_seed"])
         self._base_seed = int(state["base_seed"][0])
@@ -375,7 +376,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
     def _enter_episodes(self) -> None:
         mask = self._mask
         self.controller.reset(mask)
-        self._elapsed.masked_fill_(mask, 0)
+        self.elapsed.masked_fill_(mask, 0)
         self._return.masked_fill_(mask, 0.0)
         self._progress.copy_(torch.where(mask, self.task.progress(self.physics), self._progress))
         observation = torch.where(mask[:, None], self._observe(), self._observation)
