@@ -9,9 +9,10 @@ import pytest
 from gym_grasp.demos.record import describe
 from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.teleop.devices.operator import OperatorDevice
 from gym_grasp.teleop.input import HandInput, Haptics
 from gym_grasp.teleop.recording import Recorder
-from gym_grasp.teleop.session import Session, SessionConfig
+from gym_grasp.teleop.session import Session, SessionConfig, State
 
 sys.path.insert(0, str(Path(__file__).parent))  # for teleop_browser
 
@@ -86,6 +87,17 @@ class Rig:
     @property
     def qpos(self) -> np.ndarray:
         return self.env.physics.bind("qpos")[0].numpy().copy()
+
+
+def perform(rig: Rig, device: type[OperatorDevice]) -> Session:
+    """Let a synthetic operator end one episode, in a session that takes the rig's place."""
+    now = [0.0]
+    rig.session = Session(rig.env, device(rig.env, lambda: now[0]), rig.recorder)
+    while rig.session.state is not State.DONE:
+        now[0] += 1 / 90
+        rig.session.tick(now[0])
+    rig.recorder.flush()
+    return rig.session
 
 
 @pytest.fixture

@@ -60,20 +60,21 @@ def test_hands_and_controllers_open_the_drawer_and_the_host_may_die(
     browser: Any, tmp_path: Path
 ) -> None:
     out = tmp_path / "drawer.hdf5"
-    args = ("open-drawer", "--seed", "3")
+    seed = web.easy_seed("open-drawer")
+    args = ("open-drawer", "--seed", str(seed))
     with web.host(*args, out=out) as host:
         page = web.Page(browser, host.url)
         page.wait("waiting")
         assert page.tab.evaluate("isSecureContext")
         page.enter("controller")
         page.tab.evaluate("emulator.countPulses()")
-        last = solve(page, "open-drawer", 3)
+        last = solve(page, "open-drawer", seed)
         assert page.tab.evaluate("emulator.pulses.length") > 0
         assert page.tab.evaluate("Math.max(...emulator.pulses.map((pulse) => pulse[1]))") <= 100
         page.tab.evaluate("emulator.again()")
         page.wait("waiting")
         page.tab.evaluate("(ranges) => emulator.begin('hand', ranges)", web.RANGES)
-        solve(page, "open-drawer", 3, last + 1)
+        solve(page, "open-drawer", seed, last + 1)
         port, token = host.url.split(":")[2].split("/#token=")
         time.sleep(0.5)
         host.kill()
@@ -92,15 +93,22 @@ def test_hands_and_controllers_open_the_drawer_and_the_host_may_die(
     assert [np.isfinite(one).all() for one in joints] == [False, True]  # only the hand has joints
 
 
-def test_a_bare_hand_lifts_the_object(browser: Any, tmp_path: Path) -> None:
+def test_a_bare_hand_lifts_the_object_and_so_does_a_controller(
+    browser: Any, tmp_path: Path
+) -> None:
     out = tmp_path / "lift.hdf5"
-    with web.host("lift-object", "--seed", "3", out=out) as host:
+    seed = web.easy_seed("lift-object")
+    with web.host("lift-object", "--seed", str(seed), out=out) as host:
         page = web.Page(browser, host.url)
         page.wait("waiting")
         page.enter("hand")
-        solve(page, "lift-object", 3)
-        host.stop()
-    assert_replays(out)
+        last = solve(page, "lift-object", seed)
+        page.tab.evaluate("emulator.again()")
+        page.wait("waiting")
+        page.tab.evaluate("(ranges) => emulator.begin('controller', ranges)", web.RANGES)
+        solve(page, "lift-object", seed, last + 1)
+        assert host.stop()["kept"] == 2
+    assert_replays(out, 2)
     assert not page.complaints
     page.tab.close()
 
@@ -120,8 +128,14 @@ def test_faults_stop_the_robot_and_the_page_says_why(browser: Any, tmp_path: Pat
         page.tab.evaluate("emulator.place([0, 1, -0.5], [0, 0, 0, 1], [1, 0, 0, 0, 0])")
         time.sleep(0.3)
         assert "lost" not in page.text("notice")
-        page.tab.evaluate("emulator.lost.add('all')")
-        page.wait("paused")
+        page.tab.evaluate("emulator.lost.clear()")
+        for _ in range(5):  # a slow machine may draw too seldom, which stops the robot before
+            engage()
+            page.tab.evaluate("emulator.lost.add('all')")
+            page.wait("paused")
+            if "too old" not in page.text("notice"):
+                break
+            page.tab.evaluate("emulator.lost.clear()")
         assert "tracking of the right hand is lost" in page.text("notice")
         page.tab.evaluate("emulator.lost.clear()")
         time.sleep(0.3)

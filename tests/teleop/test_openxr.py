@@ -1,9 +1,9 @@
 import subprocess
 import sys
-from ctypes import c_void_p, cast, memmove, sizeof
 
 import numpy as np
 import pytest
+from fakes import FakeRuntime
 
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.teleop.devices.openxr import (
@@ -141,105 +141,9 @@ def test_importing_the_device_loads_no_openxr_library():
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0
 
 
-class FakeRuntime:
-    """Stands in for the runtime's functions; the structures that they take are the real ones."""
-
-    def __init__(self, xr):
-        self.xr = xr
-        self.calls = []
-        self.actions = []
-        self.paths = []
-        self.bindings = {}
-        self.values = {}
-        self.events = [xr.SessionState.IDLE, xr.SessionState.READY]
-        self.flags = xr.SpaceLocationFlags.ALL
-
-    def create_instance(self, info):
-        self.extensions = [name.decode() for name in info.enabled_extension_names]
-        return self.xr.Instance()
-
-    def get_system(self, instance, info):
-        return self.xr.SystemId(3)
-
-    def create_session(self, instance, info):
-        assert info.system_id == 3
-        return self.xr.Session()
-
-    def create_reference_space(self, session, info):
-        return f"{info.reference_space_type.name} space"
-
-    def create_action_set(self, instance, info):
-        return self.xr.ActionSet()
-
-    def create_action(self, actions, info):
-        self.actions.append(info.action_name.decode())
-        return cast(c_void_p(len(self.actions)), self.xr.Action)  # handles are opaque pointers
-
-    def string_to_path(self, instance, path):
-        self.paths.append(path)
-        return len(self.paths)
-
-    def suggest_interaction_profile_bindings(self, instance, info):
-        profile = self.paths[info.interaction_profile - 1]
-        self.bindings[profile] = [self.paths[b.binding - 1] for b in info.suggested_bindings]
-
-    def attach_session_action_sets(self, session, info):
-        assert info.count_action_sets == 1
-
-    def create_action_space(self, session, info):
-        return "WRIST space"
-
-    def poll_event(self, instance):
-        xr = self.xr
-        if not self.events:
-            raise xr.exception.EventUnavailable
-        event = xr.EventDataSessionStateChanged(state=self.events.pop(0))
-        buffer = xr.EventDataBuffer()
-        memmove(buffer.varying, bytes(event)[16:], sizeof(event) - 16)
-        buffer.type = event.type
-        return buffer
-
-    def sync_actions(self, session, info):
-        assert info.count_active_action_sets == 1
-        raise self.xr.exception.SessionNotFocused
-
-    def convert_timespec_time_to_time_khr(self, instance, moment):
-        assert 0 <= moment.tv_nsec < 10**9
-        return "now"
-
-    def locate_space(self, space, base, moment):
-        assert (base, moment) == ("STAGE space", "now")
-        xr = self.xr
-        height = 1.7 if space == "VIEW space" else 1.0
-        pose = xr.Posef(xr.Quaternionf(0, 0, 0, 1), xr.Vector3f(0.1, height, -0.4))
-        return xr.SpaceLocation(self.flags, pose)
-
-    def _state(self, kind, info):
-        name = self.actions[cast(info.action, c_void_p).value - 1]
-        value = self.values.get(name)
-        return kind(current_state=value or 0, is_active=value is not None)
-
-    def get_action_state_float(self, session, info):
-        return self._state(self.xr.ActionStateFloat, info)
-
-    def get_action_state_boolean(self, session, info):
-        return self._state(self.xr.ActionStateBoolean, info)
-
-    def __getattr__(self, name):
-        return lambda *arguments: self.calls.append((name, *arguments))
-
-
 @pytest.fixture
 def runtime(monkeypatch):
-    xr = pytest.importorskip("xr", exc_type=ImportError)
-    runtime = FakeRuntime(xr)
-    for name in (
-        *(name for name in vars(FakeRuntime) if not name.startswith("_")),
-        *("begin_session", "end_session", "apply_haptic_feedback"),
-        *("destroy_session", "destroy_instance"),
-    ):
-        monkeypatch.setattr(xr, name, getattr(runtime, name))
-    return runtime
+    return FakeRuntime.install(monkeypatch)
 
 
 def test_a_session_with_a_tracker(runtime):
@@ -279,6 +183,22 @@ def test_a_session_with_a_controller(runtime):
     name, _, _, pulse = runtime.calls[-1]
     assert name == "apply_haptic_feedback"
     assert (pulse.amplitude, pulse.duration) == (0.5, 50_000_000)  # 50 ms in ns
+
+
+def test_a_runtime_that_goes_away_ends_the_hand_not_the_process(runtime, monkeypatch):
+    one = open_device("controller")
+    assert one.latest().tracked
+
+    def gone(*_):
+        raise runtime.xr.exception.SessionLostError("gone")
+
+    for name in ("locate_space", "poll_event"):
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime.xr, name, gone)
+            assert one.latest() is None
+    monkeypatch.setattr(runtime.xr, "destroy_session", gone)
+    one.close()
+    assert runtime.calls[-1][0] == "destroy_instance"
 
 
 def test_a_runtime_that_refuses_the_headset_is_told(runtime, monkeypatch):

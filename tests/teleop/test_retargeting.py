@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.teleop import protocol
 from gym_grasp.teleop.calibration import (
     Calibrator,
     Phase,
@@ -12,6 +13,7 @@ from gym_grasp.teleop.calibration import (
     load_calibration,
     save_calibration,
 )
+from gym_grasp.teleop.page import PageDevice
 from gym_grasp.teleop.retargeting import (
     TYPICAL,
     WEBXR_JOINTS,
@@ -182,6 +184,42 @@ def test_an_operator_who_makes_no_fist_is_told_and_can_begin_anew():
     with pytest.raises(UsageError, match="hardly moved"):
         feed(calibrator, OPEN, time, 6)
     assert calibrator.phase is Phase.OPEN
+
+
+def page_input(joints):
+    """What a page sends of a right hand with these joints."""
+    record = np.zeros((), protocol.INPUT)
+    record["type"], record["version"] = protocol.INPUT_TYPE, protocol.VERSION
+    record["flags"] = protocol.Flag.VISIBLE
+    right = record["hands"][1]
+    right["kind"], right["mask"] = protocol.Kind.HAND, (1 << 25) - 1
+    right["joints"][:, :3], right["pose"] = joints, [0, 0, 0, 0, 0, 0, 1]
+    return record[()]
+
+
+def test_a_page_measures_says_what_went_wrong_and_keeps_the_result(tmp_path):
+    kept = tmp_path / "me-joints.json"
+    device = PageDevice(save_to=kept)
+    opened, fist = hand(), hand((0.5, 1.3, 1.3, 1.3, 1.3), turn=1.0)
+    device.calibrate()
+    said = [device.guide]
+    shown = {}
+    for tick in range(30 * 10):
+        # no fist at first, whatever is asked
+        joints = fist if "Make" in device.guide and tick > 30 * 6.5 else opened
+        device.receive(page_input(joints), tick / 30)
+        flexion = device.latest().flexion
+        shown[device.guide] = shown.get(device.guide, 0) + 1
+        if device.guide != said[-1]:
+            said.append(device.guide)
+    assert [text.split()[0] if text else "" for text in said] == [
+        *("Spread", "Make", "Calibration:", "Make", "")
+    ]
+    assert shown[said[2]] >= 30  # long enough to be read
+    np.testing.assert_allclose(flexion, 0.0, atol=1e-6)
+    known = load_calibration(kept, "joints")
+    np.testing.assert_allclose(known.open, bends_from_joints(opened), atol=1e-6)
+    np.testing.assert_allclose(known.fist, bends_from_joints(fist), atol=1e-6)
 
 
 def test_an_unseen_hand_is_told():

@@ -1,77 +1,27 @@
 import shutil
 import socket
 import subprocess
-import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import ANGLES, FakeBridge, eventually, hand_line
 
 from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.teleop.devices import senseglove
 from gym_grasp.teleop.devices.senseglove import (
     BridgeReader,
-    GlovedHand,
-    GloveSample,
     ProtocolError,
     SenseGlove,
     feel_line,
     parse_address,
 )
-from gym_grasp.teleop.input import HandInput, Haptics
-from gym_grasp.teleop.retargeting import TYPICAL, Calibration
+from gym_grasp.teleop.input import Haptics
 
 BRIDGE = Path(__file__).parents[2] / "integrations" / "senseglove_bridge"
-ANGLES = np.arange(20.0).reshape(5, 4) / 10
 TOUCH = Haptics(np.array([0.0, 0.25, 0.5, 1.0, 2.0]), np.array([0.1, 0.0, np.nan, 0.0, -1.0]))
 TOUCH_LINE = "feel 0.000 0.250 0.500 1.000 1.000 0.100 0.000 0.000 0.000 0.000"
-
-
-def hand_line(sequence=1, sent=0.0, angles=ANGLES):
-    return f"hand {sequence} {sent} " + " ".join(map(str, np.ravel(angles)))
-
-
-class FakeBridge:
-    """Speaks the bridge's half of the protocol, one client at a time, on a socket of its own."""
-
-    def __init__(self, path, hello=b"hello 1 right SenseGlove DK1"):
-        self.hello = hello
-        self.received = []
-        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._server.bind(str(path))
-        self._server.listen()
-        self._client = None
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self):
-        with self._server, suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                with client, suppress(OSError), client.makefile("r", encoding="latin-1") as lines:
-                    client.sendall(self.hello + b"\n")
-                    self._client = client
-                    self.received += (line.strip() for line in lines)
-
-    def send(self, text):
-        self._client.sendall(text.encode() + b"\n")
-
-    def drop(self):
-        self._client.shutdown(socket.SHUT_RDWR)
-
-    def close(self):
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-
-
-def eventually(condition, seconds=20.0):
-    """Wait for what another thread does; how long it takes is no part of the test."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
 
 
 @pytest.fixture
@@ -249,61 +199,6 @@ def test_the_bridges_clock_is_mapped_by_its_fastest_message():
     for second in range(0, 3600, 10):
         late = age(11.0 + second * (1 - 1e-4), 1001.005 + second)
     assert late < 0.005
-
-
-def hand_input(**changes):
-    return HandInput(50.0, np.zeros(3), np.array([1.0, 0, 0, 0]), np.zeros(5), True, **changes)
-
-
-class StillWrist:
-    closed = False
-
-    def __init__(self, hand):
-        self.hand = hand
-
-    def latest(self):
-        return self.hand
-
-    def close(self):
-        self.closed = True
-
-
-class StillGlove(StillWrist):
-    felt = None
-
-    def fresh(self):
-        return self.hand
-
-    def feedback(self, haptics):
-        self.felt = haptics
-
-
-def test_a_gloved_hand_is_as_old_as_its_older_half():
-    calibration = Calibration((0,) * 5, (1.0, 3.0, 3.0, 3.0, 3.0), "glove")
-    angles = np.zeros((5, 4))
-    angles[0, 0], angles[1, 1:] = 0.5, 1.0  # half the thumb's turn; index bent 3 · 1 rad
-    glove = StillGlove(GloveSample(49.96, angles, 1))
-    device = GlovedHand(StillWrist(hand_input()), glove, calibration)
-    hand = device.latest()
-    assert (hand.time, hand.tracked, hand.clutch) == (49.96, True, True)
-    np.testing.assert_allclose(hand.flexion, [0.5, 0, 1, 0, 0])
-    glove.hand = None
-    hand = device.latest()
-    assert (hand.time, hand.tracked) == (50.0, False)
-    np.testing.assert_allclose(hand.flexion, [0.5, 0, 1, 0, 0])  # held
-    device.feedback(TOUCH)
-    assert glove.felt is TOUCH
-    device.close()
-    assert device.wrist.closed
-    assert glove.closed
-
-
-def test_a_lost_wrist_stays_lost_and_a_bare_hands_calibration_is_refused():
-    glove = StillGlove(GloveSample(50.0, np.zeros((5, 4)), 1))
-    assert not GlovedHand(StillWrist(hand_input(tracked=False)), glove).latest().tracked
-    assert GlovedHand(StillWrist(None), glove).latest() is None
-    with pytest.raises(UsageError, match="source 'glove'"):
-        GlovedHand(StillWrist(None), glove, TYPICAL["joints"])
 
 
 def test_addresses():

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import Rig
+from conftest import Rig, perform
 
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.replay import replay
@@ -13,7 +13,7 @@ from gym_grasp.teleop.clock import TickClock
 from gym_grasp.teleop.devices.operator import OperatorDevice
 from gym_grasp.teleop.input import Buttons
 from gym_grasp.teleop.latency import LatencyMeter
-from gym_grasp.teleop.session import MAX_AGE, Session, State
+from gym_grasp.teleop.session import MAX_AGE, State
 
 MakeRig = Callable[..., Rig]
 
@@ -193,17 +193,6 @@ class Stumbling(OperatorDevice):
             return replace(self.before, tracked=False, clutch=False, sequence=self.ticks)
         self.before = super().latest()
         return replace(self.before, clutch=self.ticks % 100 in range(22, 26) or self.ticks < 10)
-
-
-def perform(rig: Rig, device: type[OperatorDevice]) -> Session:
-    """Let a synthetic operator end one episode, in a session that takes the rig's place."""
-    now = [0.0]
-    rig.session = Session(rig.env, device(rig.env, lambda: now[0]), rig.recorder)
-    while rig.session.state is not State.DONE:
-        now[0] += 1 / 90
-        rig.session.tick(now[0])
-    rig.recorder.flush()
-    return rig.session
 
 
 def test_an_interrupted_episode_is_recorded_and_replays_bit_by_bit(make_rig: MakeRig) -> None:

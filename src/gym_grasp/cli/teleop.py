@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from gym_grasp.teleop.page import PageDevice
     from gym_grasp.teleop.server import TeleopServer
 
-DeviceName = Literal["webxr", "keyboard", "operator", "playback"]
+DeviceName = Literal["webxr", "keyboard", "openxr", "senseglove", "operator", "playback"]
+SOURCE = {"operator": "synthetic", "playback": "playback"}
+"""Whose movements a dataset holds, where not a human's."""
 
 
 def main(args: Sequence[str]) -> None:
@@ -43,6 +45,9 @@ def teleop(
     time_limit: float = 60.0,
     hold: bool = False,
     operator: str = "default",
+    wrist: str | None = None,
+    bridge: str = "127.0.0.1:5557",
+    calibrate: bool = False,
     playback: Path | None = None,
     demo: int = 0,
     seconds: float | None = None,
@@ -57,7 +62,9 @@ def teleop(
     Args:
         task: which task.
         device: what drives: webxr, the page in a headset or a desktop browser; keyboard, the page
-            opened in this machine's browser; operator, the synthetic one; playback, a recorded one.
+            opened in this machine's browser; openxr, a controller; senseglove, a Vive tracker and a
+            SenseGlove; operator, the synthetic one; playback, a recorded one. Besides webxr and
+            keyboard, the page only watches.
         lan: be reached from other machines, over https with a self-signed certificate.
         port: where to listen; 0 takes any that is free.
         out: the dataset to record into; by default data/teleop/TASK-DATE.hdf5. An unfinished
@@ -67,6 +74,11 @@ def teleop(
         time_limit: longest episode, in seconds of engaged time.
         hold: the clutch is held down to move, instead of pressed to begin and again to stop.
         operator: whose calibration of open hand and fist to use and to save.
+        wrist: with openxr and senseglove: what OpenXR tracks as the wrist, controller or the role
+            that SteamVR gave a tracker; by default controller and right_elbow.
+        bridge: with senseglove: where the glove's bridge listens, host:port or unix:/path.
+        calibrate: with senseglove: measure the operator's open hand and fist first, in 10 s. A
+            headset's bare hands are calibrated on the page.
         playback: with --device playback: the dataset.
         demo: with --device playback: which of its episodes.
         seconds: stop after so long.
@@ -84,29 +96,48 @@ def teleop(
     from gym_grasp.demos.record import describe
     from gym_grasp.demos.writer import DatasetWriter
     from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.teleop.devices.openxr import open_device
+    from gym_grasp.teleop.devices.operator import OperatorDevice
+    from gym_grasp.teleop.page import PageDevice
     from gym_grasp.teleop.recording import Recorder
     from gym_grasp.teleop.server import TeleopServer
     from gym_grasp.teleop.session import Session, SessionConfig
 
     if time_limit <= 0:
         raise UsageError(f"--time-limit is {time_limit}; it has to be positive.")
+    if (playback is not None) != (device == "playback"):
+        raise UsageError("--playback FILE goes with --device playback.")
+    if wrist is not None and device not in ("openxr", "senseglove"):
+        raise UsageError("--wrist goes with --device openxr and --device senseglove.")
+    if calibrate and device != "senseglove":
+        raise UsageError("--calibrate goes with --device senseglove.")
     torch.set_num_threads(1)  # one simulation is too small to share out
     probe = GraspVectorEnv(task, 1, num_threads=1, autoreset=False)
     steps = round(time_limit * probe.control_rate)
     probe.close()
     env = GraspVectorEnv(task, 1, num_threads=1, autoreset=False, max_episode_steps=steps)
     path = out or DATA / "teleop" / f"{task}-{time.strftime('%Y%m%d-%H%M%S')}.hdf5"
-    drives, first_episode = make_device(device, env, operator, playback, demo)
-    kind = "human" if device in ("webxr", "keyboard") else device
     addresses, tls = _network(lan)
-    writer = DatasetWriter(path, describe(env, operator=kind, base_seed=seed), resume=True)
+    first_episode = None
+    drives: Device
+    if device == "operator":
+        drives = OperatorDevice(env)
+    elif device == "playback":
+        assert playback is not None
+        drives, first_episode = _playback(env, playback, demo)
+    elif device == "openxr":
+        drives = open_device(wrist or "controller")
+    elif device == "senseglove":
+        drives = _senseglove(operator, wrist or "right_elbow", bridge, calibrate)
+    else:
+        drives = _page(operator)
+    source = describe(env, operator=SOURCE.get(device, "human"), base_seed=seed)
+    writer = DatasetWriter(path, source, resume=True)
     config = SessionConfig(seed, first_episode, hold, episodes)
     session = Session(env, drives, Recorder(writer), config)
-    from gym_grasp.teleop.page import PageDevice
-
-    page = drives if isinstance(drives, PageDevice) else None
-    server = TeleopServer(session, page, token=token, tls=tls)
     try:
+        page = drives if isinstance(drives, PageDevice) else None
+        server = TeleopServer(session, page, token=token, tls=tls)
         asyncio.run(_serve(server, addresses, lan, port, device == "keyboard", seconds))
     finally:
         session.close()
@@ -129,22 +160,6 @@ def teleop(
         )
 
 
-def make_device(
-    name: DeviceName, env: "GraspVectorEnv", operator: str, playback: Path | None, demo: int
-) -> "tuple[Device, int | None]":
-    """Return the device that drives, and the seed of the episode that it has to start from."""
-    if (playback is not None) != (name == "playback"):
-        raise UsageError("--playback FILE goes with --device playback.")
-    if name == "operator":
-        from gym_grasp.teleop.devices.operator import OperatorDevice
-
-        return OperatorDevice(env), None
-    if name == "playback":
-        assert playback is not None
-        return _playback(env, playback, demo)
-    return _page(operator), None
-
-
 def _playback(env: "GraspVectorEnv", file: Path, demo: int) -> "tuple[Device, int]":
     from gym_grasp.demos.reader import open_dataset
     from gym_grasp.teleop.devices.playback import Playback
@@ -162,6 +177,18 @@ def _page(operator: str) -> "PageDevice":
 
     path = calibration_path(operator, "joints")
     return PageDevice(load_calibration(path, "joints") if path.exists() else None, path)
+
+
+def _senseglove(operator: str, wrist: str, bridge: str, calibrate: bool) -> "Device":
+    from gym_grasp.teleop.calibration import calibration_path
+    from gym_grasp.teleop.devices.gloved_hand import open_gloved_hand
+    from gym_grasp.teleop.devices.openxr import open_device
+
+    def ask(what: str) -> None:
+        print(what, file=sys.stderr, flush=True)
+
+    path = calibration_path(operator, "glove")
+    return open_gloved_hand(lambda: open_device(wrist), bridge, path, ask if calibrate else None)
 
 
 def _network(lan: bool) -> tuple[list[str], ssl.SSLContext | None]:

@@ -53,6 +53,7 @@ class PageDevice:
         self._save_to = save_to
         self._fingers = Fingers(calibration or TYPICAL["joints"])
         self._calibrator: Calibrator | None = None
+        self._asked = Phase.OPEN
         self._pinches = [Pinch(tip) for tip in (_INDEX_TIP, _MIDDLE_TIP, _RING_TIP)]
         self._newest: tuple[np.void, float] | None = None
         self._converted: HandInput | None = None
@@ -67,8 +68,8 @@ class PageDevice:
 
     def calibrate(self) -> None:
         """Begin to measure the operator's open hand and fist."""
-        self._calibrator = Calibrator("joints")
-        self.guide = self._calibrator.phase.value
+        self._calibrator, self._asked = Calibrator("joints"), Phase.OPEN
+        self.guide = self._asked.value
 
     def latest(self) -> HandInput | None:
         """Return what the page sent last; None while no operator is there."""
@@ -138,14 +139,15 @@ class PageDevice:
             return
         try:
             phase = self._calibrator.add(time, bends)
-            self.guide = phase.value
+            if phase is not self._asked:
+                self._asked, self.guide = phase, phase.value
             if phase is Phase.DONE:
                 self._fingers = Fingers(self._calibrator.result)
                 self._calibrator, self.guide = None, ""
                 if self._save_to is not None:
                     save_calibration(self._save_to, self._fingers.calibration)
-        except GymGraspError as error:
-            self.guide = str(error)
+        except GymGraspError as error:  # told until the open hand is seen; it begins anew
+            self._asked, self.guide = Phase.OPEN, str(error)
 
 
 class Pinch:

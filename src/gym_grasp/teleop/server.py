@@ -7,107 +7,33 @@ its 11, and the rest belongs to the network.
 import asyncio
 import contextlib
 import gc
-import hmac
-import mimetypes
 import os
 import secrets
 import ssl
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from gym_grasp.errors import DependencyError, GymGraspError
+from gym_grasp.errors import GymGraspError
 from gym_grasp.teleop import protocol
 from gym_grasp.teleop.clock import TickClock
+from gym_grasp.teleop.connection import Bucket, Client, admit
 from gym_grasp.teleop.page import PageDevice
 from gym_grasp.teleop.protocol import Close, ProtocolError
 from gym_grasp.teleop.scene import Scene
 from gym_grasp.teleop.session import Session
+from gym_grasp.teleop.static import HEADERS, load_page
 
-PAGE = Path(__file__).parent / "webxr" / "dist"
-NOT_BUILT = (
-    "The page of the teleoperation is not built. In a git checkout: "
-    "cd src/gym_grasp/teleop/webxr && npm ci && npm run build."
-)
-HELLO_LIMIT = 5.0
-"""A client that has not said hello by then is sent away, in [s]."""
 HEARTBEAT = 5.0
 """A client that does not answer a ping for so long is gone, in [s]."""
 STATUS_PERIOD = 0.25
 """Longest time between two status messages, in [s]."""
 NEWEST = 256
 """Inputs that the latency shown live is taken over."""
+OLDEST_FRAME = 2.0
+"""A frame that a page says it drew before that is not timed, in [s]."""
 MOST_CLIENTS = 8
-MOST_UNSENT = 64_000
-"""A client's scenes are skipped while so many bytes wait for its network."""
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "Permissions-Policy": "xr-spatial-tracking=(self)",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-}
-
-
-@dataclass
-class Bucket:
-    """Lets `rate` messages per second through, and as many at once after a pause."""
-
-    rate: float
-    level: float = 0.0
-    time: float = 0.0
-
-    def take(self, now: float) -> bool:
-        """Return whether one more message is allowed at a time in [s]."""
-        self.level = max(0.0, self.level - (now - self.time) * self.rate) + 1.0
-        self.time = now
-        return self.level <= self.rate
-
-
-@dataclass(eq=False)
-class Client:
-    """One connection that has shown the token."""
-
-    socket: web.WebSocketResponse
-    unsent: Callable[[], int]
-    """Bytes that its network has not taken yet."""
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    scene: bytes | None = None
-    """The newest scene; one that was not sent in time is replaced, never queued."""
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    sent: Callable[[], None] = lambda: None
-
-    def say(self, **message: Any) -> None:
-        """Send a JSON message, all of which arrive."""
-        self.messages.append(message)
-        self.wake.set()
-
-    def show(self, scene: bytes, sent: Callable[[], None]) -> None:
-        """Send a scene unless the network is behind."""
-        if self.unsent() < MOST_UNSENT:
-            self.scene, self.sent = scene, sent
-            self.wake.set()
-
-    async def write(self) -> None:
-        """Send until the connection ends."""
-        while not self.socket.closed:
-            await self.wake.wait()
-            self.wake.clear()
-            messages, self.messages = self.messages, []
-            for message in messages:
-                await self.socket.send_json(message)
-            scene, self.scene = self.scene, None
-            if scene is not None:
-                await self.socket.send_bytes(scene)
-                self.sent()
 
 
 class TeleopServer:
@@ -214,8 +140,10 @@ class TeleopServer:
             vibration=session.haptics.vibration,
         )
         number = self._sequence
+        # where no page drives, any of those that watch tells when the scene went out
+        timed = self._driver if self.page is not None else next(iter(self._clients))
         for client in self._clients:
-            if client is self._driver:
+            if client is timed:
                 client.show(message, lambda: session.meter.sent(number, time.perf_counter()))
             else:
                 client.show(message, lambda: None)
@@ -267,12 +195,7 @@ class TeleopServer:
         return socket
 
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> None:
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
-            raise ProtocolError(Close.ORIGIN, "this page is not the host's own")
-        if socket.ws_protocol != protocol.SUBPROTOCOL:
-            raise ProtocolError(Close.VERSION, f"speak {protocol.SUBPROTOCOL}; reload the page")
-        drives = await self._hello(socket)
+        drives = await admit(request, socket, self.token)
         if len(self._clients) >= MOST_CLIENTS:
             raise ProtocolError(Close.FULL, f"{MOST_CLIENTS} clients are here already")
         transport = request.transport
@@ -295,24 +218,6 @@ class TeleopServer:
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await writer
-
-    async def _hello(self, socket: web.WebSocketResponse) -> bool:
-        try:
-            async with asyncio.timeout(HELLO_LIMIT):
-                message = await socket.receive()
-        except TimeoutError:
-            raise ProtocolError(Close.SILENT, "no hello came") from None
-        if message.type is not WSMsgType.TEXT:
-            raise ProtocolError(Close.MALFORMED, "the first message has to be hello")
-        hello = protocol.read_json(message.data, ("hello",))
-        token = hello.get("token")
-        if not isinstance(token, str) or not hmac.compare_digest(
-            token.encode(errors="replace"), self.token.encode()
-        ):
-            raise ProtocolError(Close.TOKEN, "wrong token; open the address that the host printed")
-        if hello.get("version") != protocol.VERSION:
-            raise ProtocolError(Close.VERSION, f"speak version {protocol.VERSION}; reload the page")
-        return hello.get("role") != "watch"
 
     def _assign(self, client: Client, drives: bool) -> None:
         if drives and self.page is not None and self._driver is None:
@@ -341,7 +246,7 @@ class TeleopServer:
             return
         self.page.receive(record, now)
         capture = float(record["capture"])
-        if capture <= now:
+        if 0.0 <= now - capture <= OLDEST_FRAME:
             self.session.meter.shown(int(record["scene"]), capture)
 
     def _request(self, client: Client, text: str, now: float) -> None:
@@ -367,22 +272,3 @@ def prefer_this_thread() -> None:
     """Let the system run this thread before ordinary ones, where it permits that."""
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-
-
-def load_page(folder: Path = PAGE) -> dict[str, tuple[bytes, str]]:
-    """Return the page's files, body and content type by path.
-
-    Raises:
-        DependencyError: the page is not built.
-    """
-    if not (folder / "index.html").exists():
-        raise DependencyError(NOT_BUILT)
-    files = {
-        "/" + path.relative_to(folder).as_posix(): (
-            path.read_bytes(),
-            mimetypes.guess_type(path.name)[0] or "application/octet-stream",
-        )
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    return {**files, "/": files["/index.html"]}

@@ -1,6 +1,6 @@
 """Head, wrist and buttons through OpenXR: a Vive tracker on the hand, or a controller in it.
 
-With a tracker the fingers come from elsewhere: wrap the device in `senseglove.GlovedHand`. The
+With a tracker the fingers come from elsewhere: wrap the device in `gloved_hand.GlovedHand`. The
 other hand holds a controller with clutch and buttons. The runtime's calls are in
 `openxr_session`; this module knows no OpenXR library.
 """
@@ -112,6 +112,7 @@ class OpenXrDevice:
             flexion=flexion_from_controller(frame.trigger, frame.squeeze),
             clutch=frame.clutch,
             tracked=frame.wrist is not None,
+            lost="tracking of the wrist is lost",
             head=None if frame.head is None else _world(frame.head),
             buttons=Buttons(reset=frame.reset, discard=frame.discard, save=frame.save),
             sequence=self._sequence,

@@ -80,10 +80,33 @@ class PyOpenXrSession:
 
     def poll(self) -> XrFrame | None:
         """Locate head and wrist as they are now, and read the buttons."""
-        xr = self._xr
-        self._handle_events()
-        if not self._running:
+        try:
+            self._handle_events()
+            return self._read_all() if self._running else None
+        except self._xr.exception.ResultException:  # the runtime went away
+            self._running = False
             return None
+
+    def vibrate(self, amplitude: float, duration: float) -> None:
+        """Let the controller vibrate; a tracker cannot."""
+        if self._tracker or not self._running:
+            return
+        xr = self._xr
+        pulse = xr.HapticVibration(duration=int(duration * 1e9), amplitude=amplitude)
+        info = xr.HapticActionInfo(action=self._handles["vibration"])
+        with suppress(xr.exception.ResultException):  # the controller is off
+            xr.apply_haptic_feedback(self._session, info, pulse)
+
+    def close(self) -> None:
+        """End the session and let go of the runtime; what belongs to the instance goes with it."""
+        gone = self._xr.exception.ResultException
+        with suppress(gone):
+            self._xr.destroy_session(self._session)
+        with suppress(gone):
+            self._xr.destroy_instance(self._instance)
+
+    def _read_all(self) -> XrFrame:
+        xr = self._xr
         with suppress(xr.exception.ResultException):  # not focused: everything reads as released
             active = [xr.ActiveActionSet(action_set=self._actions)]
             xr.sync_actions(self._session, xr.ActionsSyncInfo(active_action_sets=active))
@@ -101,21 +124,6 @@ class PyOpenXrSession:
             save=level["save"] > 0,
             discard=level["discard"] > 0,
         )
-
-    def vibrate(self, amplitude: float, duration: float) -> None:
-        """Let the controller vibrate; a tracker cannot."""
-        if self._tracker or not self._running:
-            return
-        xr = self._xr
-        pulse = xr.HapticVibration(duration=int(duration * 1e9), amplitude=amplitude)
-        info = xr.HapticActionInfo(action=self._handles["vibration"])
-        with suppress(xr.exception.ResultException):  # the controller is off
-            xr.apply_haptic_feedback(self._session, info, pulse)
-
-    def close(self) -> None:
-        """End the session and let go of the runtime; what belongs to the instance goes with it."""
-        self._xr.destroy_session(self._session)
-        self._xr.destroy_instance(self._instance)
 
     def _open(self, wrist: str) -> None:
         xr = self._xr

@@ -3,7 +3,7 @@
 The SDK of the glove is native code that cannot be shipped here, so a small program of its own
 speaks with the glove and serves lines of text on a local socket; the protocol is stated in that
 folder's README. This is the client: it keeps the newest angles, reconnects by itself, and calls
-whatever is old untracked.
+whatever is old untracked. `gloved_hand` adds the wrist.
 """
 
 import logging
@@ -13,13 +13,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from gym_grasp.errors import GymGraspError, UsageError
-from gym_grasp.teleop.input import Device, HandInput, Haptics
-from gym_grasp.teleop.retargeting import TYPICAL, Calibration, Fingers, bends_from_glove
+from gym_grasp.teleop.input import Haptics
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class SenseGlove:
         self.status = f"connecting to {address}"
         """What the operator should know about the connection."""
         self._hand = hand
-        self._clock = clock
+        self.clock = clock
         self._sample: GloveSample | None = None
         self._socket: socket.socket | None = None
         self._unsent = b""
@@ -87,7 +86,7 @@ class SenseGlove:
     def fresh(self) -> GloveSample | None:
         """Return the newest angles unless they are older than `STALE`."""
         sample = self._sample
-        return sample if sample and self._clock() - sample.time <= STALE else None
+        return sample if sample and self.clock() - sample.time <= STALE else None
 
     def wait(self, timeout: float) -> GloveSample:
         """Wait for the first fresh angles.
@@ -154,7 +153,7 @@ class SenseGlove:
             if not self._wait_readable(connection):
                 continue
             received = connection.recv(65536)
-            now = self._clock()
+            now = self.clock()
             if not received:
                 raise OSError("it hung up")
             *lines, buffer = (buffer + received).split(b"\n")
@@ -180,46 +179,6 @@ class SenseGlove:
         if status != self.status:
             self.status = status
             log.info("SenseGlove: %s", status)
-
-
-class GlovedHand:
-    """A tracked wrist and a glove on the same hand, as one device.
-
-    Args:
-        wrist: gives wrist, head, clutch and buttons, such as a Vive tracker through OpenXR.
-        glove: gives the fingers and takes the feedback.
-        calibration: of the operator in this glove.
-    """
-
-    def __init__(
-        self, wrist: Device, glove: SenseGlove, calibration: Calibration | None = None
-    ) -> None:
-        calibration = calibration or TYPICAL["glove"]
-        if calibration.source != "glove":
-            raise UsageError("A glove needs a calibration of the source 'glove'.")
-        self.wrist = wrist
-        self.glove = glove
-        self._fingers = Fingers(calibration)
-
-    def latest(self) -> HandInput | None:
-        """Return the wrist's input with the glove's fingers, as old as the older of the two."""
-        hand = self.wrist.latest()
-        if hand is None:
-            return None
-        sample = self.glove.fresh()
-        if sample is None:
-            return replace(hand, flexion=self._fingers.flexion, tracked=False)
-        flexion = self._fingers.update(bends_from_glove(sample.angles))
-        return replace(hand, time=min(hand.time, sample.time), flexion=flexion)
-
-    def feedback(self, haptics: Haptics) -> None:
-        """Pass everything on to the glove."""
-        self.glove.feedback(haptics)
-
-    def close(self) -> None:
-        """Let go of both."""
-        self.glove.close()
-        self.wrist.close()
 
 
 # The protocol -----------------------------------------------------------------------------------

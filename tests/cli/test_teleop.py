@@ -1,0 +1,138 @@
+"""`gym-grasp teleop` with the devices that need no browser."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "teleop"))
+
+from fakes import FakeBridge, FakeRuntime
+
+from gym_grasp.cli.main import main
+from gym_grasp.demos.reader import open_dataset
+from gym_grasp.demos.record import record
+from gym_grasp.demos.replay import replay
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.teleop.devices import gloved_hand
+
+FLAT = np.zeros((5, 4))
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """The command keeps torch to one thread; give the others back to other tests."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def teleop(capsys, *args: str) -> tuple[int, str, dict]:
+    """Return exit code, messages and what the command printed as JSON."""
+    code = main(["teleop", "open-drawer", "--port", "0", "--json", *args])
+    printed, messages = capsys.readouterr()
+    return code, messages, json.loads(printed) if printed else {}
+
+
+def refusal(capsys, *args: str) -> str:
+    """Return the last message of a command that fails."""
+    code, messages, told = teleop(capsys, *args)
+    assert code != 0
+    assert not told
+    return messages.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("recorded") / "drawer.hdf5"
+    record("open-drawer", path, episodes=2, seed=4)
+    return path
+
+
+def test_a_recorded_episode_is_played_from_its_own_seed_to_its_success(capsys, recorded, tmp_path):
+    again, thrice = tmp_path / "again.hdf5", tmp_path / "thrice.hdf5"
+    original = open_dataset(recorded).episode(1)
+    args = ("--device", "playback", "--seed", "99", "--playback")
+    code, _, told = teleop(capsys, *args, str(recorded), "--demo", "1", "--out", str(again))
+    assert (code, told["kept"], told["failed"]) == (0, 1, 0)
+    assert told["latency"]["arrival_to_applied"]["count"] == len(original)
+    played = open_dataset(again).episode(0)
+    assert (played.seed, played.success, len(played)) == (original.seed, True, len(original))
+    # what a session recorded plays back bit by bit, and replays without a session too
+    code, _, told = teleop(capsys, *args, str(again), "--out", str(thrice))
+    assert (code, told["kept"]) == (0, 1)
+    dataset = open_dataset(thrice)
+    np.testing.assert_array_equal(dataset.episode(0).actions, played.actions)
+    assert dataset.meta.operator == "playback"
+    env = GraspVectorEnv("open-drawer", 1, **dataset.meta.env_kwargs)
+    assert replay(dataset, env).reproduced == 1
+    env.close()
+
+
+def test_playback_refuses_what_is_not_there(capsys, recorded, tmp_path):
+    args = ("--device", "playback", "--out", str(tmp_path / "a.hdf5"))
+    assert "--playback FILE goes with --device playback" in refusal(capsys, *args)
+    assert "--playback FILE goes with" in refusal(capsys, "--playback", str(recorded))
+    message = refusal(capsys, *args, "--playback", str(recorded), "--demo", "2")
+    assert "--demo is 2" in message
+    assert "episodes 0 to 1" in message
+
+
+def glove(folder: Path) -> tuple[str, ...]:
+    return (
+        *("--device", "senseglove", "--bridge", f"unix:{folder / 'glove'}"),
+        *("--out", str(folder / "a.hdf5"), "--seconds", "0.7"),
+    )
+
+
+def test_tracker_and_glove_drive_from_the_command_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    runtime = FakeRuntime.install(monkeypatch)
+    bridge = FakeBridge(tmp_path / "glove", angles=FLAT)
+    reads = iter(range(10**9))
+    # the clutch is pressed from the 20th time that it is looked at
+    monkeypatch.setattr(runtime, "_pressed", lambda name: name == "clutch" and next(reads) >= 20)
+    code, messages, told = teleop(capsys, *glove(tmp_path))
+    assert code == 0
+    assert "#token=" in messages  # the page watches
+    assert told["latency"]["arrival_to_applied"]["count"] > 5  # control steps
+    tracker = runtime.bindings["/interaction_profiles/htc/vive_tracker_htcx"]
+    assert tracker == ["/user/vive_tracker_htcx/role/right_elbow/input/grip/pose"]
+    assert runtime.calls[-1][0] == "destroy_instance"
+    felt = [line for line in bridge.received if line.startswith("feel")]
+    assert len(felt) > 20
+    assert felt[-1] == "feel" + 10 * " 0.000"
+    bridge.close()
+
+
+def test_what_is_missing_for_tracker_and_glove_is_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(gloved_hand, "FIRST_ANGLES", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "xr", None)
+        assert "pip install 'gym-grasp[openxr]'" in refusal(capsys, *glove(tmp_path))
+    pytest.importorskip("xr", exc_type=ImportError)
+    with monkeypatch.context() as patch:
+        patch.setenv("XR_RUNTIME_JSON", str(tmp_path / "none.json"))
+        for device in ("openxr", "senseglove"):
+            message = refusal(capsys, "--device", device, "--out", str(tmp_path / "a.hdf5"))
+            assert "Start SteamVR (or Monado)" in message
+    FakeRuntime.install(monkeypatch)
+    message = refusal(capsys, *glove(tmp_path))
+    assert "Start the bridge (integrations/senseglove_bridge)" in message
+    assert not list(tmp_path.iterdir())  # nothing was begun
+    assert "no address" in refusal(capsys, "--device", "senseglove", "--bridge", "here")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--wrist", "waist"), "--wrist goes with --device openxr"),
+        (("--calibrate",), "--calibrate goes with --device senseglove"),
+        (("--device", "openxr", "--wrist", "right_elbw"), "Did you mean 'right_elbow'?"),
+    ],
+)
+def test_options_that_do_not_fit(capsys, args, message):
+    assert message in refusal(capsys, *args)
