@@ -1,5 +1,6 @@
 """Entry point: finds the verb, runs it, and turns errors into one line and an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ VERBS = {
     "train": "train a policy with BC, PPO or DAPG",
     "resume": "go on with a training run that was cut off",
     "evaluate": "measure the success of trained policies, and film them",
+    "sweep": "train and evaluate many policies, one after the other or at once",
+    "reproduce": "make the paper's tables and figures anew",
     "teleop": "let a person's hand drive the robot's, and record it",
     "benchmark": "measure control steps per second",
     "render": "draw a picture of a task's scene",
@@ -29,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Waiting OpenMP threads would otherwise spin on the cores that the physics needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.basicConfig(format="%(message)s")  # on standard error
+    logging.getLogger("gym_grasp").setLevel(logging.INFO)
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in HELP:
         print(_usage())

@@ -1,0 +1,121 @@
+"""`gym-grasp reproduce table1|table3|fig7|demos`."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from gym_grasp.bench.executors import Execution
+from gym_grasp.bench.sweep import Outcome, Place, Run, Variant, sweep
+from gym_grasp.cli.common import DATA, RUNS, print_json
+from gym_grasp.cli.sweep import raise_failures
+from gym_grasp.errors import UsageError
+
+RESULTS = Path("results")
+SMOKE: dict[str, Any] = {"episodes": 4, "recorded": 10, "max_episode_steps": 120, "smoke": True}
+
+
+@dataclass
+class Reproduce:
+    """Make the paper's tables and figures anew: train what is missing, then gather all there is.
+
+    table1: control steps per second. table3: success of DAPG, PPO and BC. fig7: films of PPO dense
+    beside DAPG. demos: DAPG with fewer demonstrations.
+    """
+
+    what: tyro.conf.Positional[Literal["table1", "table3", "fig7", "demos"]]
+    """Which table or figure."""
+    tasks: tuple[str, ...] = ()
+    """Only these tasks."""
+    methods: tuple[Variant, ...] = ()
+    """Only these methods (table3)."""
+    seeds: tuple[int, ...] = ()
+    """Only these training seeds; by default 0 1 2."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    gather: bool = False
+    """Train nothing: make tables and figures from the runs at hand."""
+    smoke: bool = False
+    """The smallest runs, only to see that everything runs; kept apart from results."""
+    out: Path | None = None
+    """Folder to publish into, and whose runs need no repetition; by default results."""
+    runs: Path | None = None
+    """Folder of the runs; by default runs/reproduce."""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(default_factory=Execution)
+    json: bool = False
+    """Print the files written as one JSON object."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the verb."""
+    options = tyro.cli(Reproduce, args=args, prog="gym-grasp reproduce")
+    from gym_grasp.bench.results import load, publish
+
+    if options.methods and options.what != "table3":
+        raise UsageError(f"--methods chooses among table3's; {options.what} has its own.")
+    runs = options.runs or RUNS / ("smoke" if options.smoke else "reproduce")
+    out = options.out or (runs / "results" if options.smoke else RESULTS)
+    place = Place(runs, runs / "data" if options.smoke else DATA, options.device)
+    if options.smoke:
+        place = dataclasses.replace(place, **SMOKE)
+    wanted = [] if options.gather else _runs(options)
+    failed: list[Outcome] = []
+    if wanted:
+        execute = options.execution.make(options.device)
+        at_hand = [one.run for one in load(out) if one.content["smoke"] == options.smoke]
+        failed = sweep(wanted, place, execute, at_hand)
+    publish(runs, out)
+    files = _gather(options, out)
+    if options.json:
+        print_json(
+            {
+                "smoke": options.smoke,
+                "files": [str(path) for path in files],
+                "failed": {run.name: error for run, error in failed},
+            }
+        )
+    else:
+        for path in files:
+            print(f"{'SMOKE: ' if options.smoke else ''}{path}")
+    raise_failures(failed, len(wanted))
+
+
+def _runs(options: Reproduce) -> list[Run]:
+    """Return the runs that a table or figure is made from."""
+    from gym_grasp.bench import fewer_demos, fig7, table3
+
+    tasks, seeds, device, smoke = options.tasks, options.seeds, options.device, options.smoke
+    if options.what == "table3":
+        return table3.runs(tasks, options.methods, seeds, device, smoke)
+    if options.what == "fig7":
+        return table3.runs(tasks or (fig7.TASK,), fig7.SIDES, seeds or (0,), device, smoke)
+    if options.what == "demos":
+        return fewer_demos.runs(tasks, seeds, device, smoke)
+    return []
+
+
+def _gather(options: Reproduce, out: Path) -> list[Path]:
+    from gym_grasp.bench.results import load
+
+    results = [one for one in load(out) if one.content["smoke"] == options.smoke]
+    if options.what == "table3":
+        from gym_grasp.bench import table3
+
+        return table3.gather(results, out, options.smoke)
+    if options.what == "demos":
+        from gym_grasp.bench import fewer_demos
+
+        return fewer_demos.gather(results, out, options.smoke)
+    if options.what == "table1":
+        from gym_grasp.bench import table1
+
+        tasks = () if options.gather else options.tasks or tuple(table1.EPOCHS)
+        return table1.make(results, out, tasks, options.device, options.smoke)
+    from gym_grasp.bench import fig7
+
+    seed = (options.seeds or (0,))[0]
+    filmed = [fig7.make(out, task, seed, options.smoke) for task in options.tasks or (fig7.TASK,)]
+    return [path for paths in filmed for path in paths]

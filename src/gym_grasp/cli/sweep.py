@@ -1,0 +1,109 @@
+"""`gym-grasp sweep`."""
+
+import json as json_
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from gym_grasp.bench.executors import Execution
+from gym_grasp.bench.sweep import RESULT, Outcome, Place, Run, Variant, sweep
+from gym_grasp.cli.common import DATA, RUNS, print_json
+from gym_grasp.errors import GymGraspError, UsageError
+
+
+@dataclass
+class Sweep:
+    """Train and evaluate many policies: every task with every method and every seed.
+
+    Runs that are done are skipped, ones that were cut go on. One that fails does not stop others.
+    """
+
+    tasks: tuple[str, ...]
+    """Which tasks."""
+    methods: tuple[Variant, ...] = ("dapg-sparse",)
+    """Methods with their rewards."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Training seeds."""
+    num_envs: int | None = None
+    """Environments of a run; by default 256 on a CPU and 16,384 on a GPU."""
+    epochs: int = 300
+    """Epochs of a run."""
+    max_minutes: float | None = None
+    """Longest training of a run."""
+    demos: int | None = None
+    """Demonstrations that bc and dapg learn from, drawn by the seed; by default all."""
+    set: tuple[str, ...] = ()
+    """Further settings of `gym-grasp train`, such as learning_rate=1e-3."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    episodes: int = 100
+    """Evaluation episodes of a run."""
+    runs: Path = RUNS
+    """Folder of the runs: TASK/METHOD/seed-N."""
+    data: Path = DATA
+    """Folder of the datasets; missing ones are recorded."""
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(default_factory=Execution)
+    json: bool = False
+    """Print the results as one JSON object."""
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the verb."""
+    options = tyro.cli(Sweep, args=args, prog="gym-grasp sweep")
+    place = Place(options.runs, options.data, options.device, options.episodes)
+    envs = options.num_envs or (16_384 if options.device.startswith("cuda") else 256)
+    overrides = tuple(parse_setting(text) for text in options.set)
+    runs = [
+        Run(
+            task,
+            method,
+            seed,
+            envs,
+            options.epochs,
+            options.max_minutes,
+            options.demos,
+            overrides,
+        )
+        for task in options.tasks
+        for method in options.methods
+        for seed in options.seeds
+    ]
+    for run in runs:
+        run.config()  # says now what is out of range
+    failed = sweep(runs, place, options.execution.make(options.device))
+    results = [
+        json_.loads(path.read_text())
+        for run in runs
+        if (path := place.folder(run) / RESULT).exists()
+    ]
+    if options.json:
+        print_json({"results": results, "failed": {run.name: error for run, error in failed}})
+    else:
+        for result in results:
+            name = Run.from_dict(result["run"]).name
+            print(f"{name}: {result['successes']} of {result['episodes']} episodes succeed")
+    raise_failures(failed, len(runs))
+
+
+def raise_failures(failed: Sequence[Outcome], total: int) -> None:
+    """Raise `GymGraspError` that lists what failed, if anything did."""
+    if failed:
+        listed = "; ".join(f"{run.name} ({(error or '').rstrip('.')})" for run, error in failed)
+        raise GymGraspError(
+            f"{len(failed)} of {total} runs failed: {listed}. The same command tries them again."
+        )
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return name and value of NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    try:
+        parsed = json_.loads(value)
+    except ValueError:
+        parsed = None
+    if not equals or parsed is None:
+        raise UsageError(f"--set {text}: expected SETTING=NUMBER, such as learning_rate=1e-3.")
+    return name, tuple(parsed) if isinstance(parsed, list) else parsed

@@ -1,0 +1,40 @@
+"""`gym-grasp sweep`: skips, goes on, and tells of failures."""
+
+import json
+
+from gym_grasp.cli.main import main
+from gym_grasp.demos.record import record
+
+
+def test_a_sweep(tmp_path, capsys):
+    record("open-drawer", tmp_path / "open-drawer.hdf5", episodes=4)
+    arguments = [
+        "sweep", "--tasks", "open-drawer", "--methods", "bc", "--seeds", "0", "1",
+        "--epochs", "1", "--episodes", "1", "--set", "hidden_sizes=[8]", "--json",
+        "--data", str(tmp_path), "--runs", str(tmp_path / "runs"),
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    first = capsys.readouterr()
+    results = json.loads(first.out)["results"]
+    assert [result["run"]["seed"] for result in results] == [0, 1]
+    assert results[0]["config"]["hidden_sizes"] == [8]
+    assert "2 runs, 2 to do" in first.err
+    assert main(arguments) == 0
+    assert "2 runs, 0 to do" in capsys.readouterr().err
+    assert main([*arguments, "--demos", "99"]) == 1
+    again = capsys.readouterr()
+    assert "2 of 2 runs failed" in again.err.splitlines()[-1]
+    assert "open-drawer/bc-99-demos/seed-0" in json.loads(again.out)["failed"]
+
+
+def test_refusals(tmp_path, capsys):
+    base = ["sweep", "--runs", str(tmp_path), "--tasks", "open-drawer"]
+    for more, message in (
+        (["--set", "learning_rat=1"], "Did you mean 'learning_rate'"),
+        (["--set", "learning_rate"], "expected SETTING=NUMBER"),
+        (["--set", "discount=2"], "discount is 2"),
+        (["--tasks", "open-drawr"], "Did you mean 'open-drawer'"),
+        (["--workers", "0"], "workers is 0"),
+    ):
+        assert main([*base, *more]) == 2
+        assert message in capsys.readouterr().err
