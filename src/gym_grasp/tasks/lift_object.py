@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.physics.base import Physics
+from gym_grasp.robots import ur5_sih as robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.random import uniform
 from gym_grasp.tasks.settling import settled_poses
@@ -20,12 +21,12 @@ AREA_LOW, AREA_HIGH = (0.45, -0.20), (0.65, 0.20)
 """Corners of where the object lies, x and y, world, in m."""
 POSES = 128
 """Number of settled poses that start states choose from, each at any place and yaw."""
-RISE_WEIGHT = 10.0
+RISE_WEIGHT = 30.0
 """Reward of rising by `LIFTED`."""
-FASTEST_RISE = 0.1
-"""Progress that counts within one step, at most: no more than the step costs."""
-DISTANCE_WEIGHT = 1.0
-"""Penalty per metre between palm and object, in 1/m."""
+FASTEST_RISE = 1.0 / RISE_WEIGHT
+"""Progress that counts within one step, at most: it pays what the step costs, no more."""
+DISTANCE_WEIGHT = 2.0
+"""Penalty per metre between hand and object, in 1/m."""
 OBJECTS = Path(__file__).parent / "scenes" / "objects"
 """The objects, one MJCF file each: a body of spheres, capsules and boxes."""
 SHAPES = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_BOX)
@@ -49,6 +50,8 @@ class LiftObject(Task):
         body = model.body("object")
         self.object = body.id
         self.free = int(model.joint("object").qposadr[0])
+        tips = [model.site(tip).id for tip in robot.FINGERTIPS]  # the thumb's first
+        self.tips = torch.tensor(tips, device=device)
         solid = [
             geom
             for geom in range(body.geomadr[0], body.geomadr[0] + body.geomnum[0])
@@ -96,8 +99,13 @@ class LiftObject(Task):
         return (self.height(physics) / LIFTED).clamp_min(0.0)
 
     def hand_distance(self, physics: Physics) -> Tensor:
-        palm = physics.bind("site_xpos")[:, self.palm]
-        return (palm - physics.bind("xpos")[:, self.object]).norm(dim=-1)
+        """Distance of the thumb's tip and of the other fingertips' middle, half each, in m. (N,).
+
+        Small where the object is between them; the palm alone would come to lie beside it.
+        """
+        tips = physics.bind("site_xpos")[:, self.tips]
+        tips = torch.stack([tips[:, 0], tips[:, 1:].mean(1)], dim=1)
+        return (tips - physics.bind("xpos")[:, self.object, None]).norm(dim=-1).mean(-1)
 
     def success(self, physics: Physics) -> Tensor:
         return self.height(physics) >= LIFTED
@@ -144,5 +152,5 @@ def with_object(scene: mujoco.MjSpec, name: str) -> mujoco.MjSpec:
         )
     for geom in solid:
         geom.contype, geom.conaffinity = contacts.contype, contacts.conaffinity
-        geom.condim = contacts.condim
+        geom.condim = max(geom.condim, contacts.condim)  # 6: with rolling friction
     return scene
