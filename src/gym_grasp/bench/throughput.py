@@ -1,5 +1,6 @@
 """Control steps per second: physics alone, environment, rollout with policy, training epoch."""
 
+import gc
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -85,6 +86,9 @@ def measure(
         run: folder of a training run whose policy, demonstrations and settings the epochs take,
             so that hands are in contact; by default PPO from nothing.
     """
+    gc.collect()  # an earlier measurement's simulations would count as this one's memory
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
     env = GraspVectorEnv(task, num_envs, device=device, num_threads=num_threads)
     controls: list[torch.Tensor] = []
     step = env.physics.step
