@@ -26,6 +26,11 @@ EXPERTS = 16
 MOST_FAILURES = 3
 """Of these attempts, so that the test is of the code and not of one seed."""
 
+MOST_FAILURES_OF_STUDY = 8
+"""The same where nobody learns from it: three tasks in a row, without a second try at any."""
+STEADY = 3
+"""Control steps, 0.1 s, for which a fingertip has to stay in contact for a steady grasp."""
+
 
 @pytest.fixture(params=sorted(TASKS), scope="module")
 def task(request) -> type[Task]:
@@ -129,8 +134,9 @@ def test_state_restores_and_continues_bit_exactly(task):
             assert torch.equal(a, b)
 
 
-def test_the_operator_succeeds(episodes):
-    assert sum(not episode.success for episode in episodes) <= MOST_FAILURES
+def test_the_operator_succeeds(task, episodes):
+    allowed = MOST_FAILURES_OF_STUDY if task.for_people else MOST_FAILURES
+    assert sum(not episode.success for episode in episodes) <= allowed
 
 
 def test_sparse_reward_is_zero_exactly_at_success(episodes):
@@ -173,44 +179,55 @@ def ranks(values: np.ndarray) -> np.ndarray:
     return np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
 
 
-def test_random_actions_break_nothing(task):
-    env = make(task, 64)
+def shake(task: type[Task], count: int, steps: int) -> None:
+    """Apply random actions; nothing may become NaN and no simulation may break."""
+    env = make(task, count)
     env.reset(seed=0)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(60):
-        action = torch.rand(64, 11, generator=generator) * 2 - 1
+    for _ in range(steps):
+        action = torch.rand(count, 11, generator=generator) * 2 - 1
         observation, reward, *_ = env.step(action)
         assert observation.isfinite().all()
         assert reward.isfinite().all()
     assert env.counters()["diverged"] == 0
 
 
-def test_fingertips_do_not_sink_into_what_they_hold(task, episodes):
-    """Half of the contacts of expert grasps are under 3 mm, 19 of 20 under 6 mm.
+def test_random_actions_break_nothing(task):
+    shake(task, count=64, steps=60)
 
-    What is deeper rattles at 90 Hz; docs/measurements.md has each task's figures.
+
+@pytest.mark.slow
+def test_random_actions_break_nothing_for_long(task):
+    shake(task, count=256, steps=10_000)
+
+
+def test_fingertips_do_not_sink_into_what_they_hold(model, episodes, depths_of_fingertips):
+    """In a steady grasp, 95 of 100 depths are under 3 mm.
+
+    Steady is what lasts: of a fingertip's depth, the least within `STEADY` control steps. The first
+    tick of an impact and rattle at 90 Hz are deeper; docs/measurements.md has each task's figures.
     """
-    model = task.load_model()
-    data = mujoco.MjData(model)
-    fingers = [tip.removesuffix("_tip") for tip in robot.FINGERTIPS]
-    tips = [model.geom(f"{finger}_distal_collision").id for finger in fingers]
-    table = model.geom("table_top_collision").id
-    depths = []
-    for episode in episodes[:6]:
-        for row in episode.states["physics"][::4]:
-            data.qpos[:] = row[1 : 1 + model.nq]
-            mujoco.mj_fwdPosition(model, data)
-            touching = np.isin(data.contact.geom, tips).any(axis=1)
-            touching &= ~np.isin(data.contact.geom, table).any(axis=1)
-            depths += (-data.contact.dist[touching]).tolist()
-    assert len(depths) > 20, "the experts hardly touch anything"
-    assert np.median(depths) < 3e-3
-    assert np.percentile(depths, 95) < 6e-3
+    depths = [depths_of_fingertips(model, episode) for episode in episodes[:8]]
+    depths = np.concatenate([np.pad(one, ((0, STEADY), (0, 0))) for one in depths])
+    steady = np.lib.stride_tricks.sliding_window_view(depths, STEADY, axis=0).min(-1)
+    steady = steady[steady > 0]
+    assert steady.size > 100, "the experts hardly hold anything"
+    assert np.percentile(steady, 95) < 3e-3
 
 
 def test_the_card_in_the_docs_is_the_code(task, pytestconfig):
     path = pytestconfig.rootpath / "docs" / "tasks" / f"{task.name}.md"
     assert path.read_text() == card(task), "run `make cards`"
+
+
+def test_the_dataset_card_in_the_docs_is_of_this_task(task, pytestconfig):
+    path = pytestconfig.rootpath / "docs" / "datasets" / f"{task.name}.md"
+    assert path.exists() is not task.for_people
+    if path.exists():
+        text = path.read_text()
+        assert f"# {task.name} v{task.version}: 200 demonstrations" in text, "run `make datasets`"
+        for key, (width, _) in {**task.robot_observations, **task.task_observations}.items():
+            assert f"| `obs/{key}` | (T, {width}) float32 |" in text
 
 
 def test_seeds_are_spread_and_reproducible():

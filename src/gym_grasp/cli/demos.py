@@ -11,7 +11,7 @@ import tyro
 
 from gym_grasp.cli.common import dataset_path, print_json
 from gym_grasp.errors import DatasetError, UsageError
-from gym_grasp.tasks import TASKS
+from gym_grasp.tasks import TASKS, load_task
 
 if TYPE_CHECKING:
     from gym_grasp.demos.reader import Dataset
@@ -46,7 +46,7 @@ def record(
 
     Args:
         task: which task to demonstrate.
-        all: demonstrate every task instead.
+        all: demonstrate every task that policies learn instead (not study-scene).
         out: the file to write; by default data/TASK.hdf5.
         episodes: successful episodes to keep.
         seed: of start states and operators; the same seed writes the same bytes.
@@ -58,7 +58,8 @@ def record(
     if all and out is not None:
         raise UsageError("--out names one file; with --all the files are data/TASK.hdf5.")
     results = {}
-    for name in TASKS if all else [str(task)]:
+    learned = [name for name in TASKS if all and not load_task(name).for_people]
+    for name in learned or [str(task)]:
         results[name] = record_one(name, out or dataset_path(name), episodes, seed, overwrite)
     if json:
         print_json(results)
@@ -152,7 +153,6 @@ def replay(file: File, /, *, device: str = "cpu", json: bool = False) -> None:
 def _replay(dataset: "Dataset", device: str, json: bool) -> None:
     from gym_grasp.demos.replay import replay as replay_episodes
     from gym_grasp.envs.vector import GraspVectorEnv
-    from gym_grasp.tasks import load_task
 
     task = load_task(dataset.meta.task)
     dataset.require_task(task.name, task.version)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gym_grasp.demos.episode import ACTION_SIZE
+from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import Dataset
 from gym_grasp.markdown import table
 
@@ -141,6 +142,7 @@ def dataset_card(dataset: Dataset) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(meta.versions.items()))
     facts = {
         "Operator": operator,
+        **({"Made by": _made_by(meta)} if meta.operator == "synthetic" else {}),
         "Attempts": f"{summary.attempts}, {summary.failures} of them failed and are left out"
         f" ({100 * summary.success_rate:.1f} % succeeded)",
         "Mistakes mended": f"{summary.mistakes} in {summary.episodes_with_mistakes} episodes",
@@ -182,6 +184,15 @@ def dataset_card(dataset: Dataset) -> str:
         *table(("index", "action", "mean", "std", "min", "max", "at ±1"), actions),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _made_by(meta: DatasetMeta) -> str:
+    return (
+        f"`gym-grasp demos record {meta.task} --seed {meta.base_seed}`: a scripted hand that acts"
+        " through the path of teleoperation, on a delayed view of the scene, with minimum-jerk"
+        " movements, tremor and drift, each episode at its own pace; some begin with a mistake that"
+        " the hand sees and mends"
+    )
 
 
 def _fields(dataset: Dataset) -> list[tuple[str, ...]]:

@@ -19,7 +19,14 @@ SPARE = 0.15
 """Attempts beyond the episodes asked for, as a share of these, to make up for failures."""
 MOST_BATCHES = 5
 
-UNITS = {"actions": "1", "rewards": "1", "operator_input/wrist_position": "m"}
+UNITS = {
+    "actions": "1",
+    "rewards": "1",
+    "dense_rewards": "1",
+    "operator_input/wrist_position": "m, world",
+    "operator_input/wrist_quaternion": "w x y z, world",
+    "operator_input/finger_flexion": "0 open to 1 closed",
+}
 
 
 def record(

@@ -14,6 +14,7 @@ TASKS = {
     "open-drawer": "gym_grasp.tasks.open_drawer:OpenDrawer",
     "pour-cup": "gym_grasp.tasks.pour_cup:PourCup",
     "stack-cubes": "gym_grasp.tasks.stack_cubes:StackCubes",
+    "study-scene": "gym_grasp.tasks.study_scene:StudyScene",
 }
 """Where each task's class lives; loaded on demand, so that listing tasks imports nothing."""
 

@@ -44,6 +44,8 @@ class Task(ABC):
     success_threshold: ClassVar[str]
     """The success rule in words, with units, for the task card."""
 
+    for_people: ClassVar[bool] = False
+    """Whether it is made for the user study alone; `demos record --all` leaves it out."""
     task_options: ClassVar[dict[str, str]] = {}
     """What can be chosen about the scene: each option's name and what it says."""
 

@@ -1,5 +1,6 @@
 """How a hand picks the object up: from above, thumb opposed, fingers closing around it."""
 
+import mujoco
 import numpy as np
 
 from gym_grasp.demos.operators.human import FLAT, Human, Script, rotate, tilt
@@ -8,7 +9,10 @@ READY = np.array([1.0, 0.22, 0.0, 0.0, 0.0])
 """Hand wide open."""
 RELAXED = np.array([0.0, 0.0, 0.2, 0.2, 0.2])
 """How much further the fingers are flexed at most while reaching; the object still fits."""
-GRIP = np.array([1.0, 0.9, 1.0, 1.0, 1.0])
+GRIP = np.array([1.0, 0.45, 0.5, 0.5, 0.5])
+"""Closed lightly around a box: the fingertips hardly sink in."""
+ROUND_GRIP = np.array([1.0, 0.8, 0.85, 0.85, 0.85])
+"""Closed further around what is round, which slips out of a light grip."""
 IN_HAND = np.array([-0.015, 0.046, 0.139])
 """Where the object lies in the hand, palm frame, in m."""
 PITCH = 0.38
@@ -26,6 +30,7 @@ def script(human: Human) -> Script:
     rng = human.rng
     high = rng.random() < MISTAKE
     ready = READY + rng.random() * RELAXED
+    grip = GRIP if is_box(human.model) else ROUND_GRIP
     for attempt in range(4):
         thing, _ = human.see_body("object")
         # the forearm points at what is reached for, half of the way
@@ -40,15 +45,22 @@ def script(human: Human) -> Script:
         yield from human.move(human.aim(grasp + ABOVE), wrist, ready, arc=arc, through=0.8)
         human.care = 0.5
         yield from human.move(human.aim(grasp), wrist, ready, pace=0.7, through=0.8)
-        yield from human.move(fingers=GRIP, pace=0.7)
+        yield from human.move(fingers=grip, pace=0.5)
 
         def left_behind(start: float = human.position[2], lying: float = thing[2]) -> bool:
             follows = human.see_body("object")[0][2] > lying + 0.02
             return human.see_site("wrist")[2] > start + 0.06 and not follows
 
-        human.care = 0.2
-        yield from human.move(human.position + LIFT, pace=0.8, until=left_behind)
+        human.care = 0.8
+        yield from human.move(human.position + LIFT, pace=0.5, until=left_behind)
         if human.see_body("object")[0][2] > thing[2] + 0.15:
             return
         human.mistakes += 1
         yield from human.move(fingers=ready)
+
+
+def is_box(model: mujoco.MjModel) -> bool:
+    """Whether all of the object that touches is made of boxes."""
+    geoms = np.flatnonzero(model.geom_bodyid == model.body("object").id)
+    solid = geoms[model.geom_contype[geoms] != 0]
+    return bool((model.geom_type[solid] == mujoco.mjtGeom.mjGEOM_BOX).all())

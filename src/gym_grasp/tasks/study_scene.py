@@ -1,0 +1,90 @@
+"""StudyScene: cubes to stack, a door to open and a cup to pour, all on one table."""
+
+from typing import ClassVar
+
+import mujoco
+import torch
+from torch import Tensor
+
+from gym_grasp.physics.base import Physics
+from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.open_door import OpenDoor
+from gym_grasp.tasks.pour_cup import PourCup
+from gym_grasp.tasks.stack_cubes import StackCubes
+
+PARTS: tuple[type[Task], ...] = (StackCubes, OpenDoor, PourCup)
+"""The tasks that the scene holds; the door stands where it stands in its own."""
+MOVES = {"cube": (-0.13, -0.35, 0.0), "bowl cup particle": (-0.10, 0.36, 0.0)}
+"""How far the bodies with these words in their names stand from where they do in their own scene,
+in m: the cubes to the right of the opening door, the vessels to its left."""
+VIEW = ((0.02, -1.2, 1.3), (0.9231, -0.3846, 0.0, 0.2609, 0.6261, 0.7348))
+"""From where everything is seen: position in m, x and y axes of the cameras."""
+DISTANCE_WEIGHT = 1.0
+"""Penalty per metre between palm and the nearest thing that is left to do, in 1/m."""
+
+
+class StudyScene(Task):
+    """The scene of the user study: three tasks, to be done in any order."""
+
+    name = "study-scene"
+    title = "StudyScene"
+    summary = (
+        "Stack the cubes, open the door and pour the particles into the bowl, in any order. Done "
+        "when all three are."
+    )
+    success_threshold = "the ends of StackCubes, OpenDoor and PourCup, all at once"
+    time_limit = 60.0
+    for_people = True
+    task_observations: ClassVar = {
+        **{key: entry for part in PARTS for key, entry in part.task_observations.items()},
+        "parts_done": (3, "progress of cubes, door and pouring, 0 to 1 each, [1]"),
+    }
+
+    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
+        super().__init__(model, device)
+        self.parts = [part(model, device) for part in PARTS]
+
+    @classmethod
+    def build_scene(cls, **options: str) -> mujoco.MjSpec:
+        scene = super().build_scene(**options)
+        for body in scene.worldbody.bodies:
+            for words, offset in MOVES.items():
+                if any(word in body.name for word in words.split()):
+                    body.pos += offset
+        for camera in scene.cameras:
+            camera.pos, camera.alt.xyaxes = VIEW
+        return scene
+
+    def start(self, seeds: Tensor) -> Tensor:
+        """Cubes, door and cup as in their own tasks, and a slightly random arm."""
+        qpos = self.start_qpos.repeat(seeds.shape[0], 1)
+        for index, part in enumerate(self.parts):
+            own = part.start(seeds + index)  # another seed each, or cubes and cup moved alike
+            qpos = torch.where(own != self.start_qpos, own, qpos)
+        return qpos
+
+    def parts_done(self, physics: Physics) -> Tensor:
+        """Progress of each part, 0 to 1. Shape (N, 3)."""
+        done = torch.stack([part.progress(physics) for part in self.parts], dim=-1)
+        return done.clamp(0.0, 1.0)
+
+    def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
+        poses = {k: v for part in self.parts for k, v in part.observe_scene(physics).items()}
+        return {**poses, "parts_done": self.parts_done(physics)}
+
+    def progress(self, physics: Physics) -> Tensor:
+        return self.parts_done(physics).mean(-1)
+
+    def hand_distance(self, physics: Physics) -> Tensor:
+        """Distance from the nearest thing to grasp of what is left to do. Shape (N,)."""
+        distance = torch.stack([part.hand_distance(physics) for part in self.parts], dim=-1)
+        left = torch.stack([~part.success(physics) for part in self.parts], dim=-1)
+        nearest = torch.where(left, distance, torch.inf).amin(-1)
+        return torch.where(left.any(-1), nearest, 0.0)
+
+    def success(self, physics: Physics) -> Tensor:
+        return torch.stack([part.success(physics) for part in self.parts]).all(0)
+
+    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
+        """Progress rewarded, distance penalised; never above 0, so that finishing always pays."""
+        return progress - 1.0 - DISTANCE_WEIGHT * self.hand_distance(physics)

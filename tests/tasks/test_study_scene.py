@@ -1,0 +1,104 @@
+"""The three tasks of the user study in one scene: where they stand, and what counts as done."""
+
+import math
+
+import pytest
+import torch
+
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.physics.cpu import CpuPhysics
+from gym_grasp.tasks.study_scene import DISTANCE_WEIGHT, PARTS, StudyScene
+
+CPU = torch.device("cpu")
+CUBES, DOOR, POUR = range(3)
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[StudyScene, CpuPhysics]:
+    task = StudyScene(StudyScene.load_model(), CPU)
+    physics = CpuPhysics(task.model, 1, 1)
+    for read in (task.observe, task.success, task.hand_distance):
+        read(physics)  # binds what it needs
+    return task, physics
+
+
+def place(scene: tuple[StudyScene, CpuPhysics], *done: int) -> None:
+    """Put the scene into a state in which the given parts are done."""
+    task, physics = scene
+    model = task.model
+    qpos = task.start_qpos[None].clone()
+    if CUBES in done:
+        for level, cube in enumerate(("blue_cube", "red_cube", "green_cube")):
+            free = model.joint(cube).qposadr[0]
+            qpos[0, free : free + 3] = torch.tensor([0.42, -0.35, 0.03 + 0.06 * level])
+    if DOOR in done:
+        qpos[0, model.joint("door").qposadr[0]] = math.radians(45.1)
+    if POUR in done:
+        for axis, shift in zip("xyz", (0.0, 0.22, 0.01), strict=True):
+            for particle in range(16):
+                qpos[0, model.joint(f"particle_{particle:02}_{axis}").qposadr[0]] = shift
+    physics.reset(torch.ones(1, dtype=torch.bool), qpos)
+
+
+@pytest.mark.parametrize("done", [(), (CUBES,), (DOOR,), (POUR,), (CUBES, POUR), (0, 1, 2)])
+def test_it_is_done_when_all_parts_are(scene, done: tuple[int, ...]) -> None:
+    task, physics = scene
+    place(scene, *done)
+    expected = [float(part in done) for part in range(len(PARTS))]
+    assert task.parts_done(physics)[0].tolist() == pytest.approx(expected, abs=1e-3)
+    assert task.progress(physics).item() == pytest.approx(len(done) / 3, abs=1e-3)
+    assert task.success(physics).item() is (len(done) == 3)
+
+
+def test_distance_is_that_of_the_nearest_thing_left_to_do(scene) -> None:
+    task, physics = scene
+    apart = [part.hand_distance(physics).item() for part in task.parts]
+    for done in ((), (CUBES,), (CUBES, DOOR), (POUR,)):
+        place(scene, *done)
+        apart = [part.hand_distance(physics).item() for part in task.parts]
+        nearest = min(apart[part] for part in range(3) if part not in done)
+        assert task.hand_distance(physics).item() == pytest.approx(nearest)
+    place(scene, CUBES, DOOR, POUR)
+    assert task.hand_distance(physics).item() == 0.0
+
+
+def test_dense_reward(scene) -> None:
+    task, physics = scene
+    place(scene, DOOR)
+    progress = task.progress(physics)
+    expected = progress - 1.0 - DISTANCE_WEIGHT * task.hand_distance(physics)
+    assert task.dense_reward(physics, progress, progress).item() == pytest.approx(expected.item())
+
+
+def test_things_start_apart_and_settled() -> None:
+    env = GraspVectorEnv("study-scene", 32)
+    env.reset(seed=3)
+    before = {key: pose.clone() for key, pose in env.task.observe_scene(env.physics).items()}
+    assert before["parts_done"].abs().max() < 1e-3
+    for cube in ("red", "green", "blue"):
+        pose = before[f"{cube}_cube_pose"]
+        assert (pose[:, 1] < -0.1).all()
+        assert (pose[:, :2].abs() <= 0.61).all()
+    assert (before["cup_pose"][:, 1] > 0.2).all()
+    for _ in range(30):
+        env.step(torch.zeros(32, 11))
+    for key, pose in env.task.observe_scene(env.physics).items():
+        assert (pose - before[key]).abs().max() < 1e-3, key
+
+
+def test_parts_start_independently_of_one_another() -> None:
+    task = StudyScene(StudyScene.load_model(), CPU)
+    start = task.start(torch.arange(500))
+    cube, cup = (int(task.model.joint(name).qposadr[0]) for name in ("red_cube", "cup"))
+    assert abs(torch.corrcoef(start[:, [cube, cup]].T)[0, 1]) < 0.15
+    assert torch.equal(task.start(torch.tensor([5])), start[5:6])
+
+
+def test_the_parts_keep_their_own_physics() -> None:
+    for part in PARTS:
+        alone, together = part.load_model(), StudyScene.load_model()
+        for index in range(alone.ngeom):
+            geom = alone.geom(index)
+            same = together.geom(geom.name)
+            for field in ("contype", "conaffinity", "condim", "priority", "friction", "solimp"):
+                assert getattr(geom, field).tolist() == getattr(same, field).tolist(), geom.name
