@@ -1,88 +1,128 @@
 """How a hand pours: grasp the cup from its right side, carry it to the bowl, turn the hand over."""
 
-import mujoco
 import numpy as np
 
-from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
+from gym_grasp.demos.operators.human import (
+    FLAT,
+    OPEN_HAND,
+    Human,
+    Script,
+    quat_from_rotvec,
+    rotate,
+    tilt,
+)
 
 ON_EDGE = tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2)
 """Wrist orientation of the grasp: palm to the left, thumb above, fingers along x."""
+RELAXED = np.array([0.0, 0.06, 0.12, 0.12, 0.12])
+"""How far thumb and fingers are flexed at most while reaching; the cup still fits."""
 GRIP = np.array([1.0, 0.5, 0.7, 0.7, 0.28])
 """Thumb against index and middle finger, which lie at its height: the cup stays upright."""
 FROM_CUP = np.array([-0.149, -0.054, 0.048])
 """Wrist from the cup's bottom while grasping it, world, in m."""
-BESIDE = np.array([0.0, -0.09, 0.0])
+BESIDE = np.array([0.0, -0.095, 0.0])
 """Where the approach ends before the hand moves in, from there, in m."""
 ABOVE = np.array([0.0, 0.0, 0.08])
 """How much higher the approach comes, in m."""
+REACH = 0.04
+"""How far the wrist may be from the place of the grasp, horizontally, to hold the cup, in m."""
+LOST = 0.25
+"""Distance of wrist and cup's bottom from which the cup has slipped away, in m."""
+MISTAKE = 0.10
+"""Share of the episodes in which the hand closes before it has reached the cup."""
+
 MOUTH = np.array([0.0, 0.0, 0.115])
 """Middle of the cup's mouth, in its own frame, in m."""
-POUR_FROM = np.array([0.0, -0.035, 0.155])
+POUR_FROM = np.array([0.0, -0.04, 0.145])
 """Where the mouth is held while pouring, from the bowl's bottom, world, in m."""
-POUR = ((0.7, 0.8), (1.4, 0.6), (1.9, 0.5), (2.1, 0.5), (2.2, 0.5), (2.2, 0.5))
-"""Tilts of the cup towards the bowl in rad, one after the other, and the pace of each."""
-MOST_TILT = 2.9
+CLEARANCE = 0.6
+"""How much higher it is held while the cup is upright, as a share of the cup's height."""
+RISE = (0.125, 0.185)
+"""Heights of the mouth between which the hand begins to move sideways, in m."""
+NEAR = (0.15, 0.03)
+"""Horizontal distances from there between which the cup is tilted, in m."""
+TILT = 2.4
+"""How far the cup is tilted over the bowl, in rad."""
+MOST_TURN = 2.9
 """How far the hand turns over at most, in rad."""
-MISTAKE = 0.10
-"""Share of the attempts in which the hand closes before it has reached the cup."""
+GAIN = 3.0
+"""Speed per distance while carrying, in 1/s."""
+INERTIA = 0.12
+"""Time in which the hand takes up another speed, in s."""
 
 
 def script(human: Human) -> Script:
-    """Reach, close, lift; look whether the cup follows, try again where not; carry and pour."""
+    """Reach and close; carry and pour if the cup is in the hand, else open and try again."""
     rng = human.rng
     short = rng.random() < MISTAKE
-    ready = OPEN_HAND + [0.0, *rng.uniform(0.0, 0.08, 1), *[rng.uniform(0.0, 0.08)] * 3]
+    ready = OPEN_HAND + RELAXED * np.array([0.0, rng.random(), *[rng.random()] * 3])
     for attempt in range(4):
-        cup, _ = human.see_body("cup")
+        cup, orientation = human.see_body("cup")
+        if rotate(orientation, MOUTH)[2] < 0.9 * MOUTH[2]:
+            return  # it lies on its side
         cup[2] = 0.0  # where it stands, even if it is seen falling
         grasp = cup + FROM_CUP + [rng.uniform(-0.004, 0.004), 0.0, rng.uniform(-0.004, 0.006)]
         if short and attempt == 0:
             grasp = grasp + [0.0, rng.uniform(-0.085, -0.070), 0.0]
         hand = tilt(ON_EDGE, (0, 0, 1), rng.uniform(-0.06, 0.06))
         hand = tilt(hand, (1, 0, 0), rng.uniform(-0.05, 0.05))
-        beside = cup + FROM_CUP + BESIDE + [0.0, rng.uniform(-0.02, 0.01), 0.0]
-        human.care = 0.2
+        beside = cup + FROM_CUP + BESIDE + rng.uniform(-1, 1, 3) * [0.012, 0.02, 0.01]
+        human.care = 0.1
         if attempt == 0:
-            yield from human.move(human.aim(beside + ABOVE), hand, ready, through=0.75)
-        yield from human.move(human.aim(beside), hand, ready, through=0.8)
-        human.care = 0.85
-        yield from human.move(human.aim(grasp), hand, ready, pace=0.8, through=0.9)
-        yield from human.move(grasp, hand, GRIP)
-        yield from human.move(human.position + [0.0, 0.0, rng.uniform(0.10, 0.13)])
-        if human.see_body("cup")[0][2] > 0.04:
-            yield from _pour(human)
-        if human.see_body("cup")[0][2] > 0.04:
+            arc = rng.uniform(0.0, 0.04)
+            yield from human.move(human.aim(beside + ABOVE), hand, ready, arc=arc, through=0.75)
+        yield from human.move(human.aim(beside), hand, ready, through=0.75)
+        human.care = 0.65
+        yield from human.move(human.aim(grasp), hand, ready, pace=0.8, through=0.8)
+        yield from human.move(grasp, hand, GRIP, through=0.95)
+        if np.linalg.norm((hold(human) - FROM_CUP)[:2]) < REACH:
+            yield from pour(human)
+        if np.linalg.norm(hold(human)) < LOST and human.see_body("cup")[0][2] > 0.1:
             return
         human.mistakes += 1
-        yield from human.move(human.position + [0.0, -0.03, 0.0], ON_EDGE, OPEN_HAND)
+        yield from human.move(human.position + [0.0, -0.02, 0.0], hand, ready, through=0.8)
 
 
-def _pour(human: Human) -> Script:
-    """Turn the cup over the bowl about its own mouth, further and further."""
-    rng = human.rng
-    mouth = (
-        human.see_body("bowl")[0] + POUR_FROM + [*rng.normal(0.0, 0.006, 2), rng.uniform(0, 0.02)]
-    )
-    lag = 0.0  # how much less the cup is tilted than the hand
-    for angle, pace in POUR:
-        turn = min(angle + lag, MOST_TILT)
-        hand = tilt(ON_EDGE, (1, 0, 0), -turn)
-        target = mouth - _rotation(hand) @ _mouth_in_hand(human)
-        yield from human.move(target, hand, pace=pace, through=0.75)
-        axis = _rotation(human.see_body("cup")[1])[:, 2]
-        lag = max(0.0, turn - np.arctan2(axis[1], axis[2]))
-    yield from human.wait(1.0)
+def hold(human: Human) -> np.ndarray:
+    """Wrist from the cup's bottom as seen, world, in m. Shape (3,)."""
+    return human.see_site("wrist") - human.see_body("cup")[0]
 
 
-def _mouth_in_hand(human: Human) -> np.ndarray:
-    """Where the cup's mouth is in the wrist's frame, as seen, in m. Shape (3,)."""
-    cup, turn = human.see_body("cup")
-    mouth = cup + _rotation(turn) @ MOUTH
-    return _rotation(human.see_body("palm")[1]).T @ (mouth - human.see_site("wrist"))
+def pour(human: Human) -> Script:
+    """Lead the cup's mouth over the bowl and turn it over, until the cup is lost from the hand.
+
+    What the hand does follows from where it sees the cup: up first, then sideways, and tilted the
+    further the closer the mouth is to the bowl. The particles are out before it has turned over.
+    """
+    rng, period = human.rng, human.history.period
+    goal = human.see_body("bowl")[0] + POUR_FROM + rng.normal(0.0, 0.005, 3)
+    pace = rng.uniform(0.9, 1.3)
+    human.care = 0.8
+    velocity, turning, turned, lean = np.zeros(3), 0.0, 0.0, 0.0
+    while lean < TILT - 0.1 and np.linalg.norm(hold(human)) < LOST:
+        cup, orientation = human.see_body("cup")
+        up = rotate(orientation, MOUTH)
+        mouth = cup + up
+        way = goal - mouth
+        way[2] += CLEARANCE * max(0.0, up[2])  # over the bowl's rim
+        wanted = GAIN * way
+        wanted[:2] *= between(mouth[2], *RISE)
+        wanted *= min(1.0, human.traits.speed / float(np.linalg.norm(wanted)))
+        velocity += (wanted - velocity) * period / INERTIA
+        lean = np.arctan2(up[1], up[2])
+        missing = TILT * between(float(np.linalg.norm(way[:2])), *NEAR) - lean
+        turning += (pace * np.clip(missing / 0.4, -1.0, 1.0) - turning) * period / INERTIA
+        turn = min(turning * period, MOST_TURN - turned)
+        turned += turn
+        # The hand turns about the mouth.
+        arm = human.see_site("wrist") - mouth
+        around = rotate(quat_from_rotvec(np.array([-turn, 0.0, 0.0])), arm) - arm
+        human.position = human.position + velocity * period + around
+        human.quaternion = tilt(human.quaternion, (1, 0, 0), -turn)
+        yield from human.wait(0.0)
 
 
-def _rotation(quaternion: np.ndarray) -> np.ndarray:
-    """Rotation matrix of a unit quaternion. Shape (3, 3)."""
-    matrix = np.zeros(9)
-    mujoco.mju_quat2Mat(matrix, quaternion)
-    return matrix.reshape(3, 3)
+def between(value: float, start: float, end: float) -> float:
+    """Rise smoothly from 0 at `start` to 1 at `end`."""
+    share = min(1.0, max(0.0, (value - start) / (end - start)))
+    return share * share * (3 - 2 * share)
