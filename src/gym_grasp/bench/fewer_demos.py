@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 from gym_grasp.bench.curves import number
 from gym_grasp.bench.results import Cell, Result, cells
@@ -38,13 +39,15 @@ def gather(results: Sequence[Result], out: Path, smoke: bool = False) -> list[Pa
     )
     rows = []
     for cell in chosen:
-        steps = [x for one in cell.results if (x := one.steps_to(ENOUGH)) is not None]
-        mean = f"{sum(steps) / len(steps) / 1e6:.1f} ({len(steps)})" if steps else "–"
+        steps = cell.steps_to(ENOUGH)
+        to_enough = f"{mean(steps) / 1e6:.1f} ({len(steps)})" if steps else "–"
         low, high = cell.interval.low, cell.interval.high
         counts = ", ".join(f"{one.successes} / {one.episodes}" for one in cell.results)
         success = f"{cell.mean:.3f} ± {number(cell.std, '{:.3f}')}"
         task = cell.results[0].run.task
-        rows.append((task, str(_count(cell)), success, counts, f"{low:.3f} – {high:.3f}", mean))
+        rows.append(
+            (task, str(_count(cell)), success, counts, f"{low:.3f} – {high:.3f}", to_enough)
+        )
     header = (
         "task", "demonstrations", "success", "each seed", "95 % interval", "steps to 95 % [M] (n)",
     )  # fmt: skip

@@ -129,20 +129,17 @@ def load_demonstrations(
             if not path.exists():
                 record(run.task, path, recorded, overwrite=True, num_threads=threads)
     dataset = open_dataset(path, task=(run.task, load_task(run.task).version))
-    chosen, fingerprint = list(dataset.train_indices), dataset.fingerprint
-    if run.demos is not None:
-        if run.demos > len(chosen):
-            raise DatasetError(
-                f"{path} has {len(chosen)} episodes to train on and {run.demos} are wanted; ask "
-                "for fewer, or record more."
-            )
-        # Another draw for every seed: the spread over seeds then covers the choice as well.
-        chosen = sorted(random.Random(run.seed).sample(chosen, run.demos))
-        fingerprint = f"{fingerprint}[{','.join(map(str, chosen))}]"
-    demonstrations = Demonstrations.from_episodes(
-        dataset.flat(chosen), dataset.flat(dataset.valid_indices), fingerprint
-    )
-    return demonstrations, len(chosen)
+    train = list(dataset.train_indices)
+    if run.demos is None:
+        return Demonstrations.from_dataset(dataset), len(train)
+    if run.demos > len(train):
+        raise DatasetError(
+            f"{path} has {len(train)} episodes to train on and {run.demos} are wanted; ask "
+            "for fewer, or record more."
+        )
+    # Another draw for every seed: the spread over seeds then covers the choice as well.
+    chosen = sorted(random.Random(run.seed).sample(train, run.demos))
+    return Demonstrations.from_dataset(dataset, chosen), len(chosen)
 
 
 def evaluate_run(run: Run, place: Place, threads: int = 0) -> Evaluation:

@@ -132,6 +132,11 @@ class Cell:
             [one.successes for one in self.results], [one.episodes for one in self.results]
         )
 
+    def steps_to(self, success: float) -> list[float]:
+        """Return `Result.steps_to` of the seeds that get there."""
+        reached = (one.steps_to(success) for one in self.results)
+        return [steps for steps in reached if steps is not None]
+
     @property
     def uniform(self) -> bool:
         """Whether settings and task version of all runs agree, seeds apart."""

@@ -7,8 +7,9 @@ from statistics import median
 
 from gym_grasp.bench.report import throughput_table
 from gym_grasp.bench.results import Result
-from gym_grasp.bench.table3 import CPU_ENVS, EPOCHS, GPU_ENVS
+from gym_grasp.bench.table3 import EPOCHS
 from gym_grasp.bench.throughput import PAPER, Throughput, measure
+from gym_grasp.learning.config import default_num_envs
 from gym_grasp.learning.files import write_atomically, write_json
 from gym_grasp.markdown import table
 from gym_grasp.tasks import TASKS
@@ -30,7 +31,7 @@ def make(
     speed of the published training runs stands below.
     """
     files = [out / "table1.md", out / "table1.json"]
-    envs = 16 if smoke else GPU_ENVS if device.startswith("cuda") else CPU_ENVS
+    envs = 16 if smoke else default_num_envs(device)
     rows = _measured_before(files[1])
     for task in tasks:
         one = measure(task, envs, device, rounds=1 if smoke else 5)

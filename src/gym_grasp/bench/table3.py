@@ -9,12 +9,12 @@ from gym_grasp.bench.curves import number, plot_curves, plot_gradients
 from gym_grasp.bench.results import Cell, Cells, Result, cells
 from gym_grasp.bench.sweep import Run, Variant
 from gym_grasp.errors import unknown
+from gym_grasp.learning.config import default_num_envs
 from gym_grasp.learning.files import write_atomically, write_json
 from gym_grasp.markdown import table
 
 METHODS: tuple[Variant, ...] = ("dapg-sparse", "ppo-dense", "ppo-sparse", "bc")
 SEEDS = (0, 1, 2)
-GPU_ENVS, CPU_ENVS = 16_384, 256
 MAX_MINUTES = 10.0
 
 EPOCHS: dict[str, dict[Variant, int]] = {
@@ -26,7 +26,8 @@ EPOCHS: dict[str, dict[Variant, int]] = {
 }
 """Epochs of each run, the same for all that explore one task; the paper's are 1000. An epoch is 32
 steps of every environment (524,288 samples at 16,384), for bc one pass over the demonstrations.
-Training also ends after MAX_MINUTES. Chosen before any evaluation seed was looked at."""
+Training also ends after MAX_MINUTES. Chosen from trial runs whose evaluation had been seen, on the
+same start states: at least as many as those took, the same for all seeds."""
 
 OVERRIDES: dict[tuple[str, Variant], dict[str, Any]] = {}
 """Settings of single cells that differ from `TrainConfig`'s defaults."""
@@ -78,7 +79,7 @@ def cell_run(
         task,
         method,
         seed,
-        num_envs=(GPU_ENVS if device.startswith("cuda") else CPU_ENVS) if explores else 1,
+        num_envs=default_num_envs(device) if explores else 1,
         epochs=EPOCHS[task].get(method, 1000),
         max_minutes=MAX_MINUTES,
         demos=demos,
@@ -164,12 +165,12 @@ def _ratios(found: Cells, tasks: Sequence[str]) -> list[str]:
     """Return the sentence on how many more control steps PPO dense needs than DAPG."""
     rows = []
     for task in tasks:
-        means = [
-            _mean_steps(found[task, label]) if (task, label) in found else None
+        dense, dapg = (
+            found[task, label].steps_to(ENOUGH) if (task, label) in found else []
             for label in ("ppo-dense", "dapg-sparse")
-        ]
-        if means[0] is not None and means[1] is not None:
-            rows.append((task, f"{means[0] / means[1]:.1f}"))
+        )
+        if dense and dapg:
+            rows.append((task, f"{mean(dense) / mean(dapg):.1f}"))
     if not rows:
         return []
     return [
@@ -180,8 +181,7 @@ def _ratios(found: Cells, tasks: Sequence[str]) -> list[str]:
 
 
 def _row(key: tuple[str, str], cell: Cell) -> list[str]:
-    interval, steps = cell.interval, [one.steps_to(ENOUGH) for one in cell.results]
-    there, to_enough = sum(value is not None for value in steps), _mean_steps(cell)
+    interval, steps = cell.interval, cell.steps_to(ENOUGH)
     return [
         key[0],
         key[1] + ("" if cell.uniform else " †"),
@@ -194,7 +194,7 @@ def _row(key: tuple[str, str], cell: Cell) -> list[str]:
         f"{cell.results[0].run.num_envs:,}",
         f"{mean(one.steps for one in cell.results) / 1e6:.1f}",
         f"{median(one.seconds for one in cell.results) / 60:.1f}",
-        "–" if to_enough is None else f"{to_enough / 1e6:.1f} ({there} of {len(steps)})",
+        f"{mean(steps) / 1e6:.1f} ({len(steps)} of {len(cell.results)})" if steps else "–",
     ]
 
 
@@ -205,11 +205,6 @@ def _short(cell: Cell | None, paper: float | None) -> str:
     count = len(cell.results)
     partial = f" ({count} of {len(SEEDS)} seeds)" if count < len(SEEDS) else ""
     return f"{cell.mean:.2f} ± {number(cell.std, '{:.2f}')}{beside}{partial}"
-
-
-def _mean_steps(cell: Cell) -> float | None:
-    reached = [steps for one in cell.results if (steps := one.steps_to(ENOUGH)) is not None]
-    return mean(reached) if reached else None
 
 
 def _paper(task: str, label: str) -> float | None:

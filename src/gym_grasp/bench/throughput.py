@@ -226,9 +226,7 @@ def _trained_learner(env: GraspVectorEnv, run: Path) -> Learner:
     demonstrations = None
     if config.needs_demonstrations:
         dataset = open_dataset(Path(demos), task=(env.task_name, env.task_version))
-        demonstrations = Demonstrations.from_episodes(
-            dataset.flat(dataset.train_indices), [], dataset.fingerprint
-        )
+        demonstrations = Demonstrations.from_dataset(dataset)
     learner = Learner(env, config, demonstrations)
     learner.load_state_dict(checkpoint.load(run / checkpoint.CHECKPOINT, "training")["learner"])
     return learner

@@ -12,6 +12,7 @@ from gym_grasp.bench.executors import Execution
 from gym_grasp.bench.sweep import RESULT, Outcome, Place, Run, Variant, sweep
 from gym_grasp.cli.common import DATA, RUNS, print_json
 from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.learning.config import default_num_envs
 
 
 @dataclass
@@ -54,7 +55,7 @@ def main(args: Sequence[str]) -> None:
     """Run the verb."""
     options = tyro.cli(Sweep, args=args, prog="gym-grasp sweep")
     place = Place(options.runs, options.data, options.device, options.episodes)
-    envs = options.num_envs or (16_384 if options.device.startswith("cuda") else 256)
+    envs = options.num_envs or default_num_envs(options.device)
     overrides = tuple(parse_setting(text) for text in options.set)
     runs = [
         Run(

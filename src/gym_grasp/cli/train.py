@@ -9,7 +9,7 @@ import tyro
 
 from gym_grasp.cli.common import RUNS, dataset_path, print_json
 from gym_grasp.errors import UsageError
-from gym_grasp.learning.config import TrainConfig
+from gym_grasp.learning.config import TrainConfig, default_num_envs
 
 
 @dataclass
@@ -77,15 +77,11 @@ def train_one(
     if config.needs_demonstrations:
         demos = demos or dataset_path(task)
         dataset = open_dataset(demos, task=(task, task_class.version))
-        demonstrations = Demonstrations.from_episodes(
-            dataset.flat(dataset.train_indices),
-            dataset.flat(dataset.valid_indices),
-            dataset.fingerprint,
-        )
+        demonstrations = Demonstrations.from_dataset(dataset)
     elif demos is not None:
         raise UsageError(f"--demos is given, but the method '{config.method}' uses none.")
     if num_envs is None:
-        num_envs = 16_384 if device.startswith("cuda") else 256
+        num_envs = default_num_envs(device)
     if not config.steps_environment:
         num_envs = 1
     settings = {

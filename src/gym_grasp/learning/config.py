@@ -13,6 +13,11 @@ LARGEST_MINIBATCH = 32_768
 MINIBATCHES_PER_ROLLOUT = 4
 
 
+def default_num_envs(device: str) -> int:
+    """Return how many environments a run has if nothing else is said: the paper's on a GPU."""
+    return 16_384 if device.startswith("cuda") else 256
+
+
 @dataclass(frozen=True)
 class Weights:
     """How much each half of the loss counts in one epoch: this is all that a method is."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.demos.reader import Dataset
 from gym_grasp.errors import DatasetError
 
 Episode = tuple[Any, Any]
@@ -47,6 +48,23 @@ class Demonstrations:
                 )
             if not bool(torch.isfinite(tensor).all()):
                 raise DatasetError(f"Demonstration {name} hold NaN or infinity; record them anew.")
+
+    @classmethod
+    def from_dataset(
+        cls, dataset: Dataset, chosen: Sequence[int] | None = None
+    ) -> "Demonstrations":
+        """Take the training episodes of a dataset, or only the chosen ones; and the held-out ones.
+
+        The choice is part of the fingerprint.
+        """
+        fingerprint = dataset.fingerprint
+        if chosen is None:
+            chosen = dataset.train_indices
+        else:
+            fingerprint += f"[{','.join(map(str, chosen))}]"
+        return cls.from_episodes(
+            dataset.flat(chosen), dataset.flat(dataset.valid_indices), fingerprint
+        )
 
     @classmethod
     def from_episodes(
