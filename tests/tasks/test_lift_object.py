@@ -15,9 +15,7 @@ from gym_grasp.robots.ur5_sih import FINGERTIPS
 from gym_grasp.tasks.lift_object import (
     AREA_HIGH,
     AREA_LOW,
-    DISTANCE_WEIGHT,
     OBJECTS,
-    RISE_WEIGHT,
     LiftObject,
 )
 
@@ -106,18 +104,22 @@ def test_object_pose() -> None:
     torch.testing.assert_close(task.observe(physics)["object_pose"][0], expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("rise", "counted"), [(0.02, 0.02), (-0.05, 0.0), (0.5, 1 / 30)])
-def test_dense_reward(rise: float, counted: float) -> None:
+def test_hand_distance_is_small_only_between_the_fingertips() -> None:
     task, physics = placed("box", [0.5, 0.1, 0.15, 1, 0, 0, 0])
-    progress = task.progress(physics)
     sites = physics.bind("site_xpos")[0]
     thumb, *fingers = (sites[physics.model.site(tip).id] for tip in FINGERTIPS)
-    ends = torch.stack([thumb, torch.stack(fingers).mean(0)])
-    distance = (ends - torch.tensor([0.5, 0.1, 0.15])).norm(dim=-1).mean().item()
-    reward = task.dense_reward(physics, progress, progress - rise).item()
-    expected = RISE_WEIGHT * counted - 1.0 - DISTANCE_WEIGHT * distance
-    assert reward == pytest.approx(expected, abs=1e-4)
-    assert reward < 0
+    middle = (thumb + torch.stack(fingers).mean(0)) / 2
+    distance = (middle - torch.tensor([0.5, 0.1, 0.15])).norm().item()
+    assert task.hand_distance(physics).item() == pytest.approx(distance, abs=1e-5)
+    task, physics = placed("box", [*middle.tolist(), 1, 0, 0, 0])
+    assert task.hand_distance(physics).item() < 1e-5
+
+
+@pytest.mark.parametrize(("z", "missing"), [(0.125, 0.5), (0.30, 0.0)])
+def test_dense_reward(z: float, missing: float) -> None:
+    task, physics = placed("box", [0.5, 0.1, z, 1, 0, 0, 0])
+    reward = task.dense_reward(physics, task.progress(physics)).item()
+    assert reward == pytest.approx(-missing - task.hand_distance(physics).item(), abs=1e-4)
 
 
 def test_users_object(tmp_path: Path) -> None:

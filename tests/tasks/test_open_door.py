@@ -11,7 +11,7 @@ from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.cpu import CpuPhysics
 from gym_grasp.robots import ur5_sih as robot
-from gym_grasp.tasks.open_door import DISTANCE_WEIGHT, OPEN, OpenDoor
+from gym_grasp.tasks.open_door import OPEN, OpenDoor
 
 RETRACTED = (pi / 2, *robot.HOME_ARM[1:])
 """Arm joints, in rad, that keep the hand out of the door's way."""
@@ -138,11 +138,11 @@ def test_progress_and_success(degrees: float, progress: float, success: bool) ->
 def test_dense_reward(degrees: float) -> None:
     task, physics = placed(door=radians(degrees))
     progress = task.progress(physics)
-    reward = task.dense_reward(physics, progress, progress)
+    reward = task.dense_reward(physics, progress)
     palm = physics.bind("site_xpos")[0, task.palm]
     handle = physics.bind("xpos")[0, task.handle]
     distance = float(((palm - handle) ** 2).sum() ** 0.5)
-    expected = min(degrees / 45 - 1, 0) - DISTANCE_WEIGHT * distance
+    expected = min(degrees / 45 - 1, 0) - distance
     assert reward.item() == pytest.approx(expected, abs=1e-4)
     assert reward.item() < 0
 

@@ -12,7 +12,6 @@ from gym_grasp.tasks.pour_cup import (
     BOWL_HEIGHT,
     CUP_HEIGHT,
     CUP_OFFSET,
-    DISTANCE_WEIGHT,
     POURED,
     PourCup,
 )
@@ -110,9 +109,9 @@ def test_a_cup_put_into_the_bowl_does_not_count(env: GraspVectorEnv) -> None:
 def test_dense_reward_is_the_missing_share_and_the_distance(env: GraspVectorEnv) -> None:
     place(env, 4)
     task, physics = env.task, env.physics
-    reward = task.dense_reward(physics, task.progress(physics), torch.zeros(4))
+    reward = task.dense_reward(physics, task.progress(physics))
     distance = task.hand_distance(physics)
-    torch.testing.assert_close(reward, 0.25 / POURED - 1 - DISTANCE_WEIGHT * distance)
+    torch.testing.assert_close(reward, 0.25 / POURED - 1 - distance)
     assert ((distance > 0.1) & (distance < 0.5)).all()
 
 

@@ -7,7 +7,7 @@ import torch
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.cpu import CpuPhysics
-from gym_grasp.tasks.stack_cubes import CUBES, DISTANCE_WEIGHT, StackCubes
+from gym_grasp.tasks.stack_cubes import CUBES, StackCubes
 
 CPU = torch.device("cpu")
 TOWER = [[0.6, 0.2, 0.03], [0.6, 0.2, 0.09], [0.6, 0.2, 0.15]]
@@ -127,8 +127,8 @@ def test_progress_and_dense_reward(
     palm = physics.bind("site_xpos")[0, task.palm]
     distance = (palm - torch.tensor(positions[grasp])).norm().item()
     assert task.hand_distance(physics).item() == pytest.approx(distance, abs=1e-4)
-    reward = task.dense_reward(physics, task.progress(physics), task.progress(physics))
-    assert reward.item() == pytest.approx(progress - 1 - DISTANCE_WEIGHT * distance, abs=1e-4)
+    reward = task.dense_reward(physics, task.progress(physics))
+    assert reward.item() == pytest.approx(progress - 1 - distance, abs=1e-4)
 
 
 def test_poses() -> None:

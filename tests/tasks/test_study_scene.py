@@ -7,7 +7,7 @@ import torch
 
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.cpu import CpuPhysics
-from gym_grasp.tasks.study_scene import DISTANCE_WEIGHT, PARTS, StudyScene
+from gym_grasp.tasks.study_scene import PARTS, StudyScene
 
 CPU = torch.device("cpu")
 CUBES, DOOR, POUR = range(3)
@@ -66,8 +66,8 @@ def test_dense_reward(scene) -> None:
     task, physics = scene
     place(scene, DOOR)
     progress = task.progress(physics)
-    expected = progress - 1.0 - DISTANCE_WEIGHT * task.hand_distance(physics)
-    assert task.dense_reward(physics, progress, progress).item() == pytest.approx(expected.item())
+    expected = progress - 1.0 - task.hand_distance(physics)
+    assert task.dense_reward(physics, progress).item() == pytest.approx(expected.item())
 
 
 def test_things_start_apart_and_settled() -> None:

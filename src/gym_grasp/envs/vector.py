@@ -116,7 +116,6 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.elapsed = zeros(torch.int64)
         """Steps of each environment's present episode. Shape (N,)."""
         self._return = zeros(torch.float32)
-        self._progress = zeros(torch.float32)
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
         self._actions = torch.zeros(num_envs, ACTION_SIZE, device=self.device)
         self._ctrl = torch.zeros(num_envs, model.nu, device=self.device)
@@ -283,14 +282,13 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         progress = self.task.progress(self.physics)
         diverged = self._diverged.clone()
         success = self.task.success(self.physics) & ~diverged
-        dense = self.task.dense_reward(self.physics, progress, self._progress)
+        dense = self.task.dense_reward(self.physics, progress)
         dense = torch.where(diverged, DIVERGED_REWARD, dense)
         reward = dense if self.reward_kind == "dense" else success.float() - 1.0
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
         self.elapsed += 1
         self._return += reward
-        self._progress.copy_(progress)
         self._diverged_count += diverged
         truncated = ~success & ((self.elapsed >= self.max_episode_steps) | diverged)
         self._outcome = {
@@ -337,7 +335,6 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._base_seed = int(state["base_seed"][0])
         self._base.fill_(self._base_seed)
         self._return.copy_(state["return"])
-        self._progress.copy_(self.task.progress(self.physics))
         self._observation.copy_(self._observe())
 
     def observation(self) -> Tensor:
@@ -378,7 +375,6 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.controller.reset(mask)
         self.elapsed.masked_fill_(mask, 0)
         self._return.masked_fill_(mask, 0.0)
-        self._progress.copy_(torch.where(mask, self.task.progress(self.physics), self._progress))
         observation = torch.where(mask[:, None], self._observe(), self._observation)
         self._observation.copy_(observation)
 

@@ -66,8 +66,8 @@ class TrainConfig:
     min_learning_rate: float = 1e-5
     """Lower end of the KL rule."""
 
-    max_learning_rate: float = 5e-3
-    """Upper end of the KL rule."""
+    max_learning_rate: float = 1e-3
+    """Upper end of the KL rule, which sees a step that is too long only once it is taken."""
 
     kl_threshold: float = 0.016
     """The KL rule: above twice this the step size is divided by 1.5, below half multiplied."""

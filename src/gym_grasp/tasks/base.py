@@ -146,6 +146,9 @@ class Task(ABC):
     def success(self, physics: Physics) -> Tensor:
         """Whether the task is done. Shape (N,), bool."""
 
-    @abstractmethod
-    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
-        """Reward of a step that led from `last_progress` to `progress`. Shape (N,)."""
+    def dense_reward(self, physics: Physics, progress: Tensor) -> Tensor:
+        """`progress` − 1, at most 0, less the distance of the hand in m (`hand_distance`).
+
+        Never above 0, so that finishing always pays. Shape (N,).
+        """
+        return (progress - 1.0).clamp_max(0.0) - self.hand_distance(physics)

@@ -21,12 +21,6 @@ AREA_LOW, AREA_HIGH = (0.45, -0.20), (0.65, 0.20)
 """Corners of where the object lies, x and y, world, in m."""
 POSES = 128
 """Number of settled poses that start states choose from, each at any place and yaw."""
-RISE_WEIGHT = 30.0
-"""Reward of rising by `LIFTED`."""
-FASTEST_RISE = 1.0 / RISE_WEIGHT
-"""Progress that counts within one step, at most: it pays what the step costs, no more."""
-DISTANCE_WEIGHT = 2.0
-"""Penalty per metre between hand and object, in 1/m."""
 OBJECTS = Path(__file__).parent / "scenes" / "objects"
 """The objects, one MJCF file each: a body of spheres, capsules and boxes."""
 SHAPES = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_BOX)
@@ -99,21 +93,17 @@ class LiftObject(Task):
         return (self.height(physics) / LIFTED).clamp_min(0.0)
 
     def hand_distance(self, physics: Physics) -> Tensor:
-        """Distance of the thumb's tip and of the other fingertips' middle, half each, in m. (N,).
+        """Distance of the object from the middle between the thumb's tip and the other fingertips'.
 
-        Small where the object is between them; the palm alone would come to lie beside it.
+        It is small only where the object is between them: neither beside the palm nor under the
+        fingertips.
         """
         tips = physics.bind("site_xpos")[:, self.tips]
-        tips = torch.stack([tips[:, 0], tips[:, 1:].mean(1)], dim=1)
-        return (tips - physics.bind("xpos")[:, self.object, None]).norm(dim=-1).mean(-1)
+        between = (tips[:, 0] + tips[:, 1:].mean(1)) / 2
+        return (between - physics.bind("xpos")[:, self.object]).norm(dim=-1)
 
     def success(self, physics: Physics) -> Tensor:
         return self.height(physics) >= LIFTED
-
-    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
-        """Rising rewarded, time and distance penalised; never above 0, so that finishing pays."""
-        rise = (progress - last_progress).clamp(0.0, FASTEST_RISE)
-        return RISE_WEIGHT * rise - 1.0 - DISTANCE_WEIGHT * self.hand_distance(physics)
 
 
 def with_object(scene: mujoco.MjSpec, name: str) -> mujoco.MjSpec:

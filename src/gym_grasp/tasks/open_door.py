@@ -12,8 +12,6 @@ from gym_grasp.tasks.base import Task
 
 OPEN = radians(45.0)
 """Opening angle at which the task is done, in rad (the paper's)."""
-DISTANCE_WEIGHT = 1.0
-"""Penalty per metre between palm and handle, in 1/m."""
 
 
 class OpenDoor(Task):
@@ -54,15 +52,9 @@ class OpenDoor(Task):
         return self.angle(physics) / OPEN
 
     def hand_distance(self, physics: Physics) -> Tensor:
+        """Distance of the palm from the handle."""
         palm = physics.bind("site_xpos")[:, self.palm]
         return (palm - physics.bind("xpos")[:, self.handle]).norm(dim=-1)
 
     def success(self, physics: Physics) -> Tensor:
         return self.angle(physics) >= OPEN
-
-    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
-        """(progress − 1) clamped at 0, less `DISTANCE_WEIGHT` times the hand's distance in m.
-
-        Never above 0, so that finishing always pays.
-        """
-        return (progress - 1.0).clamp_max(0.0) - DISTANCE_WEIGHT * self.hand_distance(physics)

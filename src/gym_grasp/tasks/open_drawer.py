@@ -11,8 +11,6 @@ from gym_grasp.tasks.base import Task
 
 OPEN = 0.20
 """Opening at which the task is done, in m (the paper's)."""
-DISTANCE_WEIGHT = 1.0
-"""Penalty per metre between palm and handle, in 1/m."""
 
 
 class OpenDrawer(Task):
@@ -44,12 +42,9 @@ class OpenDrawer(Task):
         return self.opening(physics) / OPEN
 
     def hand_distance(self, physics: Physics) -> Tensor:
+        """Distance of the palm from the handle."""
         sites = physics.bind("site_xpos")
         return (sites[:, self.palm] - sites[:, self.handle]).norm(dim=-1)
 
     def success(self, physics: Physics) -> Tensor:
         return self.opening(physics) >= OPEN
-
-    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
-        """Opening rewarded, distance penalised; never above 0, so that finishing always pays."""
-        return (progress - 1.0).clamp_max(0.0) - DISTANCE_WEIGHT * self.hand_distance(physics)

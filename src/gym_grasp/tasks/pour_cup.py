@@ -12,8 +12,6 @@ from gym_grasp.tasks.random import uniform
 
 POURED = 0.8
 """Share of the particles in the bowl at which the task is done (the paper's)."""
-DISTANCE_WEIGHT = 1.0
-"""Penalty per metre between palm and cup, in 1/m."""
 CUP_OFFSET = 0.03
 """Half-width of the uniform noise on the cup's start position, along x and y, in m."""
 
@@ -93,15 +91,9 @@ class PourCup(Task):
         return self.share_poured(physics) / POURED
 
     def hand_distance(self, physics: Physics) -> Tensor:
+        """Distance of the palm from the cup, where a hand holds it."""
         sites = physics.bind("site_xpos")
         return (sites[:, self.palm] - sites[:, self.grip]).norm(dim=-1)
 
     def success(self, physics: Physics) -> Tensor:
         return self.share_poured(physics) >= POURED
-
-    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
-        """(share / 0.8 − 1) clamped at 0, less `DISTANCE_WEIGHT` times the hand's distance in m.
-
-        Never above 0, so that finishing always pays.
-        """
-        return (progress - 1.0).clamp_max(0.0) - DISTANCE_WEIGHT * self.hand_distance(physics)

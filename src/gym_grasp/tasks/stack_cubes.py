@@ -32,8 +32,6 @@ REACH = (0.10, 0.14)
 the start both are farther from it."""
 PLACED = 0.03
 """Distance from its place, in m, below which the second cube is left alone."""
-DISTANCE_WEIGHT = 1.0
-"""Penalty per metre between palm and the cube that is to be grasped, in 1/m."""
 
 ORDERS = ((1, 0, 2), *(o for o in permutations(range(3)) if o != (1, 0, 2)))
 """Bottom, middle and top; where all are equally good, as at the start, the first counts."""
@@ -136,7 +134,7 @@ class StackCubes(Task):
         return torch.where(self.success(physics), 1.0, closeness)
 
     def hand_distance(self, physics: Physics) -> Tensor:
-        """Distance from the third cube once the second is placed, else from the nearer one."""
+        """Distance of the palm from the third cube once the second is placed, else from the nearer."""
         error, order = self.tower(physics)
         cubes = physics.bind("xpos")[:, self.cube_ids]
         palm = physics.bind("site_xpos")[:, self.palm]
@@ -144,7 +142,3 @@ class StackCubes(Task):
         distance = (loose - palm[:, None]).norm(dim=-1)
         placed = error[:, 0].norm(dim=-1) < PLACED
         return torch.where(placed, distance[:, 1], distance.amin(-1))
-
-    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
-        """Progress rewarded, distance penalised; never above 0, so that finishing always pays."""
-        return progress - 1.0 - DISTANCE_WEIGHT * self.hand_distance(physics)

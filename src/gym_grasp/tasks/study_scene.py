@@ -19,8 +19,6 @@ MOVES = {"cube": (-0.13, -0.35, 0.0), "bowl cup particle": (-0.10, 0.36, 0.0)}
 in m: the cubes to the right of the opening door, the vessels to its left."""
 VIEW = ((0.02, -1.2, 1.3), (0.9231, -0.3846, 0.0, 0.2609, 0.6261, 0.7348))
 """From where everything is seen: position in m, x and y axes of the cameras."""
-DISTANCE_WEIGHT = 1.0
-"""Penalty per metre between palm and the nearest thing that is left to do, in 1/m."""
 
 
 class StudyScene(Task):
@@ -76,7 +74,7 @@ class StudyScene(Task):
         return self.parts_done(physics).mean(-1)
 
     def hand_distance(self, physics: Physics) -> Tensor:
-        """Distance from the nearest thing to grasp of what is left to do. Shape (N,)."""
+        """Distance from the nearest thing to grasp of what is left to do."""
         distance = torch.stack([part.hand_distance(physics) for part in self.parts], dim=-1)
         left = torch.stack([~part.success(physics) for part in self.parts], dim=-1)
         nearest = torch.where(left, distance, torch.inf).amin(-1)
@@ -84,7 +82,3 @@ class StudyScene(Task):
 
     def success(self, physics: Physics) -> Tensor:
         return torch.stack([part.success(physics) for part in self.parts]).all(0)
-
-    def dense_reward(self, physics: Physics, progress: Tensor, last_progress: Tensor) -> Tensor:
-        """Progress rewarded, distance penalised; never above 0, so that finishing always pays."""
-        return progress - 1.0 - DISTANCE_WEIGHT * self.hand_distance(physics)
