@@ -134,7 +134,7 @@ class StackCubes(Task):
         return torch.where(self.success(physics), 1.0, closeness)
 
     def hand_distance(self, physics: Physics) -> Tensor:
-        """Distance of the palm from the third cube once the second is placed, else from the nearer."""
+        """Distance of the palm from the nearer cube, once one is placed from the last."""
         error, order = self.tower(physics)
         cubes = physics.bind("xpos")[:, self.cube_ids]
         palm = physics.bind("site_xpos")[:, self.palm]
