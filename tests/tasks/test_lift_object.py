@@ -104,22 +104,15 @@ def test_object_pose() -> None:
     torch.testing.assert_close(task.observe(physics)["object_pose"][0], expected, atol=1e-5, rtol=0)
 
 
-def test_hand_distance_is_small_only_between_the_fingertips() -> None:
+def test_hand_distance_is_smallest_between_the_fingertips() -> None:
     task, physics = placed("box", [0.5, 0.1, 0.15, 1, 0, 0, 0])
     sites = physics.bind("site_xpos")[0]
-    thumb, *fingers = (sites[physics.model.site(tip).id] for tip in FINGERTIPS)
-    middle = (thumb + torch.stack(fingers).mean(0)) / 2
-    distance = (middle - torch.tensor([0.5, 0.1, 0.15])).norm().item()
-    assert task.hand_distance(physics).item() == pytest.approx(distance, abs=1e-5)
-    task, physics = placed("box", [*middle.tolist(), 1, 0, 0, 0])
-    assert task.hand_distance(physics).item() < 1e-5
-
-
-@pytest.mark.parametrize(("z", "missing"), [(0.125, 0.5), (0.30, 0.0)])
-def test_dense_reward(z: float, missing: float) -> None:
-    task, physics = placed("box", [0.5, 0.1, z, 1, 0, 0, 0])
-    reward = task.dense_reward(physics, task.progress(physics)).item()
-    assert reward == pytest.approx(-missing - task.hand_distance(physics).item(), abs=1e-4)
+    thumb, *fingertips = (sites[physics.model.site(tip).id] for tip in FINGERTIPS)
+    fingers = torch.stack(fingertips).mean(0)
+    middle, gap = (thumb + fingers) / 2, (thumb - fingers).norm().item()
+    for place, expected in ((middle, gap / 4), (thumb, 3 * gap / 4), (fingers, 3 * gap / 4)):
+        task, physics = placed("box", [*place.tolist(), 1, 0, 0, 0])
+        assert task.hand_distance(physics).item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_users_object(tmp_path: Path) -> None:

@@ -134,17 +134,11 @@ def test_progress_and_success(degrees: float, progress: float, success: bool) ->
     assert task.success(physics).item() is success
 
 
-@pytest.mark.parametrize("degrees", [0.0, 30.0, 60.0])
-def test_dense_reward(degrees: float) -> None:
-    task, physics = placed(door=radians(degrees))
-    progress = task.progress(physics)
-    reward = task.dense_reward(physics, progress)
+def test_hand_distance() -> None:
+    task, physics = placed(door=radians(30.0))
     palm = physics.bind("site_xpos")[0, task.palm]
-    handle = physics.bind("xpos")[0, task.handle]
-    distance = float(((palm - handle) ** 2).sum() ** 0.5)
-    expected = min(degrees / 45 - 1, 0) - distance
-    assert reward.item() == pytest.approx(expected, abs=1e-4)
-    assert reward.item() < 0
+    distance = (palm - physics.bind("xpos")[0, task.handle]).norm().item()
+    assert task.hand_distance(physics).item() == pytest.approx(distance, abs=1e-4)
 
 
 def test_operator_opens_the_door_by_the_lever() -> None:

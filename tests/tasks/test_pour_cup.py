@@ -106,12 +106,11 @@ def test_a_cup_put_into_the_bowl_does_not_count(env: GraspVectorEnv) -> None:
     assert (env.task.share_poured(env.physics) == 0).all()
 
 
-def test_dense_reward_is_the_missing_share_and_the_distance(env: GraspVectorEnv) -> None:
+def test_progress_is_the_share_and_the_hand_is_near(env: GraspVectorEnv) -> None:
     place(env, 4)
-    task, physics = env.task, env.physics
-    reward = task.dense_reward(physics, task.progress(physics))
-    distance = task.hand_distance(physics)
-    torch.testing.assert_close(reward, 0.25 / POURED - 1 - distance)
+    progress = env.task.progress(env.physics)
+    torch.testing.assert_close(progress, torch.full_like(progress, 0.25 / POURED))
+    distance = env.task.hand_distance(env.physics)
     assert ((distance > 0.1) & (distance < 0.5)).all()
 
 

@@ -62,14 +62,6 @@ def test_distance_is_that_of_the_nearest_thing_left_to_do(scene) -> None:
     assert task.hand_distance(physics).item() == 0.0
 
 
-def test_dense_reward(scene) -> None:
-    task, physics = scene
-    place(scene, DOOR)
-    progress = task.progress(physics)
-    expected = progress - 1.0 - task.hand_distance(physics)
-    assert task.dense_reward(physics, progress).item() == pytest.approx(expected.item())
-
-
 def test_things_start_apart_and_settled() -> None:
     env = GraspVectorEnv("study-scene", 32)
     env.reset(seed=3)

@@ -163,6 +163,16 @@ def test_recorded_actions_succeed_again_bit_by_bit(task, episodes):
                 )
 
 
+def test_dense_reward_is_what_is_missing_and_a_bounded_distance(task):
+    env = make(task, 4)
+    env.reset(seed=5)
+    reward = env.task.dense_reward(env.physics, torch.tensor([0.0, 0.25, 1.0, 1.5]))
+    distance = env.task.hand_distance(env.physics).numpy()
+    assert (distance > 0.05).all()
+    expected = [-1.0, -0.75, 0.0, 0.0] - 0.3 * np.tanh(distance / 0.3)
+    np.testing.assert_allclose(reward.numpy(), expected, atol=1e-5)
+
+
 def test_dense_reward_rises_along_a_demonstration(episodes):
     """Spearman correlation with the time into each successful episode, over 0.5 in the median."""
     correlations = [

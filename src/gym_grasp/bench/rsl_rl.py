@@ -101,7 +101,7 @@ def _rsl_rl(env: GraspVectorEnv, config: TrainConfig) -> tuple[Epoch, Callable[[
         "activation": "elu",
         "obs_normalization": True,
     }
-    noise = {"class_name": "GaussianDistribution", "init_std": config.initial_std}
+    noise = {"class_name": "GaussianDistribution", "init_std": config.exploration_std}
     settings = {
         "num_steps_per_env": config.horizon,
         "save_interval": 10**9,

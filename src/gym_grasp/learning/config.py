@@ -57,8 +57,9 @@ class TrainConfig:
     hidden_sizes: tuple[int, ...] = (512, 256, 256)
     """Hidden layers of the actor, and of the critic."""
 
-    initial_std: float = 0.5
-    """Standard deviation of the exploration noise at the start, in units of the action."""
+    initial_std: float | None = None
+    """Standard deviation of the exploration noise at the start, in units of the action; by default
+    0.5, for dapg 0.2: more throws a clone off its path before it has learned to find back."""
 
     learning_rate: float = 5e-4
     """Adam's step size at the start; then the KL rule moves it (bc: a cosine takes it to 0)."""
@@ -120,8 +121,8 @@ class TrainConfig:
             _check(name, getattr(self, name), 0, 1)
         for name in ("bc_weight", "value_weight", "bounds_weight"):
             _check(name, getattr(self, name), 0, math.inf)
+        _check("initial_std", self.exploration_std, 1e-12, math.inf)
         for name in (
-            "initial_std",
             "learning_rate",
             "min_learning_rate",
             "max_learning_rate",
@@ -150,6 +151,13 @@ class TrainConfig:
         if self.method == "ppo":
             return Weights(ppo=1.0, cloning=0.0)
         return Weights(ppo=1.0, cloning=self.bc_weight * self.bc_decay**epoch)
+
+    @property
+    def exploration_std(self) -> float:
+        """Standard deviation of the exploration noise at the start."""
+        if self.initial_std is not None:
+            return self.initial_std
+        return 0.2 if self.method == "dapg" else 0.5
 
     @property
     def steps_environment(self) -> bool:

@@ -56,7 +56,7 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = ActorCritic(
-                env.observation_size, env.action_size, config.hidden_sizes, config.initial_std
+                env.observation_size, env.action_size, config.hidden_sizes, config.exploration_std
             ).to(self.device)
         seed = distributed.own_seed(config.seed)
         self._generator = torch.Generator(self.device).manual_seed(seed)

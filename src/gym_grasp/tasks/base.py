@@ -16,6 +16,8 @@ from gym_grasp.tasks.random import uniform
 
 ARM_NOISE = 0.04
 """Half-width of the uniform noise on the arm's start pose, per joint, in rad."""
+FARTHEST = 0.3
+"""What the dense reward takes off at most for the distance of the hand, in m."""
 
 
 class Task(ABC):
@@ -147,8 +149,11 @@ class Task(ABC):
         """Whether the task is done. Shape (N,), bool."""
 
     def dense_reward(self, physics: Physics, progress: Tensor) -> Tensor:
-        """`progress` − 1, at most 0, less the distance of the hand in m (`hand_distance`).
+        """`progress` − 1, at most 0, less 0.3·tanh(`hand_distance` / 0.3), in m.
 
-        Never above 0, so that finishing always pays. Shape (N,).
+        Never above 0, so that finishing always pays. A thing that was pushed away for good costs
+        `FARTHEST` a step and no more: were it the whole distance, policies would first of all
+        learn not to touch it. Shape (N,).
         """
-        return (progress - 1.0).clamp_max(0.0) - self.hand_distance(physics)
+        distance = FARTHEST * torch.tanh(self.hand_distance(physics) / FARTHEST)
+        return (progress - 1.0).clamp_max(0.0) - distance

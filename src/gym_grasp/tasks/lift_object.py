@@ -93,14 +93,15 @@ class LiftObject(Task):
         return (self.height(physics) / LIFTED).clamp_min(0.0)
 
     def hand_distance(self, physics: Physics) -> Tensor:
-        """Distance of the object from the middle between the thumb's tip and the other fingertips'.
+        """Distance of the object from the middle between thumb and fingers, their tips, in m.
 
-        It is small only where the object is between them: neither beside the palm nor under the
-        fingertips.
+        A quarter of its distance from each of the two is added: it is small only where the object
+        is between them, neither beside the palm nor under the fingertips, and they have closed.
         """
-        tips = physics.bind("site_xpos")[:, self.tips]
-        between = (tips[:, 0] + tips[:, 1:].mean(1)) / 2
-        return (between - physics.bind("xpos")[:, self.object]).norm(dim=-1)
+        tips = physics.bind("site_xpos")[:, self.tips] - physics.bind("xpos")[:, None, self.object]
+        thumb, fingers = tips[:, 0], tips[:, 1:].mean(1)
+        middle = (thumb + fingers) / 2
+        return middle.norm(dim=-1) + (thumb.norm(dim=-1) + fingers.norm(dim=-1)) / 4
 
     def success(self, physics: Physics) -> Tensor:
         return self.height(physics) >= LIFTED
