@@ -183,7 +183,8 @@ def device_name(device: str) -> str:
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    return f"{len(os.sched_getaffinity(0))} cores of {model}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} core{'s' if cores > 1 else ''} of {model}"
 
 
 def main(argv: Sequence[str]) -> int:
