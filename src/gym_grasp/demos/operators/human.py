@@ -276,3 +276,9 @@ def rotate(quaternion: np.ndarray, vector: np.ndarray) -> np.ndarray:
     out = np.zeros(3)
     mujoco.mju_rotVecQuat(out, vector, quaternion)
     return out
+
+
+def between(value: float, start: float, end: float) -> float:
+    """Rise smoothly from 0 at `start` to 1 at `end`."""
+    share = min(1.0, max(0.0, (value - start) / (end - start)))
+    return share * share * (3 - 2 * share)

@@ -7,6 +7,7 @@ from gym_grasp.demos.operators.human import (
     OPEN_HAND,
     Human,
     Script,
+    between,
     quat_from_rotvec,
     rotate,
     tilt,
@@ -120,9 +121,3 @@ def pour(human: Human) -> Script:
         human.position = human.position + velocity * period + around
         human.quaternion = tilt(human.quaternion, (1, 0, 0), -turn)
         yield from human.wait(0.0)
-
-
-def between(value: float, start: float, end: float) -> float:
-    """Rise smoothly from 0 at `start` to 1 at `end`."""
-    share = min(1.0, max(0.0, (value - start) / (end - start)))
-    return share * share * (3 - 2 * share)
