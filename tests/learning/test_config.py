@@ -15,6 +15,14 @@ def test_methods_are_weights():
     assert dapg.weights(390).cloning == pytest.approx(1, rel=0.02)
 
 
+def test_guided_exploration_is_quieter():
+    assert TrainConfig(method="dapg").exploration_std == 0.2
+    assert TrainConfig(method="ppo").exploration_std == 0.5
+    assert TrainConfig(method="dapg", initial_std=0.7).exploration_std == 0.7
+    with pytest.raises(UsageError, match="initial_std is 0"):
+        TrainConfig(initial_std=0.0)
+
+
 @pytest.mark.parametrize(
     ("envs", "minibatches"), [(1, 4), (512, 4), (4096, 4), (16_384, 16), (65_536, 64)]
 )
