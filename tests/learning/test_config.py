@@ -18,6 +18,7 @@ def test_methods_are_weights():
 def test_guided_exploration_is_quieter():
     assert TrainConfig(method="dapg").exploration_std == 0.2
     assert TrainConfig(method="ppo").exploration_std == 0.5
+    assert TrainConfig(method="dapg", bc_weight=0.0).exploration_std == 0.5
     assert TrainConfig(method="dapg", initial_std=0.7).exploration_std == 0.7
     with pytest.raises(UsageError, match="initial_std is 0"):
         TrainConfig(initial_std=0.0)

@@ -59,7 +59,8 @@ class TrainConfig:
 
     initial_std: float | None = None
     """Standard deviation of the exploration noise at the start, in units of the action; by default
-    0.5, for dapg 0.2: more throws a clone off its path before it has learned to find back."""
+    0.5, with demonstrations 0.2: more throws a clone off its path before it has learned to find
+    back."""
 
     learning_rate: float = 5e-4
     """Adam's step size at the start; then the KL rule moves it (bc: a cosine takes it to 0)."""
@@ -157,7 +158,7 @@ class TrainConfig:
         """Standard deviation of the exploration noise at the start."""
         if self.initial_std is not None:
             return self.initial_std
-        return 0.2 if self.method == "dapg" else 0.5
+        return 0.2 if self.needs_demonstrations else 0.5
 
     @property
     def steps_environment(self) -> bool:
