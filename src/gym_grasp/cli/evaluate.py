@@ -33,7 +33,8 @@ def evaluate(
             of one method.
         episodes: per policy, one in each environment; the same start states for every policy.
         device: where to simulate: cpu or cuda.
-        video: film the first policy at work; writes video.mp4 and still.png beside it.
+        video: film the first policy at work; writes video.mp4 and still.png into the run's folder,
+            or beside a policy file, named like it.
         json: print the result as one JSON object.
     """
     result = evaluate_runs(runs, episodes, device)
@@ -100,9 +101,11 @@ def film_run(run: Path, episodes: int = VIDEO_EPISODES) -> tuple[Path, Path]:
     policy = load_policy(run)
     env = GraspVectorEnv(policy.identity.task_name, 1, autoreset=False)
     policy.check(env)
-    folder = run if run.is_dir() else run.parent
+    video, still = run.with_suffix(".mp4"), run.with_suffix(".png")
+    if run.is_dir():
+        video, still = run / "video.mp4", run / "still.png"
     frames = list(film(env, policy, episodes, seed=FIRST_SEED))
-    write_video(folder / "video.mp4", frames, env.control_rate)
-    write_picture(folder / "still.png", frames[-1])
+    write_video(video, frames, env.control_rate)
+    write_picture(still, frames[-1])
     env.close()
-    return folder / "video.mp4", folder / "still.png"
+    return video, still
