@@ -43,7 +43,7 @@ def script(human: Human) -> Script:
         human.care = 0.0
         arc = rng.uniform(0.0, 0.03)
         yield from human.move(human.aim(grasp + ABOVE), wrist, ready, arc=arc, through=0.8)
-        human.care = 0.5
+        human.care = 0.3
         yield from human.move(human.aim(grasp), wrist, ready, pace=0.7, through=0.8)
         yield from human.move(fingers=grip, pace=0.5)
 
@@ -51,7 +51,7 @@ def script(human: Human) -> Script:
             follows = human.see_body("object")[0][2] > lying + 0.02
             return human.see_site("wrist")[2] > start + 0.06 and not follows
 
-        human.care = 0.8
+        human.care = 0.6
         yield from human.move(human.position + LIFT, pace=0.5, until=left_behind)
         if human.see_body("object")[0][2] > thing[2] + 0.15:
             return
