@@ -48,6 +48,12 @@ def test_start_is_settled(name: str) -> None:
     assert drift[3:].max() < 1e-3
 
 
+@pytest.mark.parametrize(("z", "progress"), [(0.125, 0.5), (0.225, 1.0)])
+def test_progress_is_the_height(z: float, progress: float) -> None:
+    task, physics = placed("box", [0.6, 0.0, z, 1, 0, 0, 0])
+    assert task.progress(physics).item() == pytest.approx(progress, abs=1e-4)
+
+
 def test_starts_cover_the_area_and_every_face() -> None:
     task = LiftObject(LiftObject.load_model(), CPU)
     start = task.start(torch.arange(2000))[:, task.free : task.free + 7]

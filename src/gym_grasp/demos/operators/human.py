@@ -22,7 +22,8 @@ OPEN_HAND = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
 FLAT = np.array([0.5, -0.5, 0.5, -0.5])
 """Wrist orientation of the start pose: palm down, fingers along +x (w x y z, world)."""
 
-
+INERTIA = 0.12
+"""Time in which the hand takes up another speed, in s, where a script leads it by speeds."""
 DRIFT_TIME = 0.35
 """Time in which a deviation is corrected, in s."""
 DRIFT_TURN = 6.0
@@ -282,3 +283,8 @@ def between(value: float, start: float, end: float) -> float:
     """Rise smoothly from 0 at `start` to 1 at `end`."""
     share = min(1.0, max(0.0, (value - start) / (end - start)))
     return share * share * (3 - 2 * share)
+
+
+def limit(vector: np.ndarray, most: float) -> np.ndarray:
+    """Shorten a vector to a length of at most `most`."""
+    return vector * min(1.0, most / max(1e-9, float(np.linalg.norm(vector))))

@@ -4,10 +4,12 @@ import numpy as np
 
 from gym_grasp.demos.operators.human import (
     FLAT,
+    INERTIA,
     OPEN_HAND,
     Human,
     Script,
     between,
+    limit,
     quat_from_rotvec,
     rotate,
     tilt,
@@ -48,8 +50,6 @@ MOST_TURN = 2.9
 """How far the hand turns over at most, in rad."""
 GAIN = 3.0
 """Speed per distance while carrying, in 1/s."""
-INERTIA = 0.12
-"""Time in which the hand takes up another speed, in s."""
 
 
 def script(human: Human) -> Script:
@@ -108,8 +108,7 @@ def pour(human: Human) -> Script:
         way[2] += CLEARANCE * max(0.0, up[2])  # over the bowl's rim
         wanted = GAIN * way
         wanted[:2] *= between(mouth[2], *RISE)
-        wanted *= min(1.0, human.traits.speed / float(np.linalg.norm(wanted)))
-        velocity += (wanted - velocity) * period / INERTIA
+        velocity += (limit(wanted, human.traits.speed) - velocity) * period / INERTIA
         lean = np.arctan2(up[1], up[2])
         missing = TILT * between(float(np.linalg.norm(way[:2])), *NEAR) - lean
         turning += (pace * np.clip(missing / 0.4, -1.0, 1.0) - turning) * period / INERTIA

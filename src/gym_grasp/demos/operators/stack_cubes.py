@@ -6,7 +6,16 @@ cubes and from how far its fingers are bent, so that a policy without memory can
 
 import numpy as np
 
-from gym_grasp.demos.operators.human import FLAT, Human, Script, between, rotate, tilt
+from gym_grasp.demos.operators.human import (
+    FLAT,
+    INERTIA,
+    Human,
+    Script,
+    between,
+    limit,
+    rotate,
+    tilt,
+)
 
 TOWER = (("blue_cube", "green_cube"), ("red_cube", "blue_cube"))
 """Which cube comes on which, in this order: the palm and the little finger, which stick out to the
@@ -57,8 +66,6 @@ EASE = 9.0
 """Speed of the fingers per flexion that they lack, in 1/s."""
 TURN = 1.2
 """Largest speed of turning, in rad/s."""
-INERTIA = 0.12
-"""Time in which the hand takes up another speed, in s."""
 LEAD = 0.03
 """How far the intended hand may be ahead of the hand, per axis, in m."""
 CARE = 0.3
@@ -148,11 +155,6 @@ def in_hand(human: Human, cube: str, closed: float) -> float:
     _, hand = human.see_body("palm")
     offset = matrix(hand).T @ (human.see_body(cube)[0] - human.see_site("wrist")) - IN_HAND
     return 1 - between(float(np.linalg.norm(offset)) - SLACK * closed, *WITHIN)
-
-
-def limit(vector: np.ndarray, most: float) -> np.ndarray:
-    """Shorten a vector to a length of at most `most`."""
-    return vector * min(1.0, most / max(1e-9, float(np.linalg.norm(vector))))
 
 
 def matrix(quaternion: np.ndarray) -> np.ndarray:
