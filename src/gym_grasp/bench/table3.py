@@ -20,7 +20,7 @@ MAX_MINUTES = 10.0
 EPOCHS: dict[str, dict[Variant, int]] = {
     "open-drawer": {"dapg-sparse": 60, "ppo-dense": 60, "ppo-sparse": 60, "bc": 300},
     "open-door": {"dapg-sparse": 80, "ppo-dense": 80, "ppo-sparse": 80, "bc": 300},
-    "pour-cup": {"dapg-sparse": 120, "ppo-dense": 120, "ppo-sparse": 120, "bc": 300},
+    "pour-cup": {"dapg-sparse": 100, "ppo-dense": 100, "ppo-sparse": 100, "bc": 300},
     "lift-object": {"dapg-sparse": 200, "ppo-dense": 200, "ppo-sparse": 200, "bc": 300},
     "stack-cubes": {"dapg-sparse": 300, "ppo-dense": 300, "ppo-sparse": 300, "bc": 300},
 }
