@@ -15,13 +15,21 @@ def test_methods_are_weights():
     assert dapg.weights(390).cloning == pytest.approx(1, rel=0.02)
 
 
-def test_guided_exploration_is_quieter():
-    assert TrainConfig(method="dapg").exploration_std == 0.2
+def test_a_clone_explores_quietly():
+    assert TrainConfig(method="dapg").exploration_std == 0.05
     assert TrainConfig(method="ppo").exploration_std == 0.5
-    assert TrainConfig(method="dapg", bc_weight=0.0).exploration_std == 0.5
+    assert TrainConfig(method="dapg", pretrain_epochs=0).exploration_std == 0.5
     assert TrainConfig(method="dapg", initial_std=0.7).exploration_std == 0.7
     with pytest.raises(UsageError, match="initial_std is 0"):
         TrainConfig(initial_std=0.0)
+
+
+def test_only_dapg_pretrains():
+    assert TrainConfig(method="dapg").pretrains
+    assert not TrainConfig(method="dapg", pretrain_epochs=0).pretrains
+    assert not TrainConfig(method="dapg", bc_weight=0.0).pretrains
+    assert not TrainConfig(method="ppo").pretrains
+    assert not TrainConfig(method="bc").pretrains
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,8 @@ def test_minibatches_fit_the_size(envs, minibatches):
         {"min_learning_rate": 1.0},
         {"learning_rate": float("nan")},
         {"minibatch_size": 0},
+        {"cloning_rate": 0.0},
+        {"pretrain_epochs": -1},
     ],
 )
 def test_values_out_of_range_are_refused(values):

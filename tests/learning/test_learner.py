@@ -12,9 +12,8 @@ def updated(reach, demonstrate, device, epochs=1, precision="highest", **setting
     """Learn from one fixed rollout; return the learner and each epoch's metrics."""
     env = reach(num_envs=32)
     env.device = torch.device(device)
-    config = TrainConfig(
-        **{"hidden_sizes": (32, 32), "demo_batch_size": 32, "horizon": 16} | settings
-    )
+    small = {"hidden_sizes": (32, 32), "demo_batch_size": 32, "horizon": 16, "initial_std": 0.5}
+    config = TrainConfig(**small | settings)
     learner = Learner(env, config, demonstrate())
     torch.set_float32_matmul_precision(precision)
     generator = torch.Generator().manual_seed(1)

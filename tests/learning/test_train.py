@@ -8,10 +8,15 @@ from gym_grasp.errors import CheckpointError, DatasetError, UsageError
 from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, load, load_policy
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.evaluate import evaluate
-from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.train import load_config, train
 
-SMALL = {"hidden_sizes": (32, 32), "demo_batch_size": 32, "horizon": 16, "mini_epochs": 2}
+SMALL = {
+    "hidden_sizes": (32, 32),
+    "demo_batch_size": 32,
+    "horizon": 16,
+    "mini_epochs": 2,
+    "pretrain_epochs": 0,
+}
 
 
 def run(env, folder, demos=None, resume=False, on_epoch=None, **settings):
@@ -50,7 +55,7 @@ class Interrupt(Exception):  # noqa: N818
 
 @pytest.mark.parametrize("method", ["bc", "ppo", "dapg"])
 def test_resume_is_exact(reach, demonstrate, tmp_path, method):
-    settings = {"method": method, "epochs": 6, "checkpoint_interval": 2}
+    settings = {"method": method, "epochs": 6, "checkpoint_interval": 2, "pretrain_epochs": 3}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run(reach(), whole, demonstrate(), **settings)
 
@@ -148,12 +153,33 @@ def test_time_is_limited(reach, tmp_path):
     assert run(reach(), tmp_path, method="ppo", epochs=9, max_minutes=1e-6)["epochs"] == 1
 
 
-def test_demonstrations_start_the_normaliser_but_held_out_ones_do_not(reach, demonstrate):
+@pytest.mark.parametrize("method", ["bc", "dapg"])
+def test_the_normaliser_is_that_of_the_training_demonstrations(
+    reach, demonstrate, tmp_path, method
+):
     demos = demonstrate()
-    normalizer = Learner(reach(), TrainConfig(**SMALL, method="bc"), demos).model.policy.normalizer
+    run(reach(), tmp_path, demos, method=method, epochs=2)
+    normalizer = load_policy(tmp_path).normalizer
     torch.testing.assert_close(normalizer.mean, demos.observations.mean(0))
-    normalizer = Learner(reach(), TrainConfig(**SMALL, method="ppo"), demos).model.policy.normalizer
-    assert normalizer.count == 0
+    assert normalizer.count == len(demos.observations)
+
+
+def test_without_demonstrations_rollouts_feed_the_normaliser(reach, demonstrate, tmp_path):
+    run(reach(num_envs=8), tmp_path, demonstrate(), method="ppo", epochs=3)
+    assert load_policy(tmp_path).normalizer.count == 3 * 16 * 8
+
+
+def test_dapg_begins_as_a_clone(reach, demonstrate, tmp_path):
+    first = {}
+    for passes in (0, 100):
+        env = reach(num_envs=128, reward_kind="sparse", tolerance=0.2)
+        demos, folder = demonstrate(episodes=100), tmp_path / str(passes)
+        settings = {"pretrain_epochs": passes, "horizon": 60, "epochs": 1}
+        first[passes] = run(env, folder, demos, method="dapg", **settings)["last"]
+    assert first[100]["steps"] == first[0]["steps"] == 60 * 128  # cloning takes none
+    assert first[0]["rollout/success"] < 0.3
+    assert first[100]["rollout/success"] > 0.9
+    assert first[100]["loss/validation"] < 0.1 * first[0]["loss/validation"]
 
 
 def test_ppo_learns_to_reach(reach, tmp_path):
@@ -176,7 +202,14 @@ def test_demonstrations_make_sparse_rewards_learnable(reach, demonstrate, tmp_pa
     for method in ("ppo", "dapg"):
         env = reach(num_envs=64, reward_kind="sparse", size=3, tolerance=0.2)
         folder, demos = tmp_path / method, demonstrate(3, 100)
-        run(env, folder, demos, method=method, epochs=40, horizon=32, mini_epochs=5)
+        settings = {
+            "epochs": 40,
+            "horizon": 32,
+            "mini_epochs": 5,
+            "pretrain_epochs": 0,
+            "initial_std": 0.2,
+        }
+        run(env, folder, demos, method=method, **settings)
         test = reach(num_envs=100, size=3, tolerance=0.2)
         rates[method] = evaluate(load_policy(folder), test).success_rate
     assert rates["dapg"] >= 0.9

@@ -31,7 +31,7 @@ class TrainConfig:
     """How a policy is trained. The defaults fit 256 environments on a CPU and 16,384 on a GPU."""
 
     method: Method = "dapg"
-    """bc: demonstrations alone; ppo: reward alone; dapg: PPO + bc_weight·bc_decayᵏ·BC."""
+    """bc: demonstrations alone; ppo: reward alone; dapg: BC, then PPO + bc_weight·bc_decayᵏ·BC."""
 
     seed: int = 0
     """Seed of the networks, the exploration and the environment (below 2³¹)."""
@@ -57,13 +57,19 @@ class TrainConfig:
     hidden_sizes: tuple[int, ...] = (512, 256, 256)
     """Hidden layers of the actor, and of the critic."""
 
+    pretrain_epochs: int = 100
+    """dapg begins as a clone: passes over the demonstrations before the first rollout."""
+
     initial_std: float | None = None
     """Standard deviation of the exploration noise at the start, in units of the action; by default
-    0.5, with demonstrations 0.2: more throws a clone off its path before it has learned to find
-    back."""
+    0.5, after pretraining 0.05: more throws a clone off its path."""
+
+    cloning_rate: float = 4e-3
+    """Adam's step size at the start of bc and of pretraining; a cosine takes it to 0."""
 
     learning_rate: float = 5e-4
-    """Adam's step size at the start; then the KL rule moves it (bc: a cosine takes it to 0)."""
+    """Adam's step size at the first rollout, after pretraining min_learning_rate; then the KL rule
+    moves it."""
 
     min_learning_rate: float = 1e-5
     """Lower end of the KL rule."""
@@ -117,6 +123,7 @@ class TrainConfig:
         for name in ("epochs", "horizon", "mini_epochs", "demo_batch_size", "checkpoint_interval"):
             _check(name, getattr(self, name), 1, math.inf)
         _check("gradient_norm_interval", self.gradient_norm_interval, 1, math.inf)
+        _check("pretrain_epochs", self.pretrain_epochs, 0, math.inf)
         _check("seed", self.seed, 0, 2**31 - 1)
         for name in ("discount", "gae_lambda", "bc_decay"):
             _check(name, getattr(self, name), 0, 1)
@@ -124,6 +131,7 @@ class TrainConfig:
             _check(name, getattr(self, name), 0, math.inf)
         _check("initial_std", self.exploration_std, 1e-12, math.inf)
         for name in (
+            "cloning_rate",
             "learning_rate",
             "min_learning_rate",
             "max_learning_rate",
@@ -158,7 +166,12 @@ class TrainConfig:
         """Standard deviation of the exploration noise at the start."""
         if self.initial_std is not None:
             return self.initial_std
-        return 0.2 if self.needs_demonstrations else 0.5
+        return 0.05 if self.pretrains else 0.5
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether training begins with cloning alone."""
+        return self.method == "dapg" and self.bc_weight > 0 and self.pretrain_epochs > 0
 
     @property
     def steps_environment(self) -> bool:

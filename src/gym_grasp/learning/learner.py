@@ -12,7 +12,7 @@ from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment
-from gym_grasp.learning.networks import ActorCritic
+from gym_grasp.learning.networks import ActorCritic, Policy
 from gym_grasp.learning.rollout import (
     STATISTICS,
     Rollout,
@@ -31,9 +31,9 @@ class Learner:
     """Holds all that changes while a policy is trained, and changes it.
 
     Rules, the same for every method:
-    - The normaliser of observations is fed by the rollouts, after the update, so that the policy
-      that is updated is exactly the one that acted. Where demonstrations count, it begins with
-      the training demonstrations (never with the held-out ones).
+    - The normaliser of observations is that of the training demonstrations, where they count: to
+      shift it would undo what was cloned. Else the rollouts feed it, after the update, so that the
+      policy that is updated is exactly the one that acted.
     - Every gradient step draws a fresh batch of demonstrations.
     - One gradient, of the weighted sum of all terms, is clipped by its norm.
     - After each pass over the rollout the KL rule moves the step size. Without a rollout (bc) a
@@ -107,6 +107,11 @@ class Learner:
         self._backward = Captured(self._compute_gradient, self.device)
         self._apply = Captured(self._apply_gradient, self.device)
 
+    def begin_with(self, policy: Policy) -> None:
+        """Continue from a policy that is good already, with short steps at first."""
+        self.model.policy.load_state_dict(policy.state_dict())
+        self.learning_rate.fill_(self.config.min_learning_rate)
+
     def collect(self, observation: Tensor) -> Tensor:
         """Step the environments for one horizon; return the observation it ends with."""
         assert self._rollout is not None
@@ -122,7 +127,7 @@ class Learner:
         metrics: dict[str, Tensor] = {}
         if last is None:
             cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
-            self.learning_rate.fill_(config.learning_rate * cosine)
+            self.learning_rate.fill_(config.cloning_rate * cosine)
         else:
             metrics["value/explained_variance"] = self._take_samples(last)
         measured = epoch % config.gradient_norm_interval == 0
@@ -144,8 +149,9 @@ class Learner:
         metrics["learning_rate"] = self.learning_rate
         if self._rollout is not None:
             metrics["policy/std"] = self.model.log_std.detach().exp().mean()
-            normalizer = self.model.policy.normalizer
-            normalizer.merge(*distributed.moments(self._rollout.observations))
+            if self._sampler is None:
+                normalizer = self.model.policy.normalizer
+                normalizer.merge(*distributed.moments(self._rollout.observations))
             sums = self._rollout.statistics * distributed.size()  # about to be averaged
             metrics |= dict(zip(STATISTICS, sums, strict=True))
         validation = self.validation_loss()

@@ -74,6 +74,14 @@ class RunLog:
         elif self._plain and (epoch + 1) % 10 == 0:
             print(f"epoch {epoch + 1}: {_line(metrics)}", file=sys.stderr, flush=True)
 
+    def pretraining(self, epoch: int, epochs: int, metrics: Metrics) -> None:
+        """Show how far cloning is that comes before the first epoch."""
+        line = f"pretraining {epoch + 1} of {epochs}: {_line(metrics)}"
+        if self._progress is not None:
+            self._progress.update(self._task, description=line)
+        elif self._plain and ((epoch + 1) % 10 == 0 or epoch + 1 == epochs):
+            print(line, file=sys.stderr, flush=True)
+
     def write(self, summary: dict[str, Any]) -> None:
         """Write metrics.json: a summary, and the metrics of every epoch."""
         rows = [

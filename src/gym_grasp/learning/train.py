@@ -23,6 +23,7 @@ from gym_grasp.learning.env import Environment
 from gym_grasp.learning.files import write_json
 from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.metrics import Metrics, RunLog
+from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.rollout import STATISTICS
 
 CONFIG = "config.json"
@@ -136,6 +137,10 @@ def train(
         log.write(summary)
 
     with distributed.naming_the_dead(), closing(log) if log else nullcontext():
+        if config.pretrains and not resume:
+            began = time.perf_counter()
+            learner.begin_with(_clone(env, config, demonstrations, log))
+            seconds = distributed.average_number(time.perf_counter() - began)
         epoch = start
         while epoch < config.epochs and not _out_of_time(config, seconds):
             began = time.perf_counter()
@@ -168,6 +173,22 @@ def train(
             if on_epoch is not None:
                 on_epoch(epoch - 1, metrics)
     return summary
+
+
+def _clone(
+    env: Environment,
+    config: TrainConfig,
+    demonstrations: Demonstrations | None,
+    log: RunLog | None,
+) -> Policy:
+    """Return a policy that has learned from the demonstrations alone."""
+    passes = config.pretrain_epochs
+    cloner = Learner(env, dataclasses.replace(config, method="bc", epochs=passes), demonstrations)
+    for epoch in range(passes):
+        metrics = cloner.update(epoch, None)
+        if log is not None:
+            log.pretraining(epoch, passes, metrics)
+    return cloner.model.policy
 
 
 def _on_host(value: Any) -> Any:
