@@ -1,11 +1,26 @@
 """Work that a GPU repeats, captured once as a CUDA graph so that launching it costs nothing."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
 WARM_UP = 3
 """Calls before the capture: libraries allocate their workspaces in them."""
+
+
+@contextmanager
+def no_garbage() -> Iterator[None]:
+    """Keep Python from collecting garbage during a capture: to free GPU memory would end it."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Captured:
@@ -31,7 +46,7 @@ class Captured:
         else:
             if self._graph is None:
                 self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph):
+                with no_garbage(), torch.cuda.graph(self._graph):
                     self._function()
             self._graph.replay()
 

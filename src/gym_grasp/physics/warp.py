@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gym_grasp.capture import Captured
+from gym_grasp.capture import Captured, no_garbage
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.physics.base import MAX_SPEED, Physics
 
@@ -251,7 +251,7 @@ class WarpPhysics(Physics):
                 return
             if name not in self._graphs:
                 # On Warp's stream: torch's default one cannot be captured.
-                with wp.ScopedCapture() as capture:
+                with no_garbage(), wp.ScopedCapture() as capture:
                     work()
                 self._graphs[name] = capture.graph
             stream = _warp_stream(torch.cuda.current_stream(self.device))
