@@ -9,7 +9,7 @@ import tyro
 
 from gym_grasp.cli.common import print_json
 
-EPOCHS = 60
+EPOCHS = 25
 MOST_MINUTES = 4.0
 """Training ends with whichever comes first; enough for OpenDrawer, see docs/measurements.md."""
 
