@@ -29,8 +29,11 @@ samples at 16,384), for bc one pass over the demonstrations. Training also ends 
 Chosen from trial runs whose evaluation had been seen, on the same start states: at least as many as
 those took, the same for all seeds."""
 
-OVERRIDES: dict[tuple[str, Variant], dict[str, Any]] = {}
-"""Settings of single cells that differ from `TrainConfig`'s defaults."""
+OVERRIDES: dict[tuple[str, Variant], dict[str, Any]] = {
+    ("stack-cubes", "dapg-sparse"): {"bc_weight": 500.0},
+}
+"""Settings of single cells that differ from `TrainConfig`'s defaults. With a weaker hold on its
+demonstrations StackCubes' clone is worn away again (docs/measurements.md)."""
 
 PAPER: dict[Variant, dict[str, float]] = {
     "bc": {"open-drawer": 1.00, "open-door": 0.96, "pour-cup": 0.76, "lift-object": 0.27},
