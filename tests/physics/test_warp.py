@@ -80,7 +80,7 @@ def relative(found: Tensor, expected: Tensor) -> float:
 def test_live_fields_speak_of_the_present_positions(
     physics: "WarpPhysics", reference: CpuPhysics
 ) -> None:
-    from gym_grasp.physics.warp import KINEMATIC_FIELDS
+    from gym_grasp.physics.base import KINEMATIC_FIELDS
 
     found = {name: physics.bind(name) for name in ("qpos", "qvel", *KINEMATIC_FIELDS)}
     expected = {name: reference.bind(name) for name in found}

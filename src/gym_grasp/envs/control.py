@@ -106,7 +106,7 @@ class Controller:
         self._low = torch.tensor(config.workspace_low, device=device)
         self._high = torch.tensor(config.workspace_high, device=device)
         gains = [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
-        self._transpose_gains = torch.tensor(gains, device=device)
+        self._transpose_gains = torch.tensor(gains, device=device)[:, None]
         self._wrist = physics.model.site(robot.WRIST_SITE).id
         self._qpos = physics.bind("qpos")
         self._site_xpos = physics.bind("site_xpos")
@@ -168,16 +168,16 @@ class Controller:
         position, orientation = self._pose or self.wrist_pose()
         self._pose = None
         turn = quat_multiply(self.targets.orientation, quat_conjugate(orientation))
-        error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1)
-        axis = self._axis[:, :ARM_DOF]
-        lever = position[:, None, :] - self._anchor[:, :ARM_DOF]
-        # Row j is joint j's column of the geometric Jacobian. Shape (N, 6 joints, 6)
-        jacobian_t = torch.cat([torch.linalg.cross(axis, lever), axis], dim=-1)
+        error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1).T
+        axis = self._axis[:, :ARM_DOF].permute(1, 2, 0).contiguous()
+        lever = (position[:, None] - self._anchor[:, :ARM_DOF]).permute(1, 2, 0)
+        # Row j is joint j's column of the geometric Jacobian. Shape (6 joints, 6, N)
+        jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
         if self.config.method == "jacobian-transpose":
-            step = (jacobian_t * (self._transpose_gains * error)[:, None]).sum(-1)
+            step = (jacobian_t * (self._transpose_gains * error)).sum(1)
         else:
             step = damped_least_squares(jacobian_t, error, _LEAST_SQUARES_DAMPING)
-        step = step.clamp(-_LARGEST_JOINT_STEP, _LARGEST_JOINT_STEP)
+        step = step.clamp(-_LARGEST_JOINT_STEP, _LARGEST_JOINT_STEP).T
         fingers = robot.hand_targets(self.targets.fingers)
         return torch.cat([self._qpos[:, :ARM_DOF] + step, fingers], dim=-1)
 

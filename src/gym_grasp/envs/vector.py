@@ -279,9 +279,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._ctrl.copy_(self.controller.joint_targets())
 
     def _judge_step(self) -> None:
-        progress = self.task.progress(self.physics)
         diverged = self._diverged.clone()
         success = self.task.success(self.physics) & ~diverged
+        progress = self.task.progress(self.physics)
+        progress = torch.where(success, progress.clamp_min(1.0), progress)
         dense = self.task.dense_reward(self.physics, progress)
         dense = torch.where(diverged, DIVERGED_REWARD, dense)
         reward = dense if self.reward_kind == "dense" else success.float() - 1.0

@@ -6,6 +6,16 @@ import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import UsageError
+
+STATE_FIELDS = ("qpos", "qvel", "act", "qacc_warmstart", "ctrl", "time")
+"""What the next step depends on."""
+KINEMATIC_FIELDS = (
+    *("xpos", "xquat", "xmat", "xipos", "ximat", "xanchor", "xaxis"),
+    *("geom_xpos", "geom_xmat", "site_xpos", "site_xmat"),
+)
+"""What kinematics derives from the positions: kept up to date after every change of them."""
+
 MAX_SPEED = 1e3
 """Generalised velocity beyond which a simulation counts as diverged, in rad/s or m/s."""
 
@@ -31,7 +41,11 @@ class Physics(ABC):
 
     @abstractmethod
     def bind(self, field: str) -> Tensor:
-        """Return the live float32 tensor of an MjData field, e.g. `site_xpos`. Shape (N, ...)."""
+        """Return the live float32 tensor of an MjData field, e.g. `site_xpos`. Shape (N, ...).
+
+        Raises:
+            UsageError: the field is neither of `STATE_FIELDS` nor of `KINEMATIC_FIELDS`.
+        """
 
     @abstractmethod
     def step(self, ctrl: Tensor, substeps: int) -> None:
@@ -58,3 +72,9 @@ class Physics(ABC):
 
     def close(self) -> None:  # noqa: B027 (nothing to free by default)
         """Free what the engine holds; the object is not used afterwards."""
+
+
+def not_kept(field: str) -> UsageError:
+    """Return the error for a field that `bind` does not offer."""
+    known = ", ".join(sorted((*STATE_FIELDS, *KINEMATIC_FIELDS)))
+    return UsageError(f"The engines do not keep '{field}' up to date. Known: {known}.")

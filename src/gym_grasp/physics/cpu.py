@@ -1,5 +1,6 @@
 """The CPU engine: `mujoco.batch`, thousands of simulations on a thread pool."""
 
+import copy
 import os
 
 import mujoco
@@ -8,7 +9,13 @@ import torch
 from mujoco.batch import Batch, SimulationError
 from torch import Tensor
 
-from gym_grasp.physics.base import MAX_SPEED, Physics
+from gym_grasp.physics.base import (
+    KINEMATIC_FIELDS,
+    MAX_SPEED,
+    STATE_FIELDS,
+    Physics,
+    not_kept,
+)
 
 _BAD_STATE = [
     int(warning)
@@ -31,23 +38,28 @@ class CpuPhysics(Physics):
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int = 0) -> None:
         super().__init__(model, num_envs, torch.device("cpu"))
-        # One MjData per simulation: the stages computed at the end of a step, whose positions
-        # observations need, are then the start of the next step instead of extra work. MuJoCo
-        # continues from mjSTAGE_VEL alone; an earlier stage would be computed twice.
         threads = num_threads or len(os.sched_getaffinity(0))
-        self._batch = Batch(model, num_envs, threads, persistent=True)
+        self._batch = Batch(model, num_envs, threads)
+        # What is derived lags a substep behind a step. Another batch, which knows no contacts,
+        # derives it anew from the positions: cheaper than a stage more of the first one.
+        kinematics = copy.copy(model)
+        kinematics.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT)
+        self._kinematics = Batch(kinematics, num_envs, threads)
         self._bound: dict[str, tuple[np.ndarray, np.ndarray, Tensor]] = {}
         self._qvel = self._batch.bind("qvel")
         self._warnings = self._batch.warning[:, :, 1]
-        self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_VEL)
+        self._batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)
 
     def bind(self, field: str) -> Tensor:
         if field not in self._bound:
-            source = self._batch.bind(field)
+            if field in KINEMATIC_FIELDS:
+                source = self._kinematics.bind(field)
+            elif field in STATE_FIELDS:
+                source = self._batch.bind(field)
+            else:
+                raise not_kept(field)
             values = np.zeros(source.shape, np.float32)
             self._bound[field] = source, values, torch.from_numpy(values)
-            # A derived field is only filled by a call made after it was bound.
-            self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
             self._refresh()
         return self._bound[field][2]
 
@@ -57,7 +69,7 @@ class CpuPhysics(Physics):
             self._warnings[:, _BAD_STATE] = 0
         broken = np.zeros(self.num_envs, dtype=bool)
         try:
-            self._batch.step(nstep=substeps, stage=mujoco.mjtStage.mjSTAGE_VEL)
+            self._batch.step(nstep=substeps)
         except SimulationError as error:  # the other simulations ran to completion
             broken[error.ids] = True
         # MuJoCo resets a simulation that it finds broken, and counts it as a warning.
@@ -74,7 +86,6 @@ class CpuPhysics(Physics):
             return
         self._batch.reset(ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._batch.qpos[ids] = qpos.numpy()[ids]
-        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
         self._refresh(ids)
 
     def get_state(self) -> Tensor:
@@ -82,11 +93,11 @@ class CpuPhysics(Physics):
 
     def set_state(self, state: Tensor) -> None:
         self._batch.state[:] = state.numpy()
-        self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL)
-        # forward() may move the solver's warm start, which is part of the state
-        self._batch.state[:] = state.numpy()
         self._refresh()
 
-    def _refresh(self, ids: np.ndarray | slice = slice(None)) -> None:
+    def _refresh(self, ids: np.ndarray | None = None) -> None:
+        rows = slice(None) if ids is None else ids
+        self._kinematics.qpos[rows] = self._batch.qpos[rows]
+        self._kinematics.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
         for source, values, _ in self._bound.values():
-            values[ids] = source[ids]
+            values[rows] = source[rows]

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from gym_grasp.capture import Captured, no_garbage
 from gym_grasp.errors import DependencyError, UsageError
-from gym_grasp.physics.base import MAX_SPEED, Physics
+from gym_grasp.physics.base import (
+    KINEMATIC_FIELDS,
+    MAX_SPEED,
+    STATE_FIELDS,
+    Physics,
+    not_kept,
+)
 
 try:
     import mujoco_warp as mjw
@@ -29,14 +35,6 @@ except ImportError as error:
 log = logging.getLogger(__name__)
 
 wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # it prints a line per kernel
-
-STATE_FIELDS = ("qpos", "qvel", "act", "qacc_warmstart", "ctrl", "time")
-"""What the next step depends on."""
-KINEMATIC_FIELDS = (
-    *("xpos", "xquat", "xmat", "xipos", "ximat", "xanchor", "xaxis"),
-    *("geom_xpos", "geom_xmat", "site_xpos", "site_xmat"),
-)
-"""What kinematics derives from the positions: kept up to date after every change of them."""
 
 CONTACTS_PER_GEOM = {
     int(mujoco.mjtGeom.mjGEOM_SPHERE): 4,
@@ -173,10 +171,7 @@ class WarpPhysics(Physics):
 
     def bind(self, field: str) -> Tensor:
         if field not in self._fields:
-            raise UsageError(
-                f"The GPU engine does not keep '{field}' up to date. "
-                f"Known: {', '.join(sorted(self._fields))}."
-            )
+            raise not_kept(field)
         return self._fields[field]
 
     def step(self, ctrl: Tensor, substeps: int) -> None:

@@ -138,7 +138,10 @@ class Task(ABC):
 
     @abstractmethod
     def progress(self, physics: Physics) -> Tensor:
-        """How much is done: 0 at the start, 1 where the task counts as done. Shape (N,)."""
+        """How much is done: 0 at the start, 1 at its end. Shape (N,).
+
+        The environment reads at least 1 where `success` holds.
+        """
 
     @abstractmethod
     def hand_distance(self, physics: Physics) -> Tensor:

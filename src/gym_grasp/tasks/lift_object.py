@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +52,12 @@ class LiftObject(Task):
             for geom in range(body.geomadr[0], body.geomadr[0] + body.geomnum[0])
             if model.geom_contype[geom]
         ]
-        self.geoms = torch.tensor(solid, device=device)
+        # Poses of its solid geoms in its body's frame.
+        rotation = np.zeros((len(solid), 9))
+        for row, quat in zip(rotation, model.geom_quat[solid], strict=True):
+            mujoco.mju_quat2Mat(row, quat)
+        self.rotation = torch.tensor(rotation.reshape(-1, 3, 3), dtype=torch.float32, device=device)
+        self.centre = torch.tensor(model.geom_pos[solid], dtype=torch.float32, device=device)
         # Half a box's edges, half a capsule's straight part along z; the rest is roundness.
         size = torch.tensor(model.geom_size[solid], dtype=torch.float32, device=device)
         shape = torch.tensor(model.geom_type[solid], device=device)[:, None]
@@ -82,9 +88,11 @@ class LiftObject(Task):
 
     def height(self, physics: Physics) -> Tensor:
         """Height of the object's lowest point above the table, in m. Shape (N,)."""
-        down = physics.bind("geom_xmat")[:, self.geoms].view(-1, len(self.geoms), 3, 3)[:, :, 2]
-        centre = physics.bind("geom_xpos")[:, self.geoms, 2]
-        return (centre - (down.abs() * self.extent).sum(-1) - self.radius).amin(-1)
+        up = physics.bind("xmat")[:, None, self.object, 6:]  # world z in the body's frame
+        down = (up[..., None] * self.rotation).sum(-2)  # and in the geoms'
+        middle = (up * self.centre).sum(-1)
+        lowest = (middle - (down.abs() * self.extent).sum(-1) - self.radius).amin(-1)
+        return physics.bind("xpos")[:, self.object, 2] + lowest
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
         return {"object_pose": self.pose_of_body(physics, self.object)}

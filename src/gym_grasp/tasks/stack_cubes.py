@@ -106,11 +106,12 @@ class StackCubes(Task):
     def hand_off(self, physics: Physics) -> Tensor:
         """Distance of the nearest of palm and fingertips from any cube, in m. Shape (N,)."""
         points = physics.bind("site_xpos")[:, self.points]
-        rotation = physics.bind("xmat")[:, self.cube_ids].view(-1, len(CUBES), 3, 3)
+        rotation = physics.bind("xmat")[:, self.cube_ids].view(-1, len(CUBES), 1, 3, 3)
         offset = points[:, None] - physics.bind("xpos")[:, self.cube_ids, None]
         # Not a matrix product, which may run in TF32. Frames of the cubes: (N, cubes, points, 3)
-        local = (offset[..., None] * rotation[:, :, None]).sum(-2)
-        return (local.abs() - EDGE / 2).clamp_min(0.0).norm(dim=-1).amin((-2, -1))
+        x, y, z = offset[..., None].unbind(-2)
+        local = x * rotation[..., 0, :] + y * rotation[..., 1, :] + z * rotation[..., 2, :]
+        return (local.abs() - EDGE / 2).clamp_min(0.0).square().sum(-1).amin((-2, -1)).sqrt()
 
     def speed_of_cubes(self, physics: Physics) -> Tensor:
         """Largest speed of any cube, turning counted at an edge's distance, in m/s. Shape (N,)."""
@@ -129,9 +130,8 @@ class StackCubes(Task):
         return stands & level & still & (self.hand_off(physics) > HAND_OFF)
 
     def progress(self, physics: Physics) -> Tensor:
-        """Closeness of the second and third cube to their places, half each; 1 on success."""
-        closeness = self._closeness(self.tower(physics)[0])
-        return torch.where(self.success(physics), 1.0, closeness)
+        """Closeness of the second and third cube to their places, half each."""
+        return self._closeness(self.tower(physics)[0])
 
     def hand_distance(self, physics: Physics) -> Tensor:
         """Distance of the palm from the nearer cube, once one is placed from the last."""

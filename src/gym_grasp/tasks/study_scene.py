@@ -63,8 +63,9 @@ class StudyScene(Task):
 
     def parts_done(self, physics: Physics) -> Tensor:
         """Progress of each part, 0 to 1. Shape (N, 3)."""
-        done = torch.stack([part.progress(physics) for part in self.parts], dim=-1)
-        return done.clamp(0.0, 1.0)
+        progress = torch.stack([part.progress(physics) for part in self.parts], dim=-1)
+        done = torch.stack([part.success(physics) for part in self.parts], dim=-1)
+        return torch.where(done, 1.0, progress.clamp(0.0, 1.0))
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
         poses = {k: v for part in self.parts for k, v in part.observe_scene(physics).items()}
