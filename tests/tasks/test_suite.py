@@ -28,8 +28,6 @@ MOST_FAILURES = 3
 
 MOST_FAILURES_OF_STUDY = 8
 """The same where nobody learns from it: three tasks in a row, without a second try at any."""
-STEADY = 3
-"""Control steps, 0.1 s, for which a fingertip has to stay in contact for a steady grasp."""
 
 
 @pytest.fixture(params=sorted(TASKS), scope="module")
@@ -213,17 +211,13 @@ def test_random_actions_break_nothing_for_long(task):
 
 
 def test_fingertips_do_not_sink_into_what_they_hold(model, episodes, depths_of_fingertips):
-    """In a steady grasp, 95 of 100 depths are under 3 mm.
+    """Of all contacts of the experts' fingertips, impacts included, 99 of 100 are under 3 mm.
 
-    Steady is what lasts: of a fingertip's depth, the least within `STEADY` control steps. The first
-    tick of an impact and rattle at 90 Hz are deeper; docs/measurements.md has each task's figures.
+    docs/measurements.md has each task's figures up to the deepest.
     """
-    depths = [depths_of_fingertips(model, episode) for episode in episodes[:8]]
-    depths = np.concatenate([np.pad(one, ((0, STEADY), (0, 0))) for one in depths])
-    steady = np.lib.stride_tricks.sliding_window_view(depths, STEADY, axis=0).min(-1)
-    steady = steady[steady > 0]
-    assert steady.size > 100, "the experts hardly hold anything"
-    assert np.percentile(steady, 95) < 3e-3
+    found = np.concatenate([depths_of_fingertips(model, episode) for episode in episodes[:8]])
+    assert found.size > 100, "the experts hardly hold anything"
+    assert np.percentile(found, 99) < 3e-3
 
 
 def test_the_card_in_the_docs_is_the_code(task, pytestconfig):
