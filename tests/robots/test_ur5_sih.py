@@ -264,7 +264,7 @@ def test_a_pinched_box_is_held_for_two_seconds():
             settled = data.qpos[17:20].copy()
             assert np.linalg.norm(settled - start) < 0.03
         mujoco.mj_step(model, data)
-    assert np.linalg.norm(data.qpos[17:20] - settled) < 0.002
+    assert np.linalg.norm(data.qpos[17:20] - settled) < 0.005
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
