@@ -50,6 +50,7 @@ def publish_by_hand():
             "max_episode_steps": 64,
             "demonstrations": run.demos or 180,
             "device": "abacus",
+            "runs_per_gpu": 1,
             "versions": {"git": "0123abc"},
             "steps": 1_000_000 * count,
             "seconds": 60.0 * count,

@@ -105,6 +105,15 @@ def test_speed_of_training_counts_from_half_success(out):
     assert len(rows) == 2
 
 
+def test_speed_of_runs_that_shared_a_gpu_is_not_published(out, publish_by_hand):
+    run = Run("open-drawer", "dapg-sparse", 3)
+    publish_by_hand(out, run, 100, success=LATE, runs_per_gpu=2)
+    assert len(load(out)) == 6
+    assert ("open-drawer", "dapg-sparse", "abacus", 256, 3, 500_000) in table1.training_rates(
+        load(out)
+    )
+
+
 def test_measurements_come_together(tmp_path, monkeypatch):
     def measure(task, num_envs, device, rounds):
         return Throughput(**{**values, "task": task, "num_envs": num_envs})

@@ -45,7 +45,8 @@ def make(out: Path, task: str = TASK, seed: int = 0, smoke: bool = False) -> lis
 
     def frames() -> Iterator[np.ndarray]:
         for episode in range(1 if smoke else EPISODES):
-            sides = [_film(path, FIRST_SEED + episode, smoke) for path in paths]
+            # One after the other: OpenGL contexts that take turns disturb one another.
+            sides = [list(_film(path, FIRST_SEED + episode, smoke)) for path in paths]
             last: list[np.ndarray] = []
             for pair in zip_longest(*sides):
                 if episode == 0:
@@ -71,7 +72,7 @@ def _film(path: Path, seed: int, smoke: bool) -> Iterator[np.ndarray]:
     task = policy.identity.task_name
     env = GraspVectorEnv(task, 1, autoreset=False, max_episode_steps=limit)
     policy.check(env)
-    for frame in film(env, policy, 1, seed=seed):
+    for frame in film(env, policy, 1, seed=seed, camera="close"):
         yield _labelled(frame, f"{'SMOKE ' if smoke else ''}{path.parent.name}")
     env.close()
 

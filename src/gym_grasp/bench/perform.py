@@ -88,6 +88,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
             "demonstrations": count,
             "dataset": demonstrations.fingerprint if demonstrations else None,
             "device": device_name(place.device),
+            "runs_per_gpu": place.runs_per_gpu,
             "versions": summary["versions"],
             "epochs": summary["epochs"],
             "steps": summary["steps"],

@@ -107,6 +107,8 @@ class Place:
     """Folder of the datasets; a missing one is recorded."""
     device: str = "cpu"
     """cpu or cuda."""
+    runs_per_gpu: int = 1
+    """Runs at once on each GPU: where there are more, none shows the speed of a run alone."""
     episodes: int = 100
     """Evaluation episodes."""
     recorded: int = 200

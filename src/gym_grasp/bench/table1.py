@@ -63,9 +63,14 @@ HEADER = ("task", "method", "device", "environments", "runs", "steps_per_second"
 
 
 def training_rates(results: Sequence[Result]) -> list[tuple[str, str, str, int, int, float]]:
-    """Return rows under HEADER: the median speed of training epochs past half success."""
+    """Return rows under HEADER: the median speed of training epochs past half success.
+
+    Runs that shared their GPU are left out.
+    """
     rates: dict[tuple[str, str, str, int], list[float]] = {}
     for one in results:
+        if one.content["runs_per_gpu"] > 1:
+            continue
         pairs = zip(
             one.rollout_success(),
             one.curve.get("steps_per_second", one.curve["steps"]),
@@ -92,7 +97,7 @@ def _markdown(
             for task, method, device, envs, count, speed in training
         ]
         header = (*HEADER[:5], "training epoch", "paper's epoch")
-        lines += ["Training runs of Table III, median of the epochs past half success:", ""]
+        lines += ["Training runs with a GPU of their own, median of the epochs past half success:", ""]
         lines += [*table(header, rows), ""]
     return "\n".join(lines)
 

@@ -58,7 +58,8 @@ def main(args: Sequence[str]) -> None:
         raise UsageError(f"--methods chooses among table3's; {options.what} has its own.")
     runs = options.runs or RUNS / ("smoke" if options.smoke else "reproduce")
     out = options.out or (runs / "results" if options.smoke else RESULTS)
-    place = Place(runs, runs / "data" if options.smoke else DATA, options.device)
+    data = runs / "data" if options.smoke else DATA
+    place = Place(runs, data, options.device, options.execution.runs_per_gpu)
     if options.smoke:
         place = dataclasses.replace(place, **SMOKE)
     wanted = [] if options.gather else _runs(options)

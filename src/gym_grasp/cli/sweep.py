@@ -54,7 +54,8 @@ class Sweep:
 def main(args: Sequence[str]) -> None:
     """Run the verb."""
     options = tyro.cli(Sweep, args=args, prog="gym-grasp sweep")
-    place = Place(options.runs, options.data, options.device, options.episodes)
+    at_once = options.execution.runs_per_gpu
+    place = Place(options.runs, options.data, options.device, at_once, options.episodes)
     envs = options.num_envs or default_num_envs(options.device)
     overrides = tuple(parse_setting(text) for text in options.set)
     runs = [

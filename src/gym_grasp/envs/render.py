@@ -79,7 +79,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
     import imageio
 
     try:
-        with imageio.get_writer(path, fps=rate, macro_block_size=2, quality=8) as writer:
+        with imageio.get_writer(path, fps=rate, macro_block_size=2, quality=5) as writer:
             for frame in frames:
                 writer.append_data(frame)
     except OSError as error:
