@@ -83,12 +83,20 @@ def test_cup_observation_is_the_pose_of_its_bottom(env: GraspVectorEnv) -> None:
     assert pose[:, 2].abs().max() < 3e-4
 
 
+def move_cup(env: GraspVectorEnv, place: list[float]) -> None:
+    """Put the cup with what lies in it elsewhere on the table."""
+    qpos = env.task.start(env.episode_seed)
+    shift = torch.tensor(place) - env.physics.bind("xpos")[:, env.task.cup, :2]
+    qpos += shift[:, :1] * env.task.shift[0] + shift[:, 1:] * env.task.shift[1]
+    env.physics.reset(torch.ones(4, dtype=torch.bool), qpos)
+
+
 @pytest.mark.parametrize(("poured", "success"), [(0, False), (12, False), (13, True), (16, True)])
 def test_success_takes_80_percent(env: GraspVectorEnv, poured: int, success: bool) -> None:
     place(env, poured)
     share = torch.full((4,), poured / PARTICLES)
     torch.testing.assert_close(env.task.share_poured(env.physics), share)
-    torch.testing.assert_close(env.task.progress(env.physics), share / POURED)
+    assert ((env.task.progress(env.physics) >= 1.0) == success).all()
     assert (env.task.success(env.physics) == success).all()
 
 
@@ -98,18 +106,33 @@ def test_particles_above_the_rim_do_not_count(env: GraspVectorEnv) -> None:
 
 
 def test_a_cup_put_into_the_bowl_does_not_count(env: GraspVectorEnv) -> None:
-    qpos = env.task.start(env.episode_seed)
-    shift = torch.tensor([0.6, 0.12]) - env.physics.bind("xpos")[:, env.task.cup, :2]
-    qpos += shift[:, :1] * env.task.shift[0] + shift[:, 1:] * env.task.shift[1]
-    env.physics.reset(torch.ones(4, dtype=torch.bool), qpos)
+    move_cup(env, [0.6, 0.12])
     assert env.task.in_cup(env.physics).all()
     assert (env.task.share_poured(env.physics) == 0).all()
 
 
-def test_progress_is_the_share_and_the_hand_is_near(env: GraspVectorEnv) -> None:
+@pytest.mark.parametrize(
+    ("distance", "progress"), [(0.25, 0.0), (0.165, 0.125), (0.11, 0.25), (0.055, 0.375)]
+)
+def test_progress_grows_as_the_particles_come_near(
+    env: GraspVectorEnv, distance: float, progress: float
+) -> None:
+    move_cup(env, [0.6, 0.12 - distance])
+    found = env.task.progress(env.physics)
+    torch.testing.assert_close(found, torch.full((4,), progress), atol=0.01, rtol=0)
+
+
+def test_progress_is_what_is_poured_and_half_of_how_close_the_others_are(
+    env: GraspVectorEnv,
+) -> None:
     place(env, 4)
-    progress = env.task.progress(env.physics)
-    torch.testing.assert_close(progress, torch.full_like(progress, 0.25 / POURED))
+    positions = env.physics.bind("xpos")[:, env.task.particles, :2] - torch.tensor([0.6, 0.12])
+    close = (1 - positions.norm(dim=-1) / 0.22).clamp_min(0).mean(-1)
+    expected = 0.3125 + 0.6875 * 0.5 * close
+    torch.testing.assert_close(env.task.progress(env.physics), expected)
+
+
+def test_the_hand_is_near(env: GraspVectorEnv) -> None:
     distance = env.task.hand_distance(env.physics)
     assert ((distance > 0.1) & (distance < 0.5)).all()
 

@@ -98,6 +98,7 @@ class LiftObject(Task):
         return {"object_pose": self.pose_of_body(physics, self.object)}
 
     def progress(self, physics: Physics) -> Tensor:
+        """Height of its lowest point, as a share of what is asked for."""
         return (self.height(physics) / LIFTED).clamp_min(0.0)
 
     def hand_distance(self, physics: Physics) -> Tensor:

@@ -49,6 +49,7 @@ class OpenDoor(Task):
         return {"handle_pose": self.pose_of_body(physics, self.handle)}
 
     def progress(self, physics: Physics) -> Tensor:
+        """Opening angle, as a share of what is asked for."""
         return self.angle(physics) / OPEN
 
     def hand_distance(self, physics: Physics) -> Tensor:

@@ -39,6 +39,7 @@ class OpenDrawer(Task):
         return {"drawer_opening": self.opening(physics)[:, None]}
 
     def progress(self, physics: Physics) -> Tensor:
+        """Opening, as a share of what is asked for."""
         return self.opening(physics) / OPEN
 
     def hand_distance(self, physics: Physics) -> Tensor:

@@ -12,6 +12,10 @@ from gym_grasp.tasks.random import uniform
 
 POURED = 0.8
 """Share of the particles in the bowl at which the task is done (the paper's)."""
+NEAR = 0.5
+"""Progress of particles that are over the bowl's middle, and not in it."""
+APART = 0.22
+"""Horizontal distance of cup and bowl in the scene, in m, where that progress begins."""
 CUP_OFFSET = 0.03
 """Half-width of the uniform noise on the cup's start position, along x and y, in m."""
 
@@ -88,7 +92,15 @@ class PourCup(Task):
         return {"cup_pose": self.pose_of_body(physics, self.cup)}
 
     def progress(self, physics: Physics) -> Tensor:
-        return self.share_poured(physics) / POURED
+        """Share of the particles to be poured that are, and half of how close the others come.
+
+        Closeness is horizontal, from 0 where the cup stood to 1 over the bowl's middle. Without it
+        nothing tells a cup knocked over towards the bowl from one knocked over away from it.
+        """
+        poured = (self.share_poured(physics) / POURED).clamp_max(1.0)
+        offset = physics.bind("xpos")[:, self.particles, :2] - self.bowl_position[:2]
+        close = (1.0 - offset.norm(dim=-1) / APART).clamp_min(0.0).mean(-1)
+        return poured + (1.0 - poured) * NEAR * close
 
     def hand_distance(self, physics: Physics) -> Tensor:
         """Distance of the palm from the cup, where a hand holds it."""

@@ -130,7 +130,7 @@ class StackCubes(Task):
         return stands & level & still & (self.hand_off(physics) > HAND_OFF)
 
     def progress(self, physics: Physics) -> Tensor:
-        """Closeness of the second and third cube to their places, half each."""
+        """Closeness of the second and third cube to their places in the tower, half each."""
         return self._closeness(self.tower(physics)[0])
 
     def hand_distance(self, physics: Physics) -> Tensor:

@@ -72,6 +72,7 @@ class StudyScene(Task):
         return {**poses, "parts_done": self.parts_done(physics)}
 
     def progress(self, physics: Physics) -> Tensor:
+        """Mean of the three parts' progress."""
         return self.parts_done(physics).mean(-1)
 
     def hand_distance(self, physics: Physics) -> Tensor:
