@@ -71,6 +71,11 @@ def test_table_from_partial_results(out):
     assert not summary["smoke"]
 
 
+def test_steps_are_compared_with_as_many_environments(out, publish_by_hand):
+    publish_by_hand(out, Run("open-drawer", "ppo-dense", 0, num_envs=16), 90, LATE)
+    assert "÷" not in table3.gather(load(out), out)[0].read_text()
+
+
 def test_cells_of_unlike_runs_are_marked(out, publish_by_hand):
     publish_by_hand(out, Run("open-drawer", "ppo-dense", 1, epochs=7), 50, LATE)
     assert "ppo-dense †" in table3.gather(load(out), out)[0].read_text()

@@ -9,7 +9,7 @@ from gym_grasp.robots import ur5_sih as robot
 
 
 def depths(model: mujoco.MjModel, episode: Episode) -> np.ndarray:
-    """How deep fingertips are in what is not the table, at each of their contacts, in m. Shape (K,).
+    """Return how deep fingertips are in what is not the table, per contact, in m. Shape (K,).
 
     Negative where the pad touches and the rigid tip within it does not.
     """

@@ -12,7 +12,6 @@ from gym_grasp.tasks.pour_cup import (
     BOWL_HEIGHT,
     CUP_HEIGHT,
     CUP_OFFSET,
-    POURED,
     PourCup,
 )
 

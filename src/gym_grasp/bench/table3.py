@@ -26,9 +26,9 @@ EPOCHS: dict[str, dict[Variant, int]] = {
 }
 """Epochs of each run; the paper's are 1000. An epoch is 32 steps of every environment (524,288
 samples at 16,384), for bc one pass over the demonstrations. Training also ends after MAX_MINUTES.
-Chosen from trial runs whose evaluation had been seen, on the same start states: more than those took
-to 95 % success, the same for all seeds; PPO on sparse reward, which got nowhere, has at least as many
-as DAPG."""
+Chosen from trial runs whose evaluation had been seen, on the same start states: more than those
+took to 95 % success, the same for all seeds; PPO on sparse reward, which got nowhere, has at least
+as many as DAPG."""
 
 OVERRIDES: dict[tuple[str, Variant], dict[str, Any]] = {
     ("stack-cubes", "dapg-sparse"): {"bc_weight": 500.0},
@@ -166,14 +166,15 @@ def to_dict(cell: Cell) -> dict[str, Any]:
 
 
 def _ratios(found: Cells, tasks: Sequence[str]) -> list[str]:
-    """Return the sentence on how many more control steps PPO dense needs than DAPG."""
+    """Return the sentence on how many more control steps PPO dense needs than DAPG.
+
+    Only with as many environments: with fewer, each step is learned from more often.
+    """
     rows = []
     for task in tasks:
-        dense, dapg = (
-            found[task, label].steps_to(ENOUGH) if (task, label) in found else []
-            for label in ("ppo-dense", "dapg-sparse")
-        )
-        if dense and dapg:
+        pair = [found.get((task, label)) for label in ("ppo-dense", "dapg-sparse")]
+        dense, dapg = (cell.steps_to(ENOUGH) if cell else [] for cell in pair)
+        if dense and dapg and len({cell.results[0].run.num_envs for cell in pair if cell}) == 1:
             rows.append((task, f"{mean(dense) / mean(dapg):.1f}"))
     if not rows:
         return []
