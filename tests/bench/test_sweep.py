@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -72,7 +73,7 @@ def test_what_is_done_is_skipped(tiny, place, capsys):
 
 def test_a_cut_run_goes_on(tiny, place, monkeypatch):
     run = tiny(epochs=4)
-    whole = perform(run, Place(place.runs.parent / "whole", place.data, "cpu", 2, 6, 8))
+    whole = perform(run, replace(place, runs=place.runs.parent / "whole"))
 
     def cut(*args, on_epoch=None, **options):
         def stop(epoch, metrics):

@@ -10,9 +10,9 @@ READY = np.array([1.0, 0.22, 0.0, 0.0, 0.0])
 RELAXED = np.array([0.0, 0.0, 0.2, 0.2, 0.2])
 """How much further the fingers are flexed at most while reaching; the object still fits."""
 GRIP = np.array([1.0, 0.45, 0.5, 0.5, 0.5])
-"""Closed lightly around a box: the fingertips hardly sink in."""
-ROUND_GRIP = np.array([1.0, 0.8, 0.85, 0.85, 0.85])
-"""Closed further around what is round, which slips out of a light grip."""
+"""Closed lightly around a box or a ball: the fingertips hardly sink in."""
+ROD_GRIP = np.array([1.0, 0.8, 0.85, 0.85, 0.85])
+"""Closed further around a rod, which turns out of a light grip."""
 IN_HAND = np.array([-0.015, 0.046, 0.139])
 """Where the object lies in the hand, palm frame, in m."""
 PITCH = 0.38
@@ -30,7 +30,7 @@ def script(human: Human) -> Script:
     rng = human.rng
     high = rng.random() < MISTAKE
     ready = READY + rng.random() * RELAXED
-    grip = GRIP if is_box(human.model) else ROUND_GRIP
+    grip = ROD_GRIP if is_rod(human.model) else GRIP
     for attempt in range(4):
         thing, _ = human.see_body("object")
         # the forearm points at what is reached for, half of the way
@@ -59,8 +59,8 @@ def script(human: Human) -> Script:
         yield from human.move(fingers=ready)
 
 
-def is_box(model: mujoco.MjModel) -> bool:
-    """Whether all of the object that touches is made of boxes."""
+def is_rod(model: mujoco.MjModel) -> bool:
+    """Whether a capsule is part of what touches of the object."""
     geoms = np.flatnonzero(model.geom_bodyid == model.body("object").id)
     solid = geoms[model.geom_contype[geoms] != 0]
-    return bool((model.geom_type[solid] == mujoco.mjtGeom.mjGEOM_BOX).all())
+    return bool((model.geom_type[solid] == mujoco.mjtGeom.mjGEOM_CAPSULE).any())
