@@ -19,7 +19,6 @@ MAY_IMPORT = {
     "demos": {"robots", "tasks", "envs"},
     "learning": {"demos"},
     "teleop": {"robots", "tasks", "physics", "envs", "demos"},
-    "study": {"teleop", "demos"},
     "bench": {"envs", "learning", "demos", "tasks", "physics"},
 }
 

@@ -81,7 +81,7 @@ def test_resume_is_exact(reach, demonstrate, tmp_path, method):
 def test_other_runs_are_not_resumed(reach, demonstrate, tmp_path):
     demos = demonstrate()
     run(reach(), tmp_path, demos, epochs=1)
-    with pytest.raises(UsageError, match="--resume"):
+    with pytest.raises(UsageError, match="gym-grasp resume"):
         run(reach(), tmp_path, demos, epochs=1)
     with pytest.raises(CheckpointError, match="horizon was 16, is 8"):
         run(reach(), tmp_path, demos, resume=True, epochs=2, horizon=8)

@@ -180,7 +180,7 @@ def _ray_task(
 
 
 def _bring_home(folder: Path, files: dict[str, bytes]) -> None:
-    from gym_grasp.learning.files import write_atomically
+    from gym_grasp.files import write_atomically
 
     for name in reversed(files):  # the result last: it says that the run is done
         if not (folder / name).exists():

@@ -8,7 +8,7 @@ from gym_grasp.bench.curves import number
 from gym_grasp.bench.results import Cell, Result, cells
 from gym_grasp.bench.sweep import Run
 from gym_grasp.bench.table3 import ENOUGH, SEEDS, cell_run, to_dict
-from gym_grasp.learning.files import write_atomically, write_json
+from gym_grasp.files import write_atomically, write_json
 from gym_grasp.markdown import table
 
 TASKS = ("open-door", "lift-object")

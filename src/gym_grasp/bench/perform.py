@@ -22,10 +22,10 @@ from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError, GymGraspError
+from gym_grasp.files import write_json, writing
 from gym_grasp.learning.checkpoint import CHECKPOINT, load_policy
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.evaluate import Evaluation, evaluate
-from gym_grasp.learning.files import write_json, writing
 from gym_grasp.learning.metrics import METRICS
 from gym_grasp.learning.train import train
 from gym_grasp.tasks import load_task

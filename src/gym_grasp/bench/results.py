@@ -12,8 +12,8 @@ from typing import Any
 
 from gym_grasp.bench.sweep import RESULT, Run
 from gym_grasp.errors import GymGraspError
+from gym_grasp.files import write_atomically
 from gym_grasp.learning.checkpoint import POLICY
-from gym_grasp.learning.files import write_atomically
 from gym_grasp.learning.intervals import SuccessInterval, success_interval
 from gym_grasp.learning.metrics import read_history
 

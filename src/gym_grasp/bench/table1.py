@@ -9,8 +9,8 @@ from gym_grasp.bench.report import throughput_table
 from gym_grasp.bench.results import Result
 from gym_grasp.bench.table3 import EPOCHS
 from gym_grasp.bench.throughput import PAPER, Throughput, measure
+from gym_grasp.files import write_atomically, write_json
 from gym_grasp.learning.config import default_num_envs
-from gym_grasp.learning.files import write_atomically, write_json
 from gym_grasp.markdown import table
 from gym_grasp.tasks import TASKS
 

@@ -9,8 +9,8 @@ from gym_grasp.bench.curves import number, plot_curves, plot_gradients
 from gym_grasp.bench.results import Cell, Cells, Result, cells
 from gym_grasp.bench.sweep import Run, Variant
 from gym_grasp.errors import unknown
+from gym_grasp.files import write_atomically, write_json
 from gym_grasp.learning.config import default_num_envs
-from gym_grasp.learning.files import write_atomically, write_json
 from gym_grasp.markdown import table
 
 METHODS: tuple[Variant, ...] = ("dapg-sparse", "ppo-dense", "ppo-sparse", "bc")

@@ -10,7 +10,7 @@ import filecmp
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from gym_grasp.demos import hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.errors import DatasetError
+from gym_grasp.files import replacing
 
 VALID_FRACTION = 0.1  # the paper trains on 90 % of its episodes
 
@@ -128,7 +129,8 @@ class DatasetWriter:
             hdf5.write_episode(file.create_group("episode"), episode)
         with self._reporting():
             target = self.parts / f"episode_{self._count:06d}.hdf5"
-            _write_atomically(target, lambda raw: raw.write(image.getbuffer()))
+            with replacing(target) as raw:
+                raw.write(image.getbuffer())
         self._count += 1
         return True
 
@@ -184,7 +186,8 @@ class DatasetWriter:
     def _save_counts(self) -> None:
         meta = dataclasses.replace(self.meta, failures=self._failures)
         text = meta.to_json().encode()
-        _write_atomically(self.parts / "meta.json", lambda raw: raw.write(text))
+        with replacing(self.parts / "meta.json") as raw:
+            raw.write(text)
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -232,27 +235,24 @@ def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:
     meta = _read_meta(parts)
     meta = dataclasses.replace(meta, attempts=len(files) + meta.failures)
 
-    def write(raw: BinaryIO) -> None:
-        with hdf5.create(raw) as file:
-            file.attrs["format"] = hdf5.FORMAT
-            file.attrs["format_version"] = hdf5.FORMAT_VERSION
-            file.attrs["meta"] = meta.to_json()
-            data = file.create_group("data")
-            data.attrs["env_args"] = meta.env_args()
-            total = 0
-            for index, part_path in enumerate(files):
-                with h5py.File(part_path, "r") as part:
-                    part.copy("episode", data, name=f"demo_{index}")
-                    total += int(part["episode"].attrs["num_samples"])
-            data.attrs["total"] = total
-            for name, indices in zip(
-                ("train", "valid"), split(len(files), meta.base_seed), strict=True
-            ):
-                keys = np.array([f"demo_{i}" for i in indices], dtype=np.bytes_)
-                file.create_dataset(f"mask/{name}", data=keys)
-
     merged = parts / "merged.hdf5"
-    _write_atomically(merged, write)
+    with replacing(merged) as raw, hdf5.create(raw) as file:
+        file.attrs["format"] = hdf5.FORMAT
+        file.attrs["format_version"] = hdf5.FORMAT_VERSION
+        file.attrs["meta"] = meta.to_json()
+        data = file.create_group("data")
+        data.attrs["env_args"] = meta.env_args()
+        total = 0
+        for index, part_path in enumerate(files):
+            with h5py.File(part_path, "r") as part:
+                part.copy("episode", data, name=f"demo_{index}")
+                total += int(part["episode"].attrs["num_samples"])
+        data.attrs["total"] = total
+        for name, indices in zip(
+            ("train", "valid"), split(len(files), meta.base_seed), strict=True
+        ):
+            keys = np.array([f"demo_{i}" for i in indices], dtype=np.bytes_)
+            file.create_dataset(f"mask/{name}", data=keys)
     # A process killed between this and removing the parts leaves an equal file: no conflict.
     if path.exists() and not overwrite and not filecmp.cmp(merged, path, shallow=False):
         raise DatasetError(
@@ -260,20 +260,6 @@ def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:
             " Move it away, or ask to overwrite it."
         )
     os.replace(merged, path)
-
-
-def _write_atomically(target: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write ``target`` such that it holds all or, whatever happens, does not change."""
-    unfinished = target.with_name(target.name + ".unfinished")
-    try:
-        with open(unfinished, "w+b") as raw:
-            write(raw)
-            raw.flush()
-            os.fsync(raw.fileno())
-        os.replace(unfinished, target)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def _part_files(parts: Path) -> list[Path]:

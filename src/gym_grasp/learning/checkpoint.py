@@ -15,8 +15,8 @@ from torch import Tensor
 
 from gym_grasp import __version__
 from gym_grasp.errors import CheckpointError
+from gym_grasp.files import write_atomically
 from gym_grasp.learning.env import Environment
-from gym_grasp.learning.files import write_atomically
 from gym_grasp.learning.networks import Policy
 
 FORMAT = 1

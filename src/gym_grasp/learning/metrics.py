@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gym_grasp.errors import DependencyError
-from gym_grasp.learning.files import write_json, writing
+from gym_grasp.files import write_json, writing
 
 METRICS = "metrics.json"
 CURVE = "learning_curve.png"

@@ -15,12 +15,12 @@ import torch
 
 from gym_grasp import __version__
 from gym_grasp.errors import CheckpointError, GymGraspError, UsageError
+from gym_grasp.files import write_json
 from gym_grasp.learning import checkpoint, distributed
 from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, Identity
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
-from gym_grasp.learning.files import write_json
 from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.metrics import Metrics, RunLog
 from gym_grasp.learning.networks import Policy
@@ -74,7 +74,10 @@ def train(
     """
     run_dir = Path(run_dir)
     if not resume and (run_dir / CHECKPOINT).exists():
-        raise UsageError(f"{run_dir} holds a run already; choose another folder, or --resume.")
+        raise UsageError(
+            f"{run_dir} holds a run already; choose another folder with --run, or go on with "
+            f"`gym-grasp resume {run_dir}`."
+        )
     learner = Learner(env, config, demonstrations)
     fingerprint = demonstrations.fingerprint if config.needs_demonstrations else None  # type: ignore[union-attr]
     start, steps, seconds, observation = 0, 0, 0.0, None

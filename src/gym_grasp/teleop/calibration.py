@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tempfile
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.files import write_json
 from gym_grasp.teleop.retargeting import LEAST_RANGE, Calibration, Source
 
 FORMAT = "gym-grasp hand calibration 1"
@@ -123,22 +123,7 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
     Raises:
         GymGraspError: it cannot be written.
     """
-    text = json.dumps({"format": FORMAT, **asdict(calibration)}, indent=2) + "\n"
-    unfinished = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=path.name, suffix=".unfinished", delete=False
-        ) as file:
-            unfinished = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as error:
-        if unfinished is not None:
-            unfinished.unlink(missing_ok=True)
-        raise GymGraspError(f"Cannot write the calibration {path}: {error.strerror}.") from error
+    write_json(path, {"format": FORMAT, **asdict(calibration)})
 
 
 def load_calibration(path: Path, source: Source | None = None) -> Calibration:
