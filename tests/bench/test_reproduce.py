@@ -74,6 +74,10 @@ def test_table_from_partial_results(out):
 def test_steps_are_compared_with_as_many_environments(out, publish_by_hand):
     publish_by_hand(out, Run("open-drawer", "ppo-dense", 0, num_envs=16), 90, LATE)
     assert "÷" not in table3.gather(load(out), out)[0].read_text()
+    publish_by_hand(out, Run("open-drawer", "ppo-dense", 1), 90, LATE)
+    text = table3.gather(load(out), out)[0].read_text()
+    assert "÷" not in text
+    assert "| 16 or 256 |" in text
 
 
 def test_cells_of_unlike_runs_are_marked(out, publish_by_hand):

@@ -174,7 +174,7 @@ def _ratios(found: Cells, tasks: Sequence[str]) -> list[str]:
     for task in tasks:
         pair = [found.get((task, label)) for label in ("ppo-dense", "dapg-sparse")]
         dense, dapg = (cell.steps_to(ENOUGH) if cell else [] for cell in pair)
-        if dense and dapg and len({cell.results[0].run.num_envs for cell in pair if cell}) == 1:
+        if dense and dapg and len({num for cell in pair if cell for num in _num_envs(cell)}) == 1:
             rows.append((task, f"{mean(dense) / mean(dapg):.1f}"))
     if not rows:
         return []
@@ -196,11 +196,15 @@ def _row(key: tuple[str, str], cell: Cell) -> list[str]:
         f"{sum(one.episodes for one in cell.results)}",
         f"{interval.low:.3f} – {interval.high:.3f}",
         number(_paper(*key), "{:.2f}"),
-        f"{cell.results[0].run.num_envs:,}",
+        " or ".join(f"{num:,}" for num in _num_envs(cell)),
         f"{mean(one.steps for one in cell.results) / 1e6:.1f}",
         f"{median(one.seconds for one in cell.results) / 60:.1f}",
         f"{mean(steps) / 1e6:.1f} ({len(steps)} of {len(cell.results)})" if steps else "–",
     ]
+
+
+def _num_envs(cell: Cell) -> list[int]:
+    return sorted({one.run.num_envs for one in cell.results})
 
 
 def _short(cell: Cell | None, paper: float | None) -> str:
