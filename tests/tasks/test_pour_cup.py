@@ -1,5 +1,7 @@
 """The cup's and the bowl's walls, settled starts, what counts as poured, the operator's grasp."""
 
+from collections.abc import Callable
+
 import mujoco
 import numpy as np
 import pytest
@@ -8,12 +10,7 @@ from torch import Tensor
 
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.tasks.pour_cup import (
-    BOWL_HEIGHT,
-    CUP_HEIGHT,
-    CUP_OFFSET,
-    PourCup,
-)
+from gym_grasp.tasks.pour_cup import BOWL_HEIGHT, CUP_HEIGHT, CUP_OFFSET, PourCup
 
 PARTICLES = 16
 OUTSIDE = 0.06
@@ -136,27 +133,28 @@ def test_the_hand_is_near(env: GraspVectorEnv) -> None:
     assert ((distance > 0.1) & (distance < 0.5)).all()
 
 
-def test_nothing_leaks_under_random_actions() -> None:
-    env = GraspVectorEnv("pour-cup", 16)
+@pytest.mark.parametrize(
+    ("episodes", "steps"), [(16, 150), pytest.param(1000, 315, marks=pytest.mark.slow)]
+)
+def test_nothing_leaks_under_random_actions(episodes: int, steps: int) -> None:
+    env = GraspVectorEnv("pour-cup", episodes)
     env.reset(seed=1)
     leaks = Leaks(env)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(150):
-        actions = torch.rand(16, 11, generator=generator) * 2 - 1
+    for _ in range(steps):
+        actions = torch.rand(episodes, 11, generator=generator) * 2 - 1
         done = torch.stack(env.step(actions)[2:4]).any(0)
         leaks.update(done)
     assert leaks.count == 0
 
 
-def test_operator_pours_without_a_leak_and_holds_the_cup_gently() -> None:
-    env = GraspVectorEnv("pour-cup", 8)
-    env.reset(seed=0)
+def let_operator_pour(
+    env: GraspVectorEnv, each_step: Callable[[int, Tensor], None] = lambda step, over: None
+) -> tuple[int, int]:
+    """Return in how many environments the operator pours, and how many particles leak."""
     operator, leaks = SyntheticOperator(env), Leaks(env)
-    poured = torch.zeros(8, dtype=torch.bool)
-    over = torch.zeros(8, dtype=torch.bool)
-    depths: list[float] = []
-    model = PourCup.load_model()
-    data = mujoco.MjData(model)
+    poured = torch.zeros(env.num_envs, dtype=torch.bool)
+    over = torch.zeros(env.num_envs, dtype=torch.bool)
     for step in range(env.max_episode_steps):
         _, _, terminated, truncated, _ = env.step(operator.act()[0])
         done = terminated | truncated
@@ -164,15 +162,38 @@ def test_operator_pours_without_a_leak_and_holds_the_cup_gently() -> None:
         over |= done
         operator.rest(done)
         leaks.update(over)
-        if step % 10 == 0:
-            for index in (~over).nonzero()[:, 0].tolist():
-                depths += penetrations(env, model, data, index)
+        each_step(step, over)
         if over.all():
             break
-    assert poured.sum() >= 7
-    assert leaks.count == 0
+    return int(poured.sum()), leaks.count
+
+
+def test_operator_pours_without_a_leak_and_holds_the_cup_gently() -> None:
+    env = GraspVectorEnv("pour-cup", 8)
+    env.reset(seed=0)
+    depths: list[float] = []
+    model = PourCup.load_model()
+    data = mujoco.MjData(model)
+
+    def measure(step: int, over: Tensor) -> None:
+        if step % 10 == 0:
+            for index in (~over).nonzero()[:, 0].tolist():
+                depths.extend(penetrations(env, model, data, index))
+
+    poured, leaked = let_operator_pour(env, measure)
+    assert poured >= 7
+    assert leaked == 0
     assert np.median(depths) < 0.0015
     assert np.quantile(depths, 0.95) < 0.003
+
+
+@pytest.mark.slow
+def test_operator_pours_a_thousand_times_without_a_leak() -> None:
+    env = GraspVectorEnv("pour-cup", 1000)
+    env.reset(seed=7)
+    poured, leaked = let_operator_pour(env)
+    assert poured >= 900
+    assert leaked == 0
 
 
 def penetrations(
