@@ -97,7 +97,7 @@ def _markdown(
             for task, method, device, envs, count, speed in training
         ]
         header = (*HEADER[:5], "training epoch", "paper's epoch")
-        lines += ["Training runs alone on their GPU, median of the epochs past half success:", ""]
+        lines += ["Training runs that shared no GPU, median of the epochs past half success:", ""]
         lines += [*table(header, rows), ""]
     return "\n".join(lines)
 

@@ -60,7 +60,7 @@ def script(human: Human) -> Script:
 
 
 def is_rod(model: mujoco.MjModel) -> bool:
-    """Whether a capsule is part of what touches of the object."""
+    """Whether a capsule is among the solid geoms of the object."""
     geoms = np.flatnonzero(model.geom_bodyid == model.body("object").id)
     solid = geoms[model.geom_contype[geoms] != 0]
     return bool((model.geom_type[solid] == mujoco.mjtGeom.mjGEOM_CAPSULE).any())
