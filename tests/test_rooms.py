@@ -10,7 +10,6 @@ import pytest
 import gym_grasp
 
 SOURCE = Path(gym_grasp.__file__).parent
-EVERYONE = {"errors", "__init__"}
 MAY_IMPORT = {
     "robots": set(),
     "physics": {"robots"},

@@ -45,9 +45,10 @@ def test_it_is_done_when_all_parts_are(scene, done: tuple[int, ...]) -> None:
     task, physics = scene
     place(scene, *done)
     expected = [float(part in done) for part in range(len(PARTS))]
-    # particles next to the bowl count a little before they are poured
-    assert task.parts_done(physics)[0].tolist() == pytest.approx(expected, abs=0.02)
-    assert task.progress(physics).item() == pytest.approx(len(done) / 3, abs=0.02)
+    if POUR not in done:
+        expected[POUR] = 0.0152  # some particles are nearer to the bowl than the cup's middle
+    assert task.parts_done(physics)[0].tolist() == pytest.approx(expected, abs=1e-3)
+    assert task.progress(physics).item() == pytest.approx(sum(expected) / 3, abs=1e-3)
     assert task.success(physics).item() is (len(done) == 3)
 
 

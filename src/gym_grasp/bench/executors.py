@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from gym_grasp.bench.sweep import RESULT, Executor, Outcome, Place, Run
 from gym_grasp.errors import DependencyError, UsageError
+from gym_grasp.files import write_atomically
 
 LOG = "log.txt"
 RETRIES = 3
@@ -180,8 +181,6 @@ def _ray_task(
 
 
 def _bring_home(folder: Path, files: dict[str, bytes]) -> None:
-    from gym_grasp.files import write_atomically
-
     for name in reversed(files):  # the result last: it says that the run is done
         if not (folder / name).exists():
             write_atomically(folder / name, files[name])
