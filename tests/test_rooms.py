@@ -11,14 +11,18 @@ import gym_grasp
 
 SOURCE = Path(gym_grasp.__file__).parent
 MAY_IMPORT = {
-    "robots": set(),
-    "physics": {"robots"},
-    "tasks": {"robots", "physics"},
-    "envs": {"robots", "physics", "tasks"},
-    "demos": {"robots", "tasks", "envs"},
+    "math": set(),
+    "robots": {"math"},
+    "physics": {"robots", "math"},
+    "tasks": {"robots", "physics", "math"},
+    "envs": {"robots", "physics", "tasks", "math"},
+    "demos": {"robots", "tasks", "envs", "math"},
     "learning": {"demos"},
-    "teleop": {"robots", "tasks", "physics", "envs", "demos"},
-    "bench": {"envs", "learning", "demos", "tasks", "physics"},
+    "teleop": {"robots", "tasks", "physics", "envs", "demos", "math"},
+    "experiments": {"envs", "learning", "demos", "tasks"},
+    "paper": {"experiments", "bench", "envs", "learning", "tasks"},
+    "bench": {"envs", "learning", "demos", "tasks", "physics", "integrations"},
+    "integrations": {"envs"},
 }
 
 

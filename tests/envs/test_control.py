@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from gym_grasp.envs.control import ControlConfig, action_names
-from gym_grasp.envs.rotations import quat_conjugate, quat_multiply, rotvec_from_quat
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.math.rotations import quat_conjugate, quat_multiply, rotvec_from_quat
 
 
 def make(count=1, **control) -> GraspVectorEnv:

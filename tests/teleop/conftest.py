@@ -10,9 +10,9 @@ from gym_grasp.demos.record import describe
 from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.teleop.devices.operator import OperatorDevice
-from gym_grasp.teleop.input import HandInput, Haptics
-from gym_grasp.teleop.recording import Recorder
-from gym_grasp.teleop.session import Session, SessionConfig, State
+from gym_grasp.teleop.hand.input import HandInput, Haptics
+from gym_grasp.teleop.session.recording import Recorder
+from gym_grasp.teleop.session.session import Session, SessionConfig, State
 
 sys.path.insert(0, str(Path(__file__).parent))  # for teleop_browser
 

@@ -19,7 +19,7 @@ import aiohttp
 import numpy as np
 from teleop_browser import host
 
-from gym_grasp.teleop import protocol
+from gym_grasp.teleop.web import protocol
 
 RATE = 90.0
 MEMORY_SAMPLES = 60

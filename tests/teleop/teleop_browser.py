@@ -19,8 +19,8 @@ import gym_grasp.teleop
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.record import perform
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.teleop import frames
-from gym_grasp.teleop.retargeting import TYPICAL
+from gym_grasp.teleop.hand import frames
+from gym_grasp.teleop.hand.retargeting import TYPICAL
 
 CHROMIUM = Path("/usr/bin/chromium")
 WEBXR = Path(gym_grasp.teleop.__file__).parent / "webxr"

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from gym_grasp.teleop.clutch import FADE, Clutch, Press, conjugate, multiply
-from gym_grasp.teleop.input import HandInput, Pose
+from gym_grasp.teleop.hand.input import HandInput, Pose
+from gym_grasp.teleop.session.clutch import FADE, Clutch, Press, conjugate, multiply
 
 QUARTER_ABOUT_Z = np.array([math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)])
 QUARTER_ABOUT_X = np.array([math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0])

@@ -13,10 +13,10 @@ from visitors import Place, Visitor, in_place
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.replay import replay
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.teleop import protocol
 from gym_grasp.teleop.devices.operator import OperatorDevice
-from gym_grasp.teleop.protocol import Close, Flag, Kind
-from gym_grasp.teleop.session import State
+from gym_grasp.teleop.session.session import State
+from gym_grasp.teleop.web import protocol
+from gym_grasp.teleop.web.protocol import Close, Flag, Kind
 
 
 def test_a_killed_connection_and_a_silent_one_stop_the_robot(rig: Rig) -> None:

@@ -7,15 +7,15 @@ from fakes import FakeBridge
 
 from gym_grasp.demos.record import perform
 from gym_grasp.errors import DependencyError, GymGraspError, UsageError
-from gym_grasp.teleop import frames
-from gym_grasp.teleop.calibration import load_calibration, save_calibration
 from gym_grasp.teleop.devices import gloved_hand, senseglove
 from gym_grasp.teleop.devices.gloved_hand import GlovedHand, measure, open_gloved_hand
 from gym_grasp.teleop.devices.openxr import OpenXrDevice, XrFrame, XrPose
 from gym_grasp.teleop.devices.senseglove import GloveSample
-from gym_grasp.teleop.input import HandInput, Haptics
-from gym_grasp.teleop.retargeting import TYPICAL, Calibration
-from gym_grasp.teleop.session import Session, State
+from gym_grasp.teleop.hand import frames
+from gym_grasp.teleop.hand.calibration import load_calibration, save_calibration
+from gym_grasp.teleop.hand.input import HandInput, Haptics
+from gym_grasp.teleop.hand.retargeting import TYPICAL, Calibration
+from gym_grasp.teleop.session.session import Session, State
 
 OPEN, FIST = np.zeros((5, 4)), np.full((5, 4), 0.8)
 """Joint angles of a glove, in [rad]."""

@@ -4,7 +4,8 @@ import pytest
 
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.robots import ur5_sih as robot
-from gym_grasp.teleop.haptics import (
+from gym_grasp.teleop.hand.input import FINGERS
+from gym_grasp.teleop.haptics.haptics import (
     FingertipForces,
     HapticFilter,
     HapticsConfig,
@@ -12,8 +13,7 @@ from gym_grasp.teleop.haptics import (
     brake_level,
     vibration_level,
 )
-from gym_grasp.teleop.haptics_plot import plot, record_touch
-from gym_grasp.teleop.input import FINGERS
+from gym_grasp.teleop.haptics.plot import plot, record_touch
 
 UP = np.tile([0.0, 0.0, 1.0], (5, 1))
 CONFIG = HapticsConfig(full_brake=20.0, full_vibration=10.0, dead_band=1.0, window=0.1)

@@ -13,8 +13,8 @@ from gym_grasp.teleop.devices.openxr import (
     XrPose,
     open_device,
 )
-from gym_grasp.teleop.frames import ORIGIN
-from gym_grasp.teleop.input import Haptics, Pose
+from gym_grasp.teleop.hand.frames import ORIGIN
+from gym_grasp.teleop.hand.input import Haptics, Pose
 
 LEVEL = np.array([0.0, 0.0, 0.0, 1.0])
 """No rotation, x y z w."""

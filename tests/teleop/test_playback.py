@@ -8,7 +8,7 @@ from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.teleop.devices.operator import OperatorDevice
 from gym_grasp.teleop.devices.playback import Playback
-from gym_grasp.teleop.input import Haptics
+from gym_grasp.teleop.hand.input import Haptics
 
 
 def episode(steps=3, **channels):

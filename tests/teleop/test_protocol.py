@@ -5,12 +5,13 @@ import pytest
 from teleop_browser import WEBXR
 
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.teleop import frames, protocol
-from gym_grasp.teleop.page import PageDevice
-from gym_grasp.teleop.protocol import Close, Flag, Kind, ProtocolError
-from gym_grasp.teleop.retargeting import TYPICAL
-from gym_grasp.teleop.scene import Scene
-from gym_grasp.teleop.session import Session
+from gym_grasp.teleop.hand import frames
+from gym_grasp.teleop.hand.retargeting import TYPICAL
+from gym_grasp.teleop.session.session import Session
+from gym_grasp.teleop.web import protocol
+from gym_grasp.teleop.web.page import PageDevice
+from gym_grasp.teleop.web.protocol import Close, Flag, Kind, ProtocolError
+from gym_grasp.teleop.web.scene import Scene
 
 FACING_AHEAD = [0.0, 0.0, 0.0, 1.0]
 

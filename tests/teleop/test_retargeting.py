@@ -5,16 +5,14 @@ import numpy as np
 import pytest
 
 from gym_grasp.errors import GymGraspError, UsageError
-from gym_grasp.teleop import protocol
-from gym_grasp.teleop.calibration import (
+from gym_grasp.teleop.hand.calibration import (
     Calibrator,
     Phase,
     calibration_path,
     load_calibration,
     save_calibration,
 )
-from gym_grasp.teleop.page import PageDevice
-from gym_grasp.teleop.retargeting import (
+from gym_grasp.teleop.hand.retargeting import (
     TYPICAL,
     WEBXR_JOINTS,
     Calibration,
@@ -23,6 +21,8 @@ from gym_grasp.teleop.retargeting import (
     bends_from_joints,
     flexion_from_controller,
 )
+from gym_grasp.teleop.web import protocol
+from gym_grasp.teleop.web.page import PageDevice
 
 OPEN = (0.0, 0.0, 0.0, 0.0, 0.0)
 FIST = (1.0, 1.0, 4.0, 4.0, 4.0)

@@ -17,7 +17,7 @@ from gym_grasp.teleop.devices.senseglove import (
     feel_line,
     parse_address,
 )
-from gym_grasp.teleop.input import Haptics
+from gym_grasp.teleop.hand.input import Haptics
 
 BRIDGE = Path(__file__).parents[2] / "integrations" / "senseglove_bridge"
 TOUCH = Haptics(np.array([0.0, 0.25, 0.5, 1.0, 2.0]), np.array([0.1, 0.0, np.nan, 0.0, -1.0]))

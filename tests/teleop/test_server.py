@@ -12,13 +12,13 @@ from conftest import Rig
 from visitors import FILES, Place, in_place
 
 from gym_grasp.errors import DependencyError, GymGraspError
-from gym_grasp.teleop import connection, protocol, server
-from gym_grasp.teleop.certificate import tls_context
-from gym_grasp.teleop.page import PageDevice
-from gym_grasp.teleop.protocol import Close
-from gym_grasp.teleop.server import TeleopServer
-from gym_grasp.teleop.session import Session, State
-from gym_grasp.teleop.static import load_page
+from gym_grasp.teleop.session.session import Session, State
+from gym_grasp.teleop.web import connection, protocol, server
+from gym_grasp.teleop.web.certificate import tls_context
+from gym_grasp.teleop.web.page import PageDevice
+from gym_grasp.teleop.web.protocol import Close
+from gym_grasp.teleop.web.server import TeleopServer
+from gym_grasp.teleop.web.static import load_page
 
 
 def test_the_page_is_served_with_a_policy_and_nothing_else_is(rig: Rig) -> None:

@@ -9,11 +9,11 @@ from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.replay import replay
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError
-from gym_grasp.teleop.clock import TickClock
 from gym_grasp.teleop.devices.operator import OperatorDevice
-from gym_grasp.teleop.input import Buttons
-from gym_grasp.teleop.latency import LatencyMeter
-from gym_grasp.teleop.session import MAX_AGE, State
+from gym_grasp.teleop.hand.input import Buttons
+from gym_grasp.teleop.session.clock import TickClock
+from gym_grasp.teleop.session.latency import LatencyMeter
+from gym_grasp.teleop.session.session import MAX_AGE, State
 
 MakeRig = Callable[..., Rig]
 

@@ -11,11 +11,11 @@ import numpy as np
 from conftest import Rig
 from test_protocol import message
 
-from gym_grasp.teleop import protocol
-from gym_grasp.teleop.page import PageDevice
-from gym_grasp.teleop.protocol import Flag
-from gym_grasp.teleop.server import TeleopServer
-from gym_grasp.teleop.session import Session, State
+from gym_grasp.teleop.session.session import Session, State
+from gym_grasp.teleop.web import protocol
+from gym_grasp.teleop.web.page import PageDevice
+from gym_grasp.teleop.web.protocol import Flag
+from gym_grasp.teleop.web.server import TeleopServer
 
 FILES = {"/": (b"<!doctype html>", "text/html"), "/main.js": (b"1", "text/javascript")}
 

@@ -1,1 +1,1 @@
-"""The paper's tables and figures, the throughput benchmark, and the task cards."""
+"""Throughput benchmarks and the cards."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from gym_grasp.bench.executors import Execution
-from gym_grasp.bench.sweep import Outcome, Place, Run, Variant, sweep
 from gym_grasp.cli.common import DATA, RUNS, print_json
 from gym_grasp.cli.sweep import raise_failures
 from gym_grasp.errors import UsageError
+from gym_grasp.experiments.executors import Execution
+from gym_grasp.experiments.sweep import Outcome, Place, Run, Variant, sweep
 
 RESULTS = Path("results")
 SMOKE: dict[str, Any] = {"episodes": 4, "recorded": 10, "max_episode_steps": 120, "smoke": True}
@@ -52,7 +52,7 @@ class Reproduce:
 def main(args: Sequence[str]) -> None:
     """Run the verb."""
     options = tyro.cli(Reproduce, args=args, prog="gym-grasp reproduce")
-    from gym_grasp.bench.results import load, publish
+    from gym_grasp.experiments.results import load, publish
 
     if options.methods and options.what != "table3":
         raise UsageError(f"--methods chooses among table3's; {options.what} has its own.")
@@ -86,7 +86,7 @@ def main(args: Sequence[str]) -> None:
 
 def _runs(options: Reproduce) -> list[Run]:
     """Return the runs that a table or figure is made from."""
-    from gym_grasp.bench import fewer_demos, fig7, table3
+    from gym_grasp.paper import fewer_demos, fig7, table3
 
     tasks, seeds, device, smoke = options.tasks, options.seeds, options.device, options.smoke
     if options.what == "table3":
@@ -99,23 +99,23 @@ def _runs(options: Reproduce) -> list[Run]:
 
 
 def _gather(options: Reproduce, out: Path) -> list[Path]:
-    from gym_grasp.bench.results import load
+    from gym_grasp.experiments.results import load
 
     results = [one for one in load(out) if one.content["smoke"] == options.smoke]
     if options.what == "table3":
-        from gym_grasp.bench import table3
+        from gym_grasp.paper import table3
 
         return table3.gather(results, out, options.smoke)
     if options.what == "demos":
-        from gym_grasp.bench import fewer_demos
+        from gym_grasp.paper import fewer_demos
 
         return fewer_demos.gather(results, out, options.smoke)
     if options.what == "table1":
-        from gym_grasp.bench import table1
+        from gym_grasp.paper import table1
 
         tasks = () if options.gather else options.tasks or tuple(table1.EPOCHS)
         return table1.make(results, out, tasks, options.device, options.smoke)
-    from gym_grasp.bench import fig7
+    from gym_grasp.paper import fig7
 
     seed = (options.seeds or (0,))[0]
     filmed = [fig7.make(out, task, seed, options.smoke) for task in options.tasks or (fig7.TASK,)]

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from gym_grasp.bench.executors import Execution
-from gym_grasp.bench.sweep import RESULT, Outcome, Place, Run, Variant, sweep
 from gym_grasp.cli.common import DATA, RUNS, print_json
 from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.experiments.executors import Execution
+from gym_grasp.experiments.sweep import RESULT, Outcome, Place, Run, Variant, sweep
 from gym_grasp.learning.config import default_num_envs
 
 

@@ -18,9 +18,9 @@ from gym_grasp.errors import DependencyError, UsageError
 
 if TYPE_CHECKING:
     from gym_grasp.envs.vector import GraspVectorEnv
-    from gym_grasp.teleop.input import Device
-    from gym_grasp.teleop.page import PageDevice
-    from gym_grasp.teleop.server import TeleopServer
+    from gym_grasp.teleop.hand.input import Device
+    from gym_grasp.teleop.web.page import PageDevice
+    from gym_grasp.teleop.web.server import TeleopServer
 
 DeviceName = Literal["webxr", "keyboard", "openxr", "senseglove", "operator", "playback"]
 SOURCE = {"operator": "synthetic", "playback": "playback"}
@@ -98,10 +98,10 @@ def teleop(
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.teleop.devices.openxr import open_device
     from gym_grasp.teleop.devices.operator import OperatorDevice
-    from gym_grasp.teleop.page import PageDevice
-    from gym_grasp.teleop.recording import Recorder
-    from gym_grasp.teleop.server import TeleopServer
-    from gym_grasp.teleop.session import Session, SessionConfig
+    from gym_grasp.teleop.session.recording import Recorder
+    from gym_grasp.teleop.session.session import Session, SessionConfig
+    from gym_grasp.teleop.web.page import PageDevice
+    from gym_grasp.teleop.web.server import TeleopServer
 
     if time_limit <= 0:
         raise UsageError(f"--time-limit is {time_limit}; it has to be positive.")
@@ -172,17 +172,17 @@ def _playback(env: "GraspVectorEnv", file: Path, demo: int) -> "tuple[Device, in
 
 
 def _page(operator: str) -> "PageDevice":
-    from gym_grasp.teleop.calibration import calibration_path, load_calibration
-    from gym_grasp.teleop.page import PageDevice
+    from gym_grasp.teleop.hand.calibration import calibration_path, load_calibration
+    from gym_grasp.teleop.web.page import PageDevice
 
     path = calibration_path(operator, "joints")
     return PageDevice(load_calibration(path, "joints") if path.exists() else None, path)
 
 
 def _senseglove(operator: str, wrist: str, bridge: str, calibrate: bool) -> "Device":
-    from gym_grasp.teleop.calibration import calibration_path
     from gym_grasp.teleop.devices.gloved_hand import open_gloved_hand
     from gym_grasp.teleop.devices.openxr import open_device
+    from gym_grasp.teleop.hand.calibration import calibration_path
 
     def ask(what: str) -> None:
         print(what, file=sys.stderr, flush=True)
@@ -195,7 +195,7 @@ def _network(lan: bool) -> tuple[list[str], ssl.SSLContext | None]:
     """Return the names that a headset may use, and the settings of https."""
     if not lan:
         return ["localhost"], None
-    from gym_grasp.teleop.certificate import lan_addresses, tls_context
+    from gym_grasp.teleop.web.certificate import lan_addresses, tls_context
 
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     addresses = lan_addresses()

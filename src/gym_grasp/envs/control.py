@@ -13,8 +13,8 @@ import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.envs.linear import damped_least_squares
-from gym_grasp.envs.rotations import (
+from gym_grasp.math.linear import damped_least_squares
+from gym_grasp.math.rotations import (
     limit_norm,
     quat_conjugate,
     quat_from_rotvec,

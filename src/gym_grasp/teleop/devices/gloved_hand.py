@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from gym_grasp.errors import UsageError
-from gym_grasp.teleop.calibration import Calibrator, Phase, load_calibration, save_calibration
 from gym_grasp.teleop.devices.senseglove import DEFAULT_ADDRESS, SenseGlove
-from gym_grasp.teleop.input import Device, HandInput, Haptics
-from gym_grasp.teleop.retargeting import TYPICAL, Calibration, Fingers, bends_from_glove
+from gym_grasp.teleop.hand.calibration import Calibrator, Phase, load_calibration, save_calibration
+from gym_grasp.teleop.hand.input import Device, HandInput, Haptics
+from gym_grasp.teleop.hand.retargeting import TYPICAL, Calibration, Fingers, bends_from_glove
 
 FIRST_ANGLES = 3.0
 """Longest wait for the glove at the start, in [s]."""

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from gym_grasp.teleop.clutch import multiply
-from gym_grasp.teleop.frames import position_to_world, quaternion_to_world
-from gym_grasp.teleop.input import Buttons, HandInput, Haptics, Pose
-from gym_grasp.teleop.retargeting import flexion_from_controller
+from gym_grasp.teleop.hand.frames import position_to_world, quaternion_to_world
+from gym_grasp.teleop.hand.input import Buttons, HandInput, Haptics, Pose
+from gym_grasp.teleop.hand.retargeting import flexion_from_controller
+from gym_grasp.teleop.session.clutch import multiply
 
 PULSE = 0.05
 """Duration of a vibration, renewed at every tick: a dead link stops it, in [s]."""

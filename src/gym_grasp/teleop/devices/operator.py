@@ -8,7 +8,7 @@ import numpy as np
 from gym_grasp.demos.operators.human import History, Human, Script, Snapshot
 from gym_grasp.demos.operators.operator import load_script
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.teleop.input import Buttons, HandInput, Haptics
+from gym_grasp.teleop.hand.input import Buttons, HandInput, Haptics
 
 PATIENCE = 0.5
 """How long it waits for what its buttons should do, in [s] of ticks."""

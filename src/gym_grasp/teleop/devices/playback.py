@@ -7,7 +7,7 @@ import numpy as np
 
 from gym_grasp.demos.episode import Episode
 from gym_grasp.errors import UsageError
-from gym_grasp.teleop.input import HandInput, Haptics, Pose
+from gym_grasp.teleop.hand.input import HandInput, Haptics, Pose
 
 CHANNELS = {"wrist_position": 3, "wrist_quaternion": 4, "finger_flexion": 5}
 """What an episode's operator input has to hold, with its widths."""

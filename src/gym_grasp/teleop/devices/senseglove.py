@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gym_grasp.errors import GymGraspError, UsageError
-from gym_grasp.teleop.input import Haptics
+from gym_grasp.teleop.hand.input import Haptics
 
 log = logging.getLogger(__name__)
 

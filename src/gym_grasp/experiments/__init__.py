@@ -1,0 +1,1 @@
+"""Sweeps of training runs, who performs them, and their results."""

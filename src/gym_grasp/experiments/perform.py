@@ -1,0 +1,203 @@
+"""One run from nothing to its result; as a module, the process that an executor starts for it."""
+
+import contextlib
+import ctypes
+import dataclasses
+import fcntl
+import json
+import os
+import platform
+import random
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gym_grasp.demos.reader import open_dataset
+from gym_grasp.demos.record import record
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import DatasetError, GymGraspError
+from gym_grasp.experiments.sweep import RESULT, Place, Run
+from gym_grasp.files import write_json, writing
+from gym_grasp.learning.checkpoint import CHECKPOINT, load_policy
+from gym_grasp.learning.demonstrations import Demonstrations
+from gym_grasp.learning.evaluate import Evaluation, evaluate
+from gym_grasp.learning.metrics import METRICS
+from gym_grasp.learning.train import train
+from gym_grasp.tasks import load_task
+
+PR_SET_PDEATHSIG = 1
+
+
+def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
+    """Record demonstrations if there are none, train, evaluate the last policy, keep the result.
+
+    A run that was cut goes on from its checkpoint. The result is written last and at once.
+
+    Args:
+        run: what to learn.
+        place: where.
+        threads: of the CPU physics; 0 takes every core.
+
+    Returns:
+        What result.json holds.
+
+    Raises:
+        GymGraspError: whatever stood in the way.
+    """
+    folder = place.folder(run)
+    with only_one(folder / ".lock", wait=False):
+        config = run.config()
+        path = place.data / f"{run.task}.hdf5"
+        demonstrations, count = None, 0
+        if config.needs_demonstrations:
+            demonstrations, count = load_demonstrations(run, path, place.recorded, threads)
+        env = GraspVectorEnv(
+            run.task,
+            run.num_envs if config.steps_environment else 1,
+            device=place.device,
+            reward=run.reward,
+            max_episode_steps=place.max_episode_steps,
+            num_threads=threads,
+        )
+        settings = {
+            "task": run.task,
+            "reward": run.reward,
+            "num_envs": env.num_envs,
+            "device": place.device,
+            "demos": str(path.resolve()) if demonstrations else None,
+        }
+        resume = (folder / CHECKPOINT).exists()
+        try:
+            train(env, config, folder, demonstrations, resume=resume, settings=settings)
+        finally:
+            counters, limit = env.counters(), env.max_episode_steps
+            env.close()
+        evaluation = evaluate_run(run, place, threads)
+        summary = json.loads((folder / METRICS).read_text())["summary"]
+        result = {
+            "smoke": place.smoke,
+            "run": run.to_dict(),
+            "config": {**dataclasses.asdict(config), "hidden_sizes": list(config.hidden_sizes)},
+            "task_version": load_task(run.task).version,
+            "max_episode_steps": limit,
+            "demonstrations": count,
+            "dataset": demonstrations.fingerprint if demonstrations else None,
+            "device": device_name(place.device),
+            "runs_per_gpu": place.runs_per_gpu,
+            "versions": summary["versions"],
+            "epochs": summary["epochs"],
+            "steps": summary["steps"],
+            "seconds": round(summary["seconds"], 2),
+            "steps_per_second": round(summary["steps_per_second"]),
+            "counters": counters,
+            "evaluation_seed": evaluation.seed,
+            "episodes": evaluation.episodes,
+            "successes": evaluation.successes,
+            "outcomes": "".join("01"[success] for success in evaluation.success),
+            "mean_length": round(sum(evaluation.lengths) / evaluation.episodes, 1),
+            "diverged": evaluation.diverged,
+        }
+        write_json(folder / RESULT, result)
+    return result
+
+
+def attempt(run: Run, place: Place, threads: int = 0) -> str | None:
+    """Perform a run; return what went wrong, so that others can go on."""
+    try:
+        perform(run, place, threads)
+    except GymGraspError as error:
+        return str(error)
+    except Exception as error:
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def load_demonstrations(
+    run: Run, path: Path, recorded: int, threads: int = 0
+) -> tuple[Demonstrations, int]:
+    """Return what a run learns from, and from how many episodes.
+
+    The first run that needs a dataset records it, others wait.
+    """
+    if not path.exists():
+        with only_one(path.with_name(f".{path.name}.lock"), wait=True):
+            if not path.exists():
+                record(run.task, path, recorded, overwrite=True, num_threads=threads)
+    dataset = open_dataset(path, task=(run.task, load_task(run.task).version))
+    train = list(dataset.train_indices)
+    if run.demos is None:
+        return Demonstrations.from_dataset(dataset), len(train)
+    if run.demos > len(train):
+        raise DatasetError(
+            f"{path} has {len(train)} episodes to train on and {run.demos} are wanted; ask "
+            "for fewer, or record more."
+        )
+    # Another draw for every seed: the spread over seeds then covers the choice as well.
+    chosen = sorted(random.Random(run.seed).sample(train, run.demos))
+    return Demonstrations.from_dataset(dataset, chosen), len(chosen)
+
+
+def evaluate_run(run: Run, place: Place, threads: int = 0) -> Evaluation:
+    """Evaluate a run's last policy, one episode an environment, in the start states of all runs."""
+    policy = load_policy(place.folder(run), place.device)
+    env = GraspVectorEnv(
+        run.task,
+        place.episodes,
+        device=place.device,
+        max_episode_steps=place.max_episode_steps,
+        num_threads=threads,
+    )
+    policy.check(env)
+    try:
+        return evaluate(policy, env, place.episodes)
+    finally:
+        env.close()
+
+
+@contextlib.contextmanager
+def only_one(path: Path, wait: bool) -> Iterator[None]:
+    """Hold a lock file; it frees itself when the process ends, however that comes about."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise GymGraspError(
+                f"Another process is at work in {path.parent}; wait for it, or end it."
+            ) from error
+        yield
+
+
+def device_name(device: str) -> str:
+    """Return the model of the GPU, or of the processor with the cores that this process may use."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    model = platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} core{'s' if cores > 1 else ''} of {model}"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Perform the run that one argument describes: JSON with run, place and cores."""
+    order = json.loads(argv[0])
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # not to outlive who started it
+    os.sched_setaffinity(0, order["cores"])
+    error = attempt(Run.from_dict(order["run"]), Place.from_dict(order["place"]))
+    if error:
+        print(error, file=sys.stderr)
+    return 1 if error else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

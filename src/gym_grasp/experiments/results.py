@@ -1,0 +1,244 @@
+"""Results as they are published: small files per run, which tables and figures are made from."""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from gym_grasp.errors import GymGraspError
+from gym_grasp.experiments.sweep import RESULT, Run
+from gym_grasp.files import write_atomically
+from gym_grasp.learning.checkpoint import POLICY
+from gym_grasp.learning.intervals import SuccessInterval, success_interval
+from gym_grasp.learning.metrics import read_history
+
+COLUMNS = {
+    "steps": "steps",
+    "seconds": "seconds",
+    "success": "rollout/success",
+    "episodes": "rollout/episodes",
+    "return": "rollout/return",
+    "steps_per_second": "steps_per_second",
+    "lambda": "cloning_weight",
+    "gradient_total": "gradient/total",
+    "gradient_surrogate": "gradient/surrogate",
+    "gradient_value": "gradient/value",
+    "gradient_cloning": "gradient/cloning",
+    "held_out": "loss/validation",
+}
+"""Columns of a published curve, and the metrics that they are."""
+DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run: what was asked for, what came out, and its curve."""
+
+    content: dict[str, Any]
+    """What result.json holds."""
+    curve: dict[str, list[float]]
+    """One value per epoch in each of COLUMNS that the method has; NaN where none was measured."""
+
+    @cached_property
+    def run(self) -> Run:
+        """What was asked for."""
+        return Run.from_dict(self.content["run"])
+
+    @property
+    def successes(self) -> int:
+        """Successful evaluation episodes."""
+        return self.content["successes"]
+
+    @property
+    def episodes(self) -> int:
+        """Evaluation episodes."""
+        return self.content["episodes"]
+
+    @property
+    def steps(self) -> int:
+        """Control steps of training."""
+        return self.content["steps"]
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of training, without compilation, recording and evaluation."""
+        return self.content["seconds"]
+
+    def rollout_success(self) -> list[float]:
+        """Return the success of exploring episodes up to each epoch; NaN where none is known.
+
+        Each value covers the episodes of as many epochs as the longest episode takes. Fewer would
+        deceive: before any attempt has run out of time, only successes have ended, and the share
+        is 1 however rare they are.
+        """
+        horizon = self.content["config"]["horizon"]
+        window = math.ceil(self.content["max_episode_steps"] / horizon)
+        unknown = [math.nan] * len(self.curve["steps"])
+        ended = [0.0 if math.isnan(n) else n for n in self.curve.get("episodes", unknown)]
+        share = self.curve.get("success", unknown)
+        won = [n * s if n else 0.0 for n, s in zip(ended, share, strict=True)]
+        values = []
+        for end in range(1, len(ended) + 1):
+            total = sum(ended[max(0, end - window) : end])
+            full = end >= window and total > 0
+            values.append(sum(won[end - window : end]) / total if full else math.nan)
+        return values
+
+    def steps_to(self, success: float) -> float | None:
+        """Return the control steps after which exploring episodes first reach a success rate."""
+        reached = (
+            steps
+            for steps, value in zip(self.curve["steps"], self.rollout_success(), strict=True)
+            if value >= success
+        )
+        return next(reached, None)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one task and one label, seeds in order."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Training seeds."""
+        return [one.run.seed for one in self.results]
+
+    @property
+    def rates(self) -> list[float]:
+        """Success rate of each seed."""
+        return [one.successes / one.episodes for one in self.results]
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return mean(self.rates)
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation over seeds (n − 1), None with one."""
+        return stdev(self.rates) if len(self.rates) > 1 else None
+
+    @property
+    def interval(self) -> SuccessInterval:
+        """95 % interval over all episodes that takes the spread between seeds into account."""
+        return success_interval(
+            [one.successes for one in self.results], [one.episodes for one in self.results]
+        )
+
+    def steps_to(self, success: float) -> list[float]:
+        """Return `Result.steps_to` of the seeds that get there."""
+        reached = (one.steps_to(success) for one in self.results)
+        return [steps for steps in reached if steps is not None]
+
+    @property
+    def uniform(self) -> bool:
+        """Whether settings and task version of all runs agree, seeds apart."""
+        kinds = {
+            json.dumps([one.run.to_dict() | {"seed": 0}, one.content["task_version"]])
+            for one in self.results
+        }
+        return len(kinds) == 1
+
+
+Cells = dict[tuple[str, str], Cell]
+"""Cells by task and label."""
+
+
+def publish(runs: Path, out: Path) -> list[str]:
+    """Copy the results, curves and policies of all finished runs into a folder fit for git.
+
+    Returns:
+        The names of the runs.
+
+    Raises:
+        GymGraspError: a run folder is incomplete.
+    """
+    names = []
+    for path in sorted(runs.glob(f"*/*/seed-*/{RESULT}")):
+        folder, content = path.parent, json.loads(path.read_text())
+        name = Run.from_dict(content["run"]).name
+        history = read_history(folder)
+        curve = {
+            column: [_rounded(row.get(metric, math.nan)) for row in history]
+            for column, metric in COLUMNS.items()
+            if any(metric in row for row in history)
+        }
+        try:
+            policy = (folder / POLICY).read_bytes()
+        except OSError as error:
+            raise GymGraspError(f"Cannot read {folder / POLICY}: copy the run whole.") from error
+        write_atomically(out / "policies" / f"{name}.pt", policy)
+        text = json.dumps(content, indent=1)[:-2] + ',\n "curve": {\n'
+        rows = (f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in curve.items())
+        write_atomically(
+            out / "runs" / f"{name}.json", (text + ",\n".join(rows) + "\n }\n}\n").encode()
+        )
+        names.append(name)
+    return names
+
+
+def load(out: Path) -> list[Result]:
+    """Return all published results; raises `GymGraspError` for one that is damaged."""
+    results = []
+    for path in sorted((out / "runs").glob("*/*/seed-*.json")):
+        try:
+            content = json.loads(path.read_text())
+            curve = {
+                column: [math.nan if value is None else value for value in values]
+                for column, values in content.pop("curve").items()
+            }
+            result = Result(content, curve)
+            if not result.run.name or result.episodes < 1:
+                raise ValueError("it names no episodes")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise GymGraspError(f"{path} is damaged ({error}); copy or make it anew.") from error
+        results.append(result)
+    return results
+
+
+def cells(results: Iterable[Result]) -> Cells:
+    """Return the results by task and label."""
+    grouped: dict[tuple[str, str], list[Result]] = {}
+    for one in results:
+        grouped.setdefault((one.run.task, one.run.label), []).append(one)
+    return {
+        key: Cell(tuple(sorted(group, key=lambda one: one.run.seed)))
+        for key, group in grouped.items()
+    }
+
+
+def common_grid(
+    xs: Sequence[Sequence[float]], ys: Sequence[Sequence[float]], points: int = 200
+) -> tuple[list[float], list[float], list[float]]:
+    """Return x, mean and standard deviation of several curves where all of them exist."""
+    import numpy as np
+
+    pairs = []
+    for x, y in zip(xs, ys, strict=True):
+        known = ~np.isnan(y)
+        if known.any():
+            pairs.append((np.asarray(x)[known], np.asarray(y)[known]))
+    if not pairs:
+        return [], [], []
+    low, high = max(x[0] for x, _ in pairs), min(x[-1] for x, _ in pairs)
+    grid = np.linspace(low, high, points)
+    curves = np.stack([np.interp(grid, x, y) for x, y in pairs])
+    spread = curves.std(axis=0, ddof=1) if len(pairs) > 1 else np.zeros(points)
+    return grid.tolist(), curves.mean(axis=0).tolist(), spread.tolist()
+
+
+def _rounded(value: float) -> float | None:
+    """Return a number in few digits, None for what JSON has no number for."""
+    if not math.isfinite(value):
+        return None
+    number = value if value == int(value) else float(f"{value:.{DIGITS}g}")
+    with contextlib.suppress(OverflowError):
+        return int(number) if number == int(number) else number
+    return number

@@ -1,0 +1,202 @@
+"""Many training runs: what each one is, which are done already, and what became of the others."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from gym_grasp.errors import UsageError, unknown
+from gym_grasp.learning.config import Method, TrainConfig
+from gym_grasp.tasks import TASKS
+
+Variant = Literal["dapg-sparse", "dapg-dense", "ppo-dense", "ppo-sparse", "bc"]
+"""A method with its reward; bc knows no reward."""
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+RESULT = "result.json"
+"""What a run folder holds once its policy is evaluated, and not before."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that decides which policy is learned; where it is learned is a `Place`."""
+
+    task: str
+    variant: Variant
+    seed: int = 0
+    num_envs: int = 256
+    epochs: int = 300
+    max_minutes: float | None = None
+    demos: int | None = None
+    """Demonstrations to learn from, drawn by the seed; None takes all of the training split."""
+    overrides: tuple[tuple[str, Any], ...] = ()
+    """Further fields of `TrainConfig` with their values."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for what does not exist or does not go together."""
+        if self.task not in TASKS:
+            raise unknown("task", self.task, TASKS)
+        if self.variant not in VARIANTS:
+            raise unknown("method", self.variant, VARIANTS)
+        fields = {field.name for field in dataclasses.fields(TrainConfig)}
+        taken = {field.name for field in dataclasses.fields(Run)} | {"method"}
+        for name, _ in self.overrides:
+            if name not in fields - taken:
+                raise unknown("training setting", name, fields - taken)
+        if self.num_envs < 1:
+            raise UsageError(f"num_envs is {self.num_envs}; it must be at least 1.")
+        if self.demos is not None and (self.demos < 1 or not self.config().needs_demonstrations):
+            raise UsageError(
+                f"demos is {self.demos} for '{self.variant}'; give at least 1, and only to a "
+                "method that learns from demonstrations."
+            )
+
+    @property
+    def method(self) -> Method:
+        """The method without its reward."""
+        return self.variant.partition("-")[0]  # type: ignore[return-value]
+
+    @property
+    def reward(self) -> Literal["sparse", "dense"]:
+        """Which reward the environment gives."""
+        return "dense" if self.variant.endswith("dense") else "sparse"
+
+    @property
+    def label(self) -> str:
+        """Which column of a table it belongs to, such as "dapg-sparse" or "dapg-sparse-5-demos"."""
+        return self.variant if self.demos is None else f"{self.variant}-{self.demos}-demos"
+
+    @property
+    def name(self) -> str:
+        """Name, and folder below that of all runs: TASK/LABEL/seed-N."""
+        return f"{self.task}/{self.label}/seed-{self.seed}"
+
+    def config(self) -> TrainConfig:
+        """Return the learner's settings; raises `UsageError` where one is out of range."""
+        return TrainConfig(
+            method=self.method,
+            seed=self.seed,
+            epochs=self.epochs,
+            max_minutes=self.max_minutes,
+            **dict(self.overrides),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold; `from_dict` takes it back."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Run":
+        """Return the run that `to_dict` described."""
+        overrides = tuple(
+            (name, tuple(item) if isinstance(item, list) else item)
+            for name, item in value.get("overrides", ())
+        )
+        return cls(**{**value, "overrides": overrides})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs are performed, and how they are judged."""
+
+    runs: Path
+    """Folder of the run folders."""
+    data: Path
+    """Folder of the datasets; a missing one is recorded."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    runs_per_gpu: int = 1
+    """Runs at once on each GPU: where there are more, none shows the speed of a run alone."""
+    episodes: int = 100
+    """Evaluation episodes."""
+    recorded: int = 200
+    """Demonstrations in a dataset that is recorded."""
+    max_episode_steps: int | None = None
+    """Actions after which episodes are truncated; None: the task's own limit."""
+    smoke: bool = False
+    """The figures mean nothing: only whether everything runs is tried."""
+
+    def folder(self, run: Run) -> Path:
+        """Return the folder of a run."""
+        return self.runs / run.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold, paths absolute; `from_dict` takes it back."""
+        paths = {"runs": str(self.runs.resolve()), "data": str(self.data.resolve())}
+        return {**dataclasses.asdict(self), **paths}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Place":
+        """Return the place that `to_dict` described."""
+        return cls(**{**value, "runs": Path(value["runs"]), "data": Path(value["data"])})
+
+
+Outcome = tuple[Run, str | None]
+"""A run and what went wrong, or None."""
+Executor = Callable[[Sequence[Run], Place], Iterator[Outcome]]
+"""Performs runs and yields each as it ends; `experiments.executors` has three."""
+
+
+def is_done(run: Run, place: Place) -> bool:
+    """Tell whether a run's folder holds its result.
+
+    Raises:
+        UsageError: if it is the result of a run with other settings.
+    """
+    path = place.folder(run) / RESULT
+    try:
+        found = json.loads(path.read_text())["run"]
+    except (OSError, ValueError, KeyError):
+        return False
+    differing = [
+        f"{name} was {found.get(name)!r}, is {value!r}"
+        for name, value in run.to_dict().items()
+        if found.get(name) != value
+    ]
+    if differing:
+        raise UsageError(
+            f"{path.parent} holds a run with other settings ({'; '.join(differing)}); move it "
+            "away, or choose another folder for the runs."
+        )
+    return True
+
+
+def sweep(
+    runs: Sequence[Run],
+    place: Place,
+    execute: Executor,
+    published: Iterable[Run] = (),
+) -> list[Outcome]:
+    """Perform what is not done yet; go on with what was cut; tell of every run on standard error.
+
+    Args:
+        runs: what is wanted.
+        place: where.
+        execute: how: one of `experiments.executors`.
+        published: runs whose results are at hand elsewhere, and need not be repeated.
+
+    Returns:
+        The runs that failed, with the reason of each.
+    """
+    at_hand = set(published)
+    todo: list[Run] = []
+    failed: list[Outcome] = []
+    for run in dict.fromkeys(runs):
+        try:
+            if run not in at_hand and not is_done(run, place):
+                todo.append(run)
+        except UsageError as error:
+            failed.append((run, str(error)))
+    label = "SMOKE: " if place.smoke else ""
+    _say(f"{label}{len(runs)} runs, {len(todo)} to do")
+    for count, (run, reason) in enumerate(execute(todo, place), 1):
+        _say(f"{label}[{count}/{len(todo)}] {run.name}: {reason or 'done'}")
+        if reason:
+            failed.append((run, reason))
+    return failed
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

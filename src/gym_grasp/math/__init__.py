@@ -1,0 +1,1 @@
+"""Rotations and small linear systems, which every room may use."""

@@ -1,0 +1,106 @@
+"""Table I of the paper: control steps per second."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from gym_grasp.bench.report import throughput_table
+from gym_grasp.bench.throughput import PAPER, Throughput, measure
+from gym_grasp.experiments.results import Result
+from gym_grasp.files import write_atomically, write_json
+from gym_grasp.learning.config import default_num_envs
+from gym_grasp.markdown import table
+from gym_grasp.paper.table3 import EPOCHS
+from gym_grasp.tasks import TASKS
+
+HALF = 0.5
+"""Success from which on a training run counts: hands are then in contact, not in the air."""
+
+
+def make(
+    results: Sequence[Result],
+    out: Path,
+    tasks: Sequence[str] = tuple(EPOCHS),
+    device: str = "cpu",
+    smoke: bool = False,
+) -> list[Path]:
+    """Measure some tasks, and write table1.md and table1.json with all that were ever measured.
+
+    A new measurement replaces the one of the same task, device and number of environments. The
+    speed of the published training runs stands below.
+    """
+    files = [out / "table1.md", out / "table1.json"]
+    envs = 16 if smoke else default_num_envs(device)
+    rows = _measured_before(files[1])
+    for task in tasks:
+        one = measure(task, envs, device, rounds=1 if smoke else 5)
+        rows[one.task, one.device, one.num_envs] = one
+    measured = [rows[key] for key in sorted(rows, key=lambda key: (list(TASKS).index(key[0]), key))]
+    label = "SMOKE: " if smoke else ""
+    training = training_rates(results)
+    write_atomically(files[0], _markdown(measured, training, label).encode())
+    summary = {
+        "smoke": smoke,
+        "paper": PAPER,
+        "measured": [one.to_dict() for one in measured],
+        "training": [dict(zip(HEADER, row, strict=True)) for row in training],
+    }
+    write_json(files[1], summary)
+    return files
+
+
+def _measured_before(path: Path) -> dict[tuple[str, str, int], Throughput]:
+    """Return what the table holds so far; nothing if it is of another version."""
+    try:
+        found = [Throughput(**row) for row in json.loads(path.read_text())["measured"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {(one.task, one.device, one.num_envs): one for one in found}
+
+
+HEADER = ("task", "method", "device", "environments", "runs", "steps_per_second")
+
+
+def training_rates(results: Sequence[Result]) -> list[tuple[str, str, str, int, int, float]]:
+    """Return rows under HEADER: the median speed of training epochs past half success.
+
+    Runs that shared their GPU are left out.
+    """
+    rates: dict[tuple[str, str, str, int], list[float]] = {}
+    for one in results:
+        if one.content["runs_per_gpu"] > 1:
+            continue
+        pairs = zip(
+            one.rollout_success(),
+            one.curve.get("steps_per_second", one.curve["steps"]),
+            strict=True,
+        )
+        late = [speed for success, speed in pairs if success >= HALF]
+        if late:
+            run = one.run
+            key = (run.task, run.variant, one.content["device"], run.num_envs)
+            rates.setdefault(key, []).append(median(late))
+    return [(*key, len(values), median(values)) for key, values in sorted(rates.items())]
+
+
+def _markdown(
+    measured: Sequence[Throughput],
+    training: Sequence[tuple[str, str, str, int, int, float]],
+    label: str,
+) -> str:
+    lines = [f"# {label}Control steps per second, beside the paper's Table I", ""]
+    lines += ["Random actions; epochs are whole ones of PPO.", "", throughput_table(measured), ""]
+    if training:
+        rows = [
+            (task, method, device, f"{envs:,}", str(count), f"{speed:,.0f}", _paper(task))
+            for task, method, device, envs, count, speed in training
+        ]
+        header = (*HEADER[:5], "training epoch", "paper's epoch")
+        lines += ["Training runs that shared no GPU, median of the epochs past half success:", ""]
+        lines += [*table(header, rows), ""]
+    return "\n".join(lines)
+
+
+def _paper(task: str) -> str:
+    return f"{PAPER[task]:,}" if task in PAPER else ""

@@ -1,0 +1,1 @@
+"""The operator's hand: what devices send, frames, retargeting and calibration."""

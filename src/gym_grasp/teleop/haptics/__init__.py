@@ -1,0 +1,1 @@
+"""What the fingers feel: fingertip forces as brake and vibration."""

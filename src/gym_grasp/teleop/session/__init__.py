@@ -1,0 +1,1 @@
+"""The session: ticks, clutch, latency, and what is recorded."""

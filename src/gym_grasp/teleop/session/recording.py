@@ -1,0 +1,184 @@
+"""From control steps to episodes on disk, without holding the session up."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gym_grasp.demos.episode import Episode, Scalar, split_observations
+from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import DatasetError
+from gym_grasp.teleop.hand.input import HandInput
+
+JOINTS = (25, 8)
+
+
+class EpisodeRows:
+    """Collects the steps of the episode that was just begun in a single environment."""
+
+    def __init__(self, env: GraspVectorEnv) -> None:
+        self._env = env
+        self._seed = int(env.episode_seed[0])
+        self._observations = [env.observation()[0].numpy()]
+        self._states = [_row(env.get_state())]
+        self._actions: list[np.ndarray] = []
+        self._dense: list[float] = []
+        self._inputs: list[dict[str, np.ndarray]] = []
+        self._start: float | None = None
+
+    def __len__(self) -> int:
+        """Return the number of control steps."""
+        return len(self._actions)
+
+    def begin_step(self, action: Tensor, hand: HandInput, engagement: int, now: float) -> None:
+        """Take in an action (1, 11) and the input that led to it at time `now` in [s]."""
+        if self._start is None:
+            self._start = now
+        self._actions.append(action[0].numpy().copy())
+        self._inputs.append(_channels(hand, engagement, now, self._start))
+
+    def end_step(self, info: dict[str, Any]) -> None:
+        """Take in what the step led to."""
+        self._observations.append(info["final_obs"][0].numpy().copy())
+        self._dense.append(float(info["dense_reward"][0]))
+        self._states.append(_row(self._env.get_state()))
+
+    def episode(self, success: bool, events: dict[str, Scalar]) -> Episode:
+        """Return the whole, after its last step."""
+        rewards = np.full(len(self), -1.0, np.float32)
+        rewards[-1] += float(success)
+        return Episode(
+            observations=split_observations(
+                np.stack(self._observations), self._env.observation_layout
+            ),
+            actions=np.stack(self._actions),
+            rewards=rewards,
+            dense_rewards=np.array(self._dense, np.float32),
+            seed=self._seed,
+            success=success,
+            states={key: np.stack([row[key] for row in self._states]) for key in self._states[0]},
+            operator_input={
+                key: np.stack([row[key] for row in self._inputs]) for key in self._inputs[0]
+            },
+            events=events,
+        )
+
+
+class Recorder:
+    """Writes episodes in a thread of its own; one that could not be written is tried again.
+
+    Args:
+        writer: an open dataset; closed with the recorder.
+    """
+
+    def __init__(self, writer: DatasetWriter) -> None:
+        self.writer = writer
+        self.error: str | None = None
+        """Why the newest episode is not on disk yet; None: everything is."""
+        self._unwritten: list[Episode] = []
+        self._pool = ThreadPoolExecutor(1, "recorder")
+        self._last: Future[None] | None = None
+        self._closed = False
+
+    def add(self, episode: Episode) -> None:
+        """Keep a success; count a failure."""
+        self._submit(lambda: self._add(episode))
+
+    def drop_last(self) -> None:
+        """Count the newest kept episode as a failure instead."""
+        self._submit(self._drop_last)
+
+    def fail(self) -> None:
+        """Count a failure that left no episode."""
+        self._submit(self.writer.count_failure)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Episodes kept and failures so far."""
+        return len(self.writer) + len(self._unwritten), self.writer.failures
+
+    def flush(self) -> None:
+        """Wait until everything is on disk that can be."""
+        if self._last is not None:
+            self._last.result()
+
+    def close(self) -> None:
+        """Write what is left and make the dataset file of the episodes.
+
+        Raises:
+            DatasetError: it could not be written; what is on disk is still in the parts folder.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._submit(lambda: None)
+        self._pool.shutdown()
+        if self._unwritten:
+            raise DatasetError(str(self.error))
+        self.writer.close()
+
+    def _submit(self, job: Any) -> None:
+        def run() -> None:
+            try:
+                while self._unwritten:
+                    self.writer.add(self._unwritten[0])
+                    self._unwritten.pop(0)
+                job()
+                self.error = None
+            except DatasetError as error:
+                self.error = str(error)
+
+        self._last = self._pool.submit(run)
+
+    def _add(self, episode: Episode) -> None:
+        if episode.success:
+            self._unwritten.append(episode)
+        self.writer.add(episode)
+        self._unwritten.clear()
+
+    def _drop_last(self) -> None:
+        self.writer.drop_last()
+
+
+def _row(state: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {key: value[0].cpu().numpy() for key, value in state.items()}
+
+
+def _channels(hand: HandInput, engagement: int, now: float, start: float) -> dict[str, np.ndarray]:
+    """Return what one control step's input looks like in a file."""
+    nothing = np.full(7, np.nan, np.float32)
+    head = nothing if hand.head is None else np.r_[hand.head.position, hand.head.quaternion]
+    joints = np.full(JOINTS, np.nan) if hand.joints is None else hand.joints
+    return {
+        "wrist_position": _float32(hand.wrist_position),
+        "wrist_quaternion": _float32(hand.wrist_quaternion),
+        "finger_flexion": _float32(hand.flexion),
+        "head_pose": _float32(head),
+        "hand_joints": _float32(joints),
+        "engagement": np.array(engagement, np.int32),
+        "capture_time": np.array(hand.time - start),
+        "applied_time": np.array(now - start),
+    }
+
+
+def as_recorded(hand: HandInput) -> HandInput:
+    """Return the input as precisely as a file holds it, so that playing it back is the same."""
+    return replace(
+        hand,
+        wrist_position=_float32(hand.wrist_position).astype(float),
+        wrist_quaternion=_float32(hand.wrist_quaternion).astype(float),
+        flexion=_float32(hand.flexion).astype(float),
+    )
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.float32)
+
+
+def to_tensor(*rows: np.ndarray) -> tuple[Tensor, ...]:
+    """Return each row (D,) as a batch of one, (1, D) float32."""
+    return tuple(torch.from_numpy(np.asarray(row, np.float32)[None]) for row in rows)

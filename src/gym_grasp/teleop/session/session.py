@@ -1,0 +1,269 @@
+"""The session: a person's hand drives the robot's, tick by tick, and episodes come of it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+
+from gym_grasp.demos.episode import Scalar
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.tasks.random import episode_seeds
+from gym_grasp.teleop.hand.input import Device, HandInput, Haptics, Pose
+from gym_grasp.teleop.haptics.haptics import FingertipForces, HapticFilter
+from gym_grasp.teleop.session.clutch import Clutch, Press
+from gym_grasp.teleop.session.latency import LatencyMeter
+from gym_grasp.teleop.session.recording import EpisodeRows, Recorder, as_recorded, to_tensor
+
+MAX_AGE = 0.1
+"""Oldest pose on which the robot may act, in [s]."""
+
+
+class State(StrEnum):
+    """What the session is doing; physics advances while it is engaged and stands still else."""
+
+    WAITING = "waiting"
+    """A new episode, its clock not yet running."""
+    ENGAGED = "engaged"
+    """The operator's hand moves the robot's."""
+    PAUSED = "paused"
+    """Released, or stopped by a fault; a fresh press of the clutch goes on."""
+    DONE = "done"
+    """The episode ended; reset, save or discard begins the next."""
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """How a session behaves."""
+
+    seed: int = 0
+    """Of the start states."""
+    first_episode: int | None = None
+    """The first episode's own seed, to play that one again; None: as `seed` has it."""
+    hold: bool = False
+    """The clutch is held down to move, instead of pressed once to begin and once to stop."""
+    max_episodes: int | None = None
+    """The session is over after so many kept episodes."""
+
+
+class Session:
+    """One environment, one operator, one recording.
+
+    `tick` is called at the physics' rate; everything else is read between ticks.
+
+    Args:
+        env: a single environment on the CPU, without autoreset.
+        device: where the operator's hand comes from and its feedback goes.
+        recorder: where episodes go; None: nowhere.
+        config: start states and clutch.
+    """
+
+    def __init__(
+        self,
+        env: GraspVectorEnv,
+        device: Device,
+        recorder: Recorder | None = None,
+        config: SessionConfig | None = None,
+    ) -> None:
+        assert env.num_envs == 1
+        assert not env.autoreset
+        self.env = env
+        self.device = device
+        self.recorder = recorder
+        self.config = config or SessionConfig()
+        self.rate = 1.0 / env.physics.timestep
+        self.interval = env.controller.config.interval
+        self.meter = LatencyMeter()
+        """Latencies of this session."""
+        self.hand: HandInput | None = None
+        """What the last tick sampled."""
+        self.haptics = Haptics.none()
+        """What the last tick felt."""
+        self.engagement = 0
+        """How often the clutch engaged so far."""
+        self._forces = FingertipForces(env.task.model)
+        self._filter = HapticFilter(self.rate)
+        self._press = Press()
+        self._reset, self._discard, self._save = Press(), Press(), Press()
+        self._clutch: Clutch | None = None
+        self._first = self._episode = sum(recorder.counts) if recorder else 0
+        # A pose is acted on for the whole control step that it began.
+        self._max_age = MAX_AGE - (self.interval - 1) * env.physics.timestep
+        self._begin_episode()
+
+    def tick(self, now: float) -> None:
+        """Sample the operator, advance the physics by one step if engaged, feel the contacts.
+
+        Args:
+            now: in [s] of `time.perf_counter`.
+        """
+        newest = self.device.latest()
+        hand = self.hand = None if newest is None else as_recorded(newest)
+        fault = self._fault(hand, now)
+        if hand is not None:
+            self._buttons(hand, fault)
+        if self._substep == 0 and self.state is State.ENGAGED:
+            if fault is not None:
+                self._pause(fault)
+            else:
+                assert hand is not None
+                self._begin_step(hand, now)
+        if self._substep > 0:
+            self._advance()
+        else:
+            self.haptics = Haptics.none()
+        self.device.feedback(self.haptics)
+
+    @property
+    def over(self) -> bool:
+        """Whether all the episodes asked for are kept, or a recording was played to its end."""
+        if getattr(self.device, "finished", False):
+            return True
+        limit = self.config.max_episodes
+        return (
+            limit is not None
+            and self.recorder is not None
+            and self.state is State.DONE
+            and self.recorder.counts[0] >= limit
+        )
+
+    def status(self) -> dict[str, Any]:
+        """Return what an operator is told: plain values for JSON."""
+        kept, failed = self.recorder.counts if self.recorder else (0, 0)
+        return {
+            "task": self.env.task_name,
+            "summary": self.env.task.summary,
+            "state": str(self.state),
+            "notice": (self.recorder.error if self.recorder else None) or self.notice,
+            "time": round(len(self.rows) / self.env.control_rate, 2),
+            "time_limit": self.env.max_episode_steps / self.env.control_rate,
+            "progress": round(self.progress, 3),
+            "success": self.success,
+            "kept": kept,
+            "failed": failed,
+        }
+
+    def close(self) -> None:
+        """Make the dataset file; every episode that was kept is in it."""
+        if self.recorder is not None:
+            self.recorder.close()
+        self.device.close()
+
+    # Transitions --------------------------------------------------------------------------------
+
+    def _begin_episode(self) -> None:
+        self.env.reset_to(self._next_seed())
+        self.rows = EpisodeRows(self.env)
+        self._filter.reset()
+        self.meter.begin_episode()
+        self._press.hold()
+        self._substep = 0
+        self.success = False
+        self.progress = 0.0
+        self.state = State.WAITING
+        self.notice = "Press the clutch to begin."
+
+    def _next_seed(self) -> torch.Tensor:
+        index = torch.tensor([self._episode])
+        if self.config.first_episode is not None and self._episode == self._first:
+            return torch.tensor([self.config.first_episode])
+        return episode_seeds(self.config.seed, torch.zeros_like(index), index)
+
+    def _buttons(self, hand: HandInput, fault: str | None) -> None:
+        reset, discard = self._reset(hand.buttons.reset), self._discard(hand.buttons.discard)
+        save, pressed = self._save(hand.buttons.save), self._press(hand.clutch)
+        if discard or reset or (save and self.state is State.DONE):
+            self._leave_episode(discard)
+            return
+        if self.state in (State.WAITING, State.PAUSED):
+            if pressed and fault is not None:
+                self.notice = f"Cannot engage: {fault}."
+            elif pressed:
+                self._engage(hand)
+        elif self.state is State.ENGAGED:
+            released = not hand.clutch if self.config.hold else pressed
+            if released:
+                self._pause("clutch released")
+
+    def _leave_episode(self, discard: bool = False) -> None:
+        """Begin the next episode; one that has not moved yet only begins again."""
+        if len(self.rows):
+            self._episode += 1  # as many as attempts, so that no seed comes twice
+        if self.recorder is not None:
+            if self.state is State.DONE and self.success and discard:
+                self.recorder.drop_last()
+            elif self.state is not State.DONE and len(self.rows):
+                self.recorder.fail()
+        self._begin_episode()
+
+    def _engage(self, hand: HandInput) -> None:
+        targets = self.env.controller.targets
+        robot = Pose(targets.position[0].double().numpy(), targets.orientation[0].double().numpy())
+        self._clutch = Clutch.engage(hand, robot, targets.fingers[0].double().numpy())
+        self._engaged_steps = 0
+        self.engagement += 1
+        self.state = State.ENGAGED
+        self.notice = ""
+
+    def _pause(self, reason: str) -> None:
+        self._clutch = None
+        self._press.hold()
+        self.state = State.PAUSED
+        self.notice = f"Stopped: {reason}. Press the clutch to go on."
+
+    def _fault(self, hand: HandInput | None, now: float) -> str | None:
+        if hand is None:
+            return "no operator is connected"
+        if not hand.tracked or not hand.valid():
+            return hand.lost
+        if now - hand.time > self._max_age:
+            return "the newest pose is too old"
+        return None
+
+    # Control and physics ------------------------------------------------------------------------
+
+    def _begin_step(self, hand: HandInput, now: float) -> None:
+        assert self._clutch is not None
+        pose, fingers = self._clutch.target(hand, self._engaged_steps / self.env.control_rate)
+        self._engaged_steps += 1
+        action = self.env.controller.retarget(*to_tensor(pose.position, pose.quaternion, fingers))
+        self.rows.begin_step(action, hand, self.engagement, now)
+        arrival = hand.time if hand.arrival is None else hand.arrival
+        self.meter.applied(hand.sequence, hand.time, arrival, now)
+        self.env.begin_step(action)
+        self._substep = 1
+
+    def _advance(self) -> None:
+        self.env.advance()
+        self.haptics = self._feel()
+        if self._substep < self.interval:
+            self._substep += 1
+            return
+        self._substep = 0
+        _, _, terminated, truncated, info = self.env.end_step()
+        self.rows.end_step(info)
+        self.progress = float(info["progress"][0])
+        if bool(terminated[0] | truncated[0]):
+            self._finish(bool(info["success"][0]), bool(info["diverged"][0]))
+
+    def _feel(self) -> Haptics:
+        force, closing = self._forces.measure(self.env.physics)
+        return self._filter.tick(force, closing)
+
+    def _finish(self, success: bool, diverged: bool) -> None:
+        self.state = State.DONE
+        self.success = success
+        self._clutch = None
+        if success:
+            self.notice = "Success; the episode is kept."
+        else:
+            self.notice = "The simulation broke." if diverged else "Time is up."
+        if self.recorder is not None:
+            self.recorder.add(self.rows.episode(success, self._events()))
+
+    def _events(self) -> dict[str, Scalar]:
+        events: dict[str, Scalar] = {"engagements": self.engagement}
+        for stage, values in self.meter.episode().items():
+            events[f"{stage}_p50_ms"] = values["p50_ms"]
+            events[f"{stage}_p99_ms"] = values["p99_ms"]
+        return events

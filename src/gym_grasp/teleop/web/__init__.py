@@ -1,0 +1,1 @@
+"""The host of the browser page: server, wire protocol, drawn scene, certificate."""

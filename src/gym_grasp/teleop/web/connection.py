@@ -1,0 +1,100 @@
+"""One client's connection: what lets it in, what it is sent, how much it may say."""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import WSMsgType, web
+
+from gym_grasp.teleop.web import protocol
+from gym_grasp.teleop.web.protocol import Close, ProtocolError
+
+HELLO_LIMIT = 5.0
+"""A client that has not said hello by then is sent away, in [s]."""
+MOST_UNSENT = 64_000
+"""A client's scenes are skipped while so many bytes wait for its network."""
+
+
+@dataclass
+class Bucket:
+    """Lets `rate` messages per second through, and as many at once after a pause."""
+
+    rate: float
+    level: float = 0.0
+    time: float = 0.0
+
+    def take(self, now: float) -> bool:
+        """Return whether one more message is allowed at a time in [s]."""
+        self.level = max(0.0, self.level - (now - self.time) * self.rate) + 1.0
+        self.time = now
+        return self.level <= self.rate
+
+
+@dataclass(eq=False)
+class Client:
+    """One connection that has shown the token."""
+
+    socket: web.WebSocketResponse
+    unsent: Callable[[], int]
+    """Bytes that its network has not taken yet."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    scene: bytes | None = None
+    """The newest scene; one that was not sent in time is replaced, never queued."""
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    sent: Callable[[], None] = lambda: None
+
+    def say(self, **message: Any) -> None:
+        """Send a JSON message, all of which arrive."""
+        self.messages.append(message)
+        self.wake.set()
+
+    def show(self, scene: bytes, sent: Callable[[], None]) -> None:
+        """Send a scene unless the network is behind."""
+        if self.unsent() < MOST_UNSENT:
+            self.scene, self.sent = scene, sent
+            self.wake.set()
+
+    async def write(self) -> None:
+        """Send until the connection ends."""
+        while not self.socket.closed:
+            await self.wake.wait()
+            self.wake.clear()
+            messages, self.messages = self.messages, []
+            for message in messages:
+                await self.socket.send_json(message)
+            scene, self.scene = self.scene, None
+            if scene is not None:
+                await self.socket.send_bytes(scene)
+                self.sent()
+
+
+async def admit(request: web.Request, socket: web.WebSocketResponse, token: str) -> bool:
+    """Let a client in that is the host's own page and knows the token; tell whether it may drive.
+
+    Raises:
+        ProtocolError: it is turned away, before it was sent anything.
+    """
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise ProtocolError(Close.ORIGIN, "this page is not the host's own")
+    if socket.ws_protocol != protocol.SUBPROTOCOL:
+        raise ProtocolError(Close.VERSION, f"speak {protocol.SUBPROTOCOL}; reload the page")
+    try:
+        async with asyncio.timeout(HELLO_LIMIT):
+            message = await socket.receive()
+    except TimeoutError:
+        raise ProtocolError(Close.SILENT, "no hello came") from None
+    if message.type is not WSMsgType.TEXT:
+        raise ProtocolError(Close.MALFORMED, "the first message has to be hello")
+    hello = protocol.read_json(message.data, ("hello",))
+    shown = hello.get("token")
+    if not isinstance(shown, str) or not hmac.compare_digest(
+        shown.encode(errors="replace"), token.encode()
+    ):
+        raise ProtocolError(Close.TOKEN, "wrong token; open the address that the host printed")
+    if hello.get("version") != protocol.VERSION:
+        raise ProtocolError(Close.VERSION, f"speak version {protocol.VERSION}; reload the page")
+    return hello.get("role") != "watch"

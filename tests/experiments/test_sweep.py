@@ -1,0 +1,205 @@
+"""Sweeps: what is done is skipped, what was cut goes on, what fails stops nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+
+from gym_grasp.errors import DatasetError, DependencyError, GymGraspError, UsageError
+from gym_grasp.experiments import perform as performing
+from gym_grasp.experiments.executors import Execution, cpu_slots, in_processes, serially
+from gym_grasp.experiments.perform import load_demonstrations, only_one, perform
+from gym_grasp.experiments.sweep import Place, Run, is_done, sweep
+from gym_grasp.learning.checkpoint import load
+
+
+def test_names_are_stable(tiny):
+    assert Run("open-drawer", "dapg-sparse").name == "open-drawer/dapg-sparse/seed-0"
+    assert Run("open-door", "dapg-sparse", 2, demos=5).name == (
+        "open-door/dapg-sparse-5-demos/seed-2"
+    )
+    assert Run("lift-object", "bc").name == "lift-object/bc/seed-0"
+    run = tiny("dapg-sparse", demos=3)
+    assert Run.from_dict(json.loads(json.dumps(run.to_dict()))) == run
+    assert run.config().hidden_sizes == (8,)
+    assert run.config().method == "dapg"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"task": "open-drawr"}, "Did you mean 'open-drawer'"),
+        ({"variant": "ppo"}, "Unknown method"),
+        ({"overrides": (("learning_rat", 1.0),)}, "Did you mean 'learning_rate'"),
+        ({"overrides": (("seed", 1),)}, "Unknown training setting 'seed'"),
+        ({"demos": 3, "variant": "ppo-dense"}, "learns from demonstrations"),
+        ({"num_envs": 0}, "at least 1"),
+    ],
+)
+def test_runs_that_cannot_be(fields, message):
+    with pytest.raises(UsageError, match=message):
+        Run(**{"task": "open-drawer", "variant": "ppo-sparse", **fields})
+
+
+def test_result_of_a_run(tiny, place):
+    run = tiny("dapg-sparse", demos=3)
+    result = perform(run, place)
+    assert result == json.loads((place.folder(run) / "result.json").read_text())
+    assert (result["epochs"], result["steps"]) == (2, 2 * 4 * 2)
+    assert (result["episodes"], len(result["outcomes"])) == (2, 2)
+    assert result["successes"] == result["outcomes"].count("1")
+    assert result["demonstrations"] == 3
+    assert result["evaluation_seed"] >= 2**31
+    assert result["config"]["method"] == "dapg"
+    assert is_done(run, place)
+
+
+def test_what_is_done_is_skipped(tiny, place, capsys):
+    run = tiny()
+    assert sweep([run], place, serially) == []
+    before = (place.folder(run) / "result.json").stat().st_mtime_ns
+    other = tiny(seed=1)
+    assert sweep([run, other, run], place, serially, published=[other]) == []
+    assert (place.folder(run) / "result.json").stat().st_mtime_ns == before
+    assert not place.folder(other).exists()
+    assert "0 to do" in capsys.readouterr().err
+    (failed,) = sweep([tiny(epochs=3)], place, serially)
+    assert "epochs was 2, is 3" in failed[1]
+
+
+def test_a_cut_run_goes_on(tiny, place, monkeypatch):
+    run = tiny(epochs=4)
+    whole = perform(run, replace(place, runs=place.runs.parent / "whole"))
+
+    def cut(*args, on_epoch=None, **options):
+        def stop(epoch, metrics):
+            if epoch == 1:
+                raise GymGraspError("the power failed")
+
+        return train(*args, on_epoch=stop, **options)
+
+    train = performing.train
+    monkeypatch.setattr(performing, "train", cut)
+    assert sweep([run], place, serially) == [(run, "the power failed")]
+    assert not is_done(run, place)
+    assert load(place.folder(run) / "checkpoints/last.pt", "training")["epoch"] == 2
+    monkeypatch.undo()
+    assert sweep([run], place, serially) == []
+    resumed = json.loads((place.folder(run) / "result.json").read_text())
+    assert resumed["outcomes"] == whole["outcomes"]
+    assert [p["policy/std"] for p in epochs(place, run)] == [
+        p["policy/std"] for p in epochs(Place(place.runs.parent / "whole", place.data), run)
+    ]
+
+
+def epochs(place, run):
+    return json.loads((place.folder(run) / "metrics.json").read_text())["epochs"]
+
+
+def test_failures_stop_nothing_else(tiny, place):
+    runs = [tiny("bc", demos=99), tiny("bc")]
+    slots = cpu_slots(2)
+    failed = sweep(runs, place, lambda todo, where: in_processes(todo, where, slots))
+    ((run, reason),) = failed
+    assert run == runs[0]
+    assert "5 episodes to train on and 99 are wanted" in reason
+    assert "exit code 1" in reason
+    assert is_done(runs[1], place)
+    assert "99 are wanted" in (place.folder(runs[0]) / "log.txt").read_text()
+
+
+def test_a_killed_process_is_a_failure(tiny, place, monkeypatch):
+    monkeypatch.setattr(
+        "gym_grasp.experiments.executors._command",
+        lambda *_: [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"],
+    )
+    ((_, reason),) = in_processes([tiny()], place, cpu_slots(1))
+    assert "killed by signal 9" in reason
+
+
+def test_demonstrations_are_drawn_by_the_seed(tiny, data):
+    path = data / "open-drawer.hdf5"
+    drawn = [load_demonstrations(tiny("bc", seed, demos=2), path, 6)[0] for seed in (0, 0, 1)]
+    assert drawn[0].fingerprint == drawn[1].fingerprint != drawn[2].fingerprint
+    assert load_demonstrations(tiny("bc"), path, 6)[1] == 5
+    with pytest.raises(DatasetError, match="99 are wanted"):
+        load_demonstrations(tiny("bc", demos=99), path, 6)
+
+
+def test_a_missing_dataset_is_recorded_once(tiny, tmp_path, monkeypatch):
+    calls = []
+    record = performing.record
+    monkeypatch.setattr(performing, "record", lambda *a, **k: calls.append(a) or record(*a, **k))
+    for _ in range(2):
+        assert load_demonstrations(tiny("bc"), tmp_path / "open-drawer.hdf5", 4)[1] > 0
+    assert len(calls) == 1
+
+
+def test_one_process_at_a_time(tmp_path):
+    lock = tmp_path / "lock"
+    with (
+        only_one(lock, wait=False),
+        pytest.raises(GymGraspError, match="Another process"),
+        only_one(lock, wait=False),
+    ):
+        pass
+    with only_one(lock, wait=True):
+        pass
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4})
+    assert [slot.cores for slot in cpu_slots(2)] == [(0, 1), (2, 3, 4)]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert sorted(core for slot in cpu_slots(4) for core in slot.cores)[::2] == [0, 1]
+
+
+def test_gpus_are_handed_out(monkeypatch):
+    seen = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    monkeypatch.setattr(
+        "gym_grasp.experiments.executors.in_processes",
+        lambda runs, place, slots: seen.extend(slots),
+    )
+    Execution(runs_per_gpu=2).make("cuda")([], None)
+    assert [slot.gpu for slot in seen] == ["4", "6", "4", "6"]
+    seen.clear()
+    Execution().make("cuda:1")([], None)
+    assert [slot.gpu for slot in seen] == ["6"]
+    with pytest.raises(UsageError, match="workers is 0"):
+        Execution(workers=0).make("cpu")
+
+
+def test_without_ray_the_error_names_the_extra(tiny, place, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(DependencyError, match=r"gym-grasp\[cluster\]"):
+        list(Execution("ray").make("cpu")([tiny()], place))
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_performs_runs(tiny, place):
+    runs = [tiny(seed=0), tiny("bc", demos=99)]
+    code = (
+        "import json, sys\n"
+        "from gym_grasp.experiments.executors import Execution\n"
+        "from gym_grasp.experiments.sweep import Place, Run, sweep\n"
+        "runs = [Run.from_dict(run) for run in json.loads(sys.argv[1])]\n"
+        "execute = Execution('ray', cores_per_run=1).make('cpu')\n"
+        "failed = sweep(runs, Place.from_dict(json.loads(sys.argv[2])), execute)\n"
+        "print(json.dumps([reason for _, reason in failed]))\n"
+    )
+    arguments = [json.dumps([run.to_dict() for run in runs]), json.dumps(place.to_dict())]
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    (reason,) = json.loads(result.stdout.splitlines()[-1])
+    assert "99 are wanted" in reason
+    assert is_done(runs[0], place)

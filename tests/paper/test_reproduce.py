@@ -1,0 +1,175 @@
+"""Tables and figures from results made by hand, with the figures worked out by hand."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from gym_grasp.bench.throughput import Throughput
+from gym_grasp.errors import GymGraspError
+from gym_grasp.experiments.perform import perform
+from gym_grasp.experiments.results import cells, common_grid, load, publish
+from gym_grasp.experiments.sweep import Run
+from gym_grasp.paper import fewer_demos, table1, table3
+
+EARLY = [1.0, 0.5, 0.9, 1.0, 1.0]
+LATE = [1.0, 0.0, 0.0, 1.0, 1.0]
+
+
+@pytest.fixture
+def out(tmp_path, publish_by_hand):
+    """Return a folder with three seeds of DAPG, one of PPO dense and one of BC."""
+    for seed, successes in enumerate((100, 98, 96)):
+        run = Run("open-drawer", "dapg-sparse", seed)
+        publish_by_hand(tmp_path, run, successes, EARLY, [2, 100, 100, 100, 100])
+    publish_by_hand(tmp_path, Run("open-drawer", "ppo-dense"), 50, LATE, [2, 100, 100, 100, 100])
+    publish_by_hand(tmp_path, Run("open-drawer", "bc"), 90)
+    return tmp_path
+
+
+def test_success_counts_whole_episodes(out):
+    """An episode takes up to 2 epochs, so the first value is that of epochs 0 and 1 together."""
+    dapg = cells(load(out))["open-drawer", "dapg-sparse"].results[0]
+    expected = [(2 + 50) / 102, (50 + 90) / 200, 0.95, 1.0]
+    success = dapg.rollout_success()
+    assert math.isnan(success[0])
+    assert success[1:] == pytest.approx(expected)
+    assert dapg.steps_to(0.95) == 4_000_000
+    assert dapg.steps_to(0.6) == 3_000_000
+    bc = cells(load(out))["open-drawer", "bc"].results[0]
+    assert bc.steps_to(0.95) is None
+
+
+def test_a_cell(out):
+    cell = cells(load(out))["open-drawer", "dapg-sparse"]
+    assert cell.seeds == [0, 1, 2]
+    assert cell.mean == pytest.approx(0.98)
+    assert cell.std == pytest.approx(0.02)
+    assert 0.85 < cell.interval.low < 0.98 < cell.interval.high < 1
+    assert cell.uniform
+
+
+def test_table_from_partial_results(out):
+    files = table3.gather(load(out), out)
+    assert [path.name for path in files] == [
+        "table3.md", "table3.json", "table3-curves.png", "table3-gradients.png",
+    ]  # fmt: skip
+    text = files[0].read_text()
+    assert "| dapg-sparse | 0.98 ± 0.02 |" in text
+    assert "| ppo-dense | 0.50 ± – (1 of 3 seeds) |" in text
+    assert "| bc | 0.90 ± – [1.00] (1 of 3 seeds) |" in text
+    assert "| 0.980 ± 0.020 | 294 / 300 |" in text
+    assert "4.0 (3 of 3)" in text
+    assert "PPO dense ÷ DAPG sparse, of the seeds that get there: open-drawer 1.2" in text
+    assert "SMOKE" not in text
+    assert "abacus" in text
+    summary = json.loads(files[1].read_text())
+    (dapg,) = (cell for cell in summary["cells"] if cell["method"] == "dapg-sparse")
+    assert dapg["successes"] == [100, 98, 96]
+    assert dapg["steps_to_95"] == [4_000_000] * 3
+    assert not summary["smoke"]
+
+
+def test_steps_are_compared_with_as_many_environments(out, publish_by_hand):
+    publish_by_hand(out, Run("open-drawer", "ppo-dense", 0, num_envs=16), 90, LATE)
+    assert "÷" not in table3.gather(load(out), out)[0].read_text()
+    publish_by_hand(out, Run("open-drawer", "ppo-dense", 1), 90, LATE)
+    text = table3.gather(load(out), out)[0].read_text()
+    assert "÷" not in text
+    assert "| 16 or 256 |" in text
+
+
+def test_cells_of_unlike_runs_are_marked(out, publish_by_hand):
+    publish_by_hand(out, Run("open-drawer", "ppo-dense", 1, epochs=7), 50, LATE)
+    assert "ppo-dense †" in table3.gather(load(out), out)[0].read_text()
+
+
+def test_nothing_to_gather(tmp_path):
+    (page, _) = table3.gather(load(tmp_path), tmp_path)
+    assert "No finished runs" in page.read_text()
+    assert "No finished runs" in fewer_demos.gather([], tmp_path)[0].read_text()
+
+
+def test_smoke_is_labelled(out):
+    page, summary, *_ = table3.gather(load(out), out, smoke=True)
+    assert page.read_text().startswith("# SMOKE: ")
+    assert json.loads(summary.read_text())["smoke"] is True
+    assert fewer_demos.gather([], out, smoke=True)[0].read_text().startswith("# SMOKE: ")
+
+
+def test_fewer_demonstrations(out, publish_by_hand):
+    publish_by_hand(out, Run("open-drawer", "dapg-sparse", 0, demos=5), 40, LATE)
+    page, summary, _ = fewer_demos.gather(load(out), out)
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| open-drawer")]
+    assert [row.split("|")[2].strip() for row in rows] == ["5", "180"]
+    assert "| 40 / 100 |" in rows[0]
+    means = [cell["mean"] for cell in json.loads(summary.read_text())["cells"]]
+    assert means == pytest.approx([0.4, 0.98])
+
+
+def test_speed_of_training_counts_from_half_success(out):
+    rows = table1.training_rates(load(out))
+    assert ("open-drawer", "dapg-sparse", "abacus", 256, 3, 500_000) in rows
+    assert len(rows) == 2
+
+
+def test_speed_of_runs_that_shared_a_gpu_is_not_published(out, publish_by_hand):
+    run = Run("open-drawer", "dapg-sparse", 3)
+    publish_by_hand(out, run, 100, success=LATE, runs_per_gpu=2)
+    assert len(load(out)) == 6
+    assert ("open-drawer", "dapg-sparse", "abacus", 256, 3, 500_000) in table1.training_rates(
+        load(out)
+    )
+
+
+def test_measurements_come_together(tmp_path, monkeypatch):
+    def measure(task, num_envs, device, rounds):
+        return Throughput(**{**values, "task": task, "num_envs": num_envs})
+
+    values = {field.name: 1.0 for field in dataclasses.fields(Throughput)}
+    values |= {"device": "abacus", "counters": {}, "gpu_memory_gb": None}
+    monkeypatch.setattr(table1, "measure", measure)
+    table1.make([], tmp_path, ["pour-cup"])
+    table1.make([], tmp_path, ["open-drawer", "pour-cup"])
+    page, summary = table1.make([], tmp_path, [])
+    rows = json.loads(summary.read_text())["measured"]
+    assert [row["task"] for row in rows] == ["open-drawer", "pour-cup"]
+    assert "58,887" in page.read_text()
+
+
+def test_the_runs_of_the_paper():
+    runs = table3.runs(device="cuda")
+    assert len(runs) == len(set(runs)) == 5 * 4 * 3
+    assert all(run.epochs * run.num_envs * 32 <= 524_288_000 for run in runs)
+    assert all(run.max_minutes == 10 for run in runs)
+    assert {run.num_envs for run in runs if run.variant != "bc"} == {16_384}
+    study = fewer_demos.runs(device="cuda")
+    assert len(study) == 2 * 4 * 3
+    assert len(set(study) & set(runs)) == 2 * 3
+
+
+def test_curves_meet_where_all_are_known():
+    x, mean, spread = common_grid([[0, 10], [2, 8]], [[0.0, 1.0], [0.2, 0.8]], points=3)
+    assert x == [2, 5, 8]
+    assert mean == pytest.approx([0.2, 0.5, 0.8])
+    assert spread == pytest.approx([0, 0, 0])
+    assert common_grid([[1]], [[math.nan]]) == ([], [], [])
+
+
+def test_publishing(tiny, place, tmp_path):
+    run, out = tiny("dapg-sparse"), tmp_path / "results"
+    result = perform(run, place)
+    assert publish(place.runs, out) == [run.name]
+    (published,) = load(out)
+    assert published.run == run
+    assert {k: v for k, v in published.content.items() if k != "curve"} == result
+    assert published.curve["lambda"] == [50, 49.5]
+    assert published.curve["steps"] == [8, 16]
+    assert published.curve["gradient_cloning"][0] > 0
+    assert math.isnan(published.curve["gradient_cloning"][1])
+    assert (out / "policies" / f"{run.name}.pt").is_file()
+    path = out / "runs" / f"{run.name}.json"
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(GymGraspError, match="damaged"):
+        load(out)
