@@ -23,6 +23,9 @@ def _choose_renderer() -> None:
 
 _choose_renderer()
 
-from gym_grasp.envs.registration import register_all as _register_all  # noqa: E402
+from gym_grasp.demos.operators import register_operator  # noqa: E402
+from gym_grasp.robots import register_arm, register_hand  # noqa: E402
+from gym_grasp.tasks import register_task  # noqa: E402
+from gym_grasp.teleop.devices import register_device  # noqa: E402
 
-_register_all()
+__all__ = ["register_arm", "register_device", "register_hand", "register_operator", "register_task"]

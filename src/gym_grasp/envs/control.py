@@ -1,18 +1,19 @@
-"""The hand's controller: 11 relative actions to 17 joint targets.
+"""The hand's controller: relative actions to joint targets.
 
-An action moves a *desired* wrist pose and the five finger commands; the arm follows the desired
+An action moves a *desired* wrist pose and the drives of the hand; the arm follows the desired
 pose by inverse differential kinematics. The desired pose is kept on a leash from the measured one,
 so that pressing on something neither winds up nor lets the hand slide away.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import math
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import UsageError, unknown
 from gym_grasp.math.linear import damped_least_squares
 from gym_grasp.math.rotations import (
     limit_norm,
@@ -22,12 +23,11 @@ from gym_grasp.math.rotations import (
     rotvec_from_quat,
 )
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots import ur5_sih as robot
-
-ACTION_SIZE = 11
-ARM_DOF = 6
+from gym_grasp.robots.base import Robot
 
 Method = Literal["damped-least-squares", "jacobian-transpose"]
+MOST_SUBSTEPS = 90
+"""Largest interval of control: one action a second."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ControlConfig:
     angular_speed: float = 3.0
     """Speed of the desired wrist orientation at a full action, per axis, in rad/s."""
     finger_speed: float = 3.0
-    """Speed of a finger command at a full action, in ranges of motion per second."""
+    """Speed of a drive of the hand at a full action, in ranges of motion per second."""
     position_leash: float = 0.04
     """Largest distance of the desired from the measured wrist position, per axis, in m."""
     rotation_leash: float = 0.3
@@ -52,6 +52,31 @@ class ControlConfig:
     """Lower corner of the box that holds the desired wrist position, world, in m."""
     workspace_high: tuple[float, float, float] = (0.90, 0.60, 0.75)
     """Upper corner of that box, world, in m."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for the first value out of range."""
+        if self.method not in get_args(Method):
+            raise unknown("method of inverse kinematics", self.method, get_args(Method))
+        if isinstance(self.interval, bool) or not isinstance(self.interval, int):
+            raise UsageError(f"control.interval is {self.interval!r}; it must be a whole number.")
+        if not 1 <= self.interval <= MOST_SUBSTEPS:
+            raise UsageError(
+                f"control.interval is {self.interval}; it must be within [1, {MOST_SUBSTEPS}]."
+            )
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.type is float and not 0 < value < math.inf:
+                raise UsageError(
+                    f"control.{setting.name} is {value}; it must be positive and finite."
+                )
+        low, high = self.workspace_low, self.workspace_high
+        if (len(low), len(high)) != (3, 3) or not all(
+            -math.inf < a < b < math.inf for a, b in zip(low, high, strict=True)
+        ):
+            raise UsageError(
+                f"control.workspace_low is {low} and workspace_high {high}; they must be corners "
+                "of a box, three finite numbers each, low below high."
+            )
 
 
 @dataclass
@@ -63,10 +88,10 @@ class Targets:
     orientation: Tensor
     """Desired wrist orientation, world. Shape (N, 4)."""
     fingers: Tensor
-    """Finger commands, 0 open to 1 closed. Shape (N, 5)."""
+    """Drives of the hand, 0 open to 1 closed. Shape (N, D)."""
 
     def flat(self) -> Tensor:
-        """Pack into one tensor, for saving. Shape (N, 12)."""
+        """Pack into one tensor, for saving. Shape (N, 7 + D)."""
         return torch.cat([self.position, self.orientation, self.fingers], dim=-1)
 
     def load(self, flat: Tensor) -> None:
@@ -76,51 +101,50 @@ class Targets:
         self.fingers.copy_(flat[:, 7:])
 
 
-# Gains of the Jacobian transpose, found stable at 90 Hz; its joint damping [N·m·s/rad] as well.
+# Gains of the Jacobian transpose, found stable at 90 Hz.
 _TRANSPOSE_POSITION_GAIN = 8.0
 _TRANSPOSE_ROTATION_GAIN = 0.7
-_TRANSPOSE_DAMPING = [100.0] * 3 + [20.0] * 3
 _LEAST_SQUARES_DAMPING = 0.05
 _LARGEST_JOINT_STEP = 0.3
 """Bound on the correction of one joint target in one update, in rad."""
 
 
-def prepare_model(model: mujoco.MjModel, method: Method) -> None:
+def prepare_model(model: mujoco.MjModel, method: Method, robot: Robot) -> None:
     """Set the arm's servo damping to what the method needs."""
     if method == "jacobian-transpose":
-        model.actuator_biasprm[:ARM_DOF, 2] = [-kv for kv in _TRANSPOSE_DAMPING]
+        damping = [-kv for kv in robot.arm.transpose_damping]
+        model.actuator_biasprm[robot.indices(model).arm, 2] = damping
 
 
 class Controller:
     """Turns actions into joint targets for a batch of simulations.
 
     Args:
-        physics: the simulations; the robot's joints and actuators come first in the model.
+        physics: the simulations.
         config: rates, limits and method.
+        robot: the robot in them.
     """
 
-    def __init__(self, physics: Physics, config: ControlConfig) -> None:
+    def __init__(self, physics: Physics, config: ControlConfig, robot: Robot) -> None:
         self.config = config
+        self.robot = robot
+        indices = self._indices = robot.indices(physics.model)
         self.period = config.interval * physics.timestep
         device = physics.device
         self._low = torch.tensor(config.workspace_low, device=device)
         self._high = torch.tensor(config.workspace_high, device=device)
         gains = [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
         self._transpose_gains = torch.tensor(gains, device=device)[:, None]
-        self._wrist = physics.model.site(robot.WRIST_SITE).id
         self._qpos = physics.bind("qpos")
         self._site_xpos = physics.bind("site_xpos")
-        # The wrist site is its body's frame, so the body's quaternion is the wrist's.
-        site = physics.model.site(robot.WRIST_SITE)
-        assert site.quat.tolist() == [1.0, 0.0, 0.0, 0.0]
-        self._wrist_body = int(site.bodyid[0])
         self._xquat = physics.bind("xquat")
+        self._wrist, self._wrist_body = indices.wrist, indices.wrist_body
         self._axis = physics.bind("xaxis")
         self._anchor = physics.bind("xanchor")
         self.targets = Targets(
             torch.zeros(physics.num_envs, 3, device=device),
             torch.zeros(physics.num_envs, 4, device=device),
-            torch.zeros(physics.num_envs, 5, device=device),
+            torch.zeros(physics.num_envs, len(robot.hand.drives), device=device),
         )
         self._pose: tuple[Tensor, Tensor] | None = None
         self.reset(torch.ones(physics.num_envs, dtype=torch.bool, device=device))
@@ -132,18 +156,18 @@ class Controller:
     def reset(self, mask: Tensor) -> None:
         """Let the targets of the environments in `mask` (N,) be where their hands are."""
         position, orientation = self.wrist_pose()
-        fingers = robot.finger_positions(self._qpos[:, 6:17]).clamp(0.0, 1.0)
+        fingers = self.robot.hand.drive_positions(self._qpos[:, self._indices.hand])
         targets, chosen = self.targets, mask[:, None]
         targets.position.copy_(torch.where(chosen, position, targets.position))
         targets.orientation.copy_(torch.where(chosen, orientation, targets.orientation))
         targets.fingers.copy_(torch.where(chosen, fingers, targets.fingers))
 
     def apply(self, action: Tensor) -> None:
-        """Move the targets by one action within leash, workspace and finger range.
+        """Move the targets by one action within leash, workspace and the drives' range.
 
         Args:
-            action: in [−1, 1]: wrist translation (3) and rotation (3) in world axes, fingers (5).
-                Shape (N, 11).
+            action: in [−1, 1]: wrist translation (3) and rotation (3) in world axes, drives of the
+                hand (D). Shape (N, 6 + D).
         """
         config, targets = self.config, self.targets
         position, orientation = self._pose = self.wrist_pose()
@@ -163,25 +187,26 @@ class Controller:
         targets.fingers.copy_((targets.fingers + step).clamp(0.0, 1.0))
 
     def joint_targets(self) -> Tensor:
-        """Actuator commands that lead the wrist to its target, in rad. Shape (N, 17)."""
+        """Actuator commands that lead the wrist to its target, in rad. Shape (N, nu)."""
         # What `apply` has just measured still holds, once.
         position, orientation = self._pose or self.wrist_pose()
         self._pose = None
         turn = quat_multiply(self.targets.orientation, quat_conjugate(orientation))
         error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1).T
-        axis = self._axis[:, :ARM_DOF].permute(1, 2, 0).contiguous()
-        lever = (position[:, None] - self._anchor[:, :ARM_DOF]).permute(1, 2, 0)
-        # Row j is joint j's column of the geometric Jacobian. Shape (6 joints, 6, N)
+        arm = self._indices.arm
+        axis = self._axis[:, arm].permute(1, 2, 0).contiguous()
+        lever = (position[:, None] - self._anchor[:, arm]).permute(1, 2, 0)
+        # Row j is joint j's column of the geometric Jacobian. Shape (joints, 6, N)
         jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
         if self.config.method == "jacobian-transpose":
             step = (jacobian_t * (self._transpose_gains * error)).sum(1)
         else:
             step = damped_least_squares(jacobian_t, error, _LEAST_SQUARES_DAMPING)
         step = step.clamp(-_LARGEST_JOINT_STEP, _LARGEST_JOINT_STEP).T
-        fingers = robot.hand_targets(self.targets.fingers)
-        return torch.cat([self._qpos[:, :ARM_DOF] + step, fingers], dim=-1)
+        fingers = self.robot.hand.joint_targets(self.targets.fingers)
+        return torch.cat([self._qpos[:, arm] + step, fingers], dim=-1)
 
-    def retarget(self, position: Tensor, orientation: Tensor, fingers: Tensor) -> Tensor:
+    def retarget(self, position: Tensor, orientation: Tensor, flexion: Tensor) -> Tensor:
         """Return the actions that move the targets towards an operator's hand, in [−1, 1].
 
         The one way from a hand to actions, for people and synthetic operators alike.
@@ -189,9 +214,10 @@ class Controller:
         Args:
             position: where the wrist should be, world, in m. Shape (N, 3).
             orientation: how it should be turned, world. Shape (N, 4).
-            fingers: flexions, 0 open to 1 closed, in the order of the servos. Shape (N, 5).
+            flexion: of the person's fingers, as in `robots.base.HUMAN_FLEXIONS`. Shape (N, 5).
         """
         config, targets = self.config, self.targets
+        fingers = self.robot.hand.drives_from_flexion(flexion)
         turn = quat_multiply(orientation, quat_conjugate(targets.orientation))
         action = torch.cat(
             [
@@ -202,12 +228,3 @@ class Controller:
             dim=-1,
         )
         return action.clamp(-1.0, 1.0)
-
-
-def action_names() -> Sequence[str]:
-    """What each of the 11 actions moves, in order."""
-    return [
-        *(f"wrist translation {axis}" for axis in "xyz"),
-        *(f"wrist rotation about {axis}" for axis in "xyz"),
-        *(f"finger {servo}" for servo in robot.SERVOS),
-    ]

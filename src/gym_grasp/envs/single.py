@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from gym_grasp.envs.render import Camera
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 
 
@@ -14,14 +15,14 @@ class GraspEnv(gymnasium.Env):
     """The one-environment face of `GraspVectorEnv`, on the CPU, without autoreset.
 
     Args:
-        task: name of the task.
+        task: an `EnvSpec`, or the name of a task.
         render_mode: `rgb_array` or None.
         **kwargs: as `GraspVectorEnv` takes them.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
-    def __init__(self, task: str, render_mode: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, task: str | EnvSpec, render_mode: str | None = None, **kwargs: Any) -> None:
         self._env = GraspVectorEnv(task, 1, autoreset=False, num_threads=1, **kwargs)
         self._camera: Camera | None = None
         self.render_mode = render_mode
@@ -40,7 +41,7 @@ class GraspEnv(gymnasium.Env):
         return observation[0].numpy(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Apply one action, shape (11,); info holds `success`, `diverged` and `progress`."""
+        """Apply one action, shape (A,); info holds `success`, `diverged` and `progress`."""
         batch = torch.as_tensor(action, dtype=torch.float32)[None]
         _, reward, terminated, truncated, info = self._env.step(batch)
         return (

@@ -1,21 +1,23 @@
 """The environment: control, task, time limit, autoreset and seeds over a batch of simulations."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import gymnasium
+import mujoco
 import numpy as np
 import torch
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from gym_grasp.capture import Captured
-from gym_grasp.envs.control import ACTION_SIZE, ControlConfig, Controller, prepare_model
+from gym_grasp.envs.control import ControlConfig, Controller, prepare_model
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
 from gym_grasp.physics.base import Physics
-from gym_grasp.tasks import load_task
+from gym_grasp.tasks.features import Packer
 from gym_grasp.tasks.random import episode_seeds, uniform
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ REWARDS = ("sparse", "dense")
 DIVERGED_REWARD = -1.0
 """Reward of a step in which the simulation broke: that of a step without success."""
 
+FIELD = "field "
+"""Begins the names of model fields in a state."""
 _STAGGER = 1_000
 """Stream of random numbers that no task draws from."""
 
@@ -35,17 +39,20 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
     Follows `gymnasium.vector.VectorEnv` with SAME_STEP autoreset, tensors in place of arrays.
 
     Args:
-        task: name of the task, e.g. `open-drawer`.
+        task: an `EnvSpec`, or the name of a task, whose spec is made of what follows.
         num_envs: number of environments.
         device: `cpu`, or `cuda[:i]` with the extra `gym-grasp[cuda]`.
         reward: `sparse`, 0 on success and −1 otherwise, or `dense`, as the task defines it.
-        control: rates, limits and inverse kinematics of the hand.
-        max_episode_steps: actions after which an episode is truncated; None: the task's own limit.
         num_threads: CPU engine only: size of its thread pool; 0 takes every core.
-        task_options: choices about the scene, e.g. `{"object": "sphere"}` for `lift-object`; see
-            the task's `task_options`.
+        autoreset: whether the next episode begins in the step that ends one.
+        render_mode: None; `rgb_array` is for single environments.
         first_env: number of the first environment, from which the seeds of its episodes follow:
             where several processes share a batch, how many environments come before.
+        task_options, robot, control, max_episode_steps: parts of the spec, see `EnvSpec`; only
+            with the name of a task.
+
+    Raises:
+        UsageError: something does not exist, is out of range, or is given twice.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's interface)
@@ -55,7 +62,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def __init__(
         self,
-        task: str,
+        task: str | EnvSpec,
         num_envs: int = 1,
         device: str | torch.device = "cpu",
         reward: RewardKind = "sparse",
@@ -64,21 +71,23 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         num_threads: int = 0,
         autoreset: bool = True,
         render_mode: str | None = None,
-        task_options: dict[str, str] | None = None,
+        task_options: Mapping[str, Any] | None = None,
         first_env: int = 0,
+        robot: str | None = None,
     ) -> None:
         if num_envs < 1:
             raise UsageError(f"num_envs is {num_envs}; it must be at least 1.")
         if reward not in REWARDS:
             raise UsageError(f"Unknown reward '{reward}'. Known: {', '.join(REWARDS)}.")
-        task_class = load_task(task)
-        control = control or ControlConfig()
-        model = task_class.load_model(**(task_options or {}))
-        prepare_model(model, control.method)
+        self.env_spec = _spec(task, task_options, robot, control, max_episode_steps)
+        """What this environment is."""
+        spec, self.robot = self.env_spec, self.env_spec.robot_model
+        model = compile_scene(spec)
         self.device = torch.device(device)
         self.physics = make_physics(model, num_envs, self.device, num_threads)
-        self.task = task_class(model, self.device)
-        self.controller = Controller(self.physics, control)
+        self.task = spec.task_class(model, self.device, self.robot, spec.task_options)
+        self.task.memory = torch.zeros(num_envs, self.task.memory_size, device=self.device)
+        self.controller = Controller(self.physics, spec.control, self.robot)
         self.num_envs = num_envs
         self.reward_kind = reward
         self.autoreset = autoreset
@@ -90,15 +99,18 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             "autoreset_mode": mode.SAME_STEP if autoreset else mode.DISABLED,
             "render_fps": round(self.control_rate),
         }
-        limit = round(self.task.time_limit * self.control_rate)
-        self.max_episode_steps = max_episode_steps or limit
-        self.observation_layout = self.task.observation_layout
-        self.observation_size = sum(self.observation_layout.values())
-        self.action_size = ACTION_SIZE
+        assert spec.max_episode_steps is not None
+        self.max_episode_steps = spec.max_episode_steps
+        self.features = spec.features
+        """Every observation, by key."""
+        self.packer = Packer(self.features)
+        """Packs those that policies act on."""
+        self.observation_size = self.packer.size
+        self.action_size = self.robot.action_size
         self.single_observation_space = gymnasium.spaces.Box(
             -np.inf, np.inf, (self.observation_size,), np.float32
         )
-        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -117,12 +129,13 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """Steps of each environment's present episode. Shape (N,)."""
         self._return = zeros(torch.float32)
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
-        self._actions = torch.zeros(num_envs, ACTION_SIZE, device=self.device)
+        self._actions = torch.zeros(num_envs, self.action_size, device=self.device)
         self._ctrl = torch.zeros(num_envs, model.nu, device=self.device)
         self._begun = False
         self._diverged = zeros(torch.bool)
         self._mask = zeros(torch.bool)
         self._start = torch.zeros(num_envs, model.nq, device=self.device)
+        self._drawn = self.task.randomise(self.episode_seed)
         self._outcome: dict[str, Tensor] = {}
         self._diverged_count = zeros(torch.int64)
         self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -195,7 +208,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             self._base_seed = 0
         self._mask.fill_(True)
         self.episode_seed.copy_(seeds)
-        self._start.copy_(self.task.start(self.episode_seed))
+        self._draw_start()
         self._begin()
         return self._observation.clone()
 
@@ -203,7 +216,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """Apply one action in every environment.
 
         Args:
-            actions: see `control.action_names`; clipped to [−1, 1]. Shape (N, 11).
+            actions: see `EnvSpec.action_names`; clipped to [−1, 1]. Shape (N, A).
 
         Returns:
             Observation (N, O), reward (N,), terminated (N,), truncated (N,) and info: `success`
@@ -235,7 +248,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         same as `step`, bit by bit on the CPU.
 
         Args:
-            actions: as for `step`. Shape (N, 11).
+            actions: as for `step`. Shape (N, A).
         """
         if self._base_seed is None:
             raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
@@ -280,6 +293,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _judge_step(self) -> None:
         diverged = self._diverged.clone()
+        if self.task.memory_size:
+            self.task.memory.copy_(self.task.remember(self.physics))
         success = self.task.success(self.physics) & ~diverged
         progress = self.task.progress(self.physics)
         progress = torch.where(success, progress.clamp_min(1.0), progress)
@@ -324,6 +339,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             "episode_seed": self.episode_seed.clone(),
             "base_seed": torch.full_like(self._episode, self._base_seed or 0),
             "return": self._return.clone(),
+            **({"memory": self.task.memory.clone()} if self.task.memory_size else {}),
+            **{f"{FIELD}{name}": values for name, values in self.physics.fields().items()},
         }
 
     def set_state(self, state: dict[str, Tensor]) -> None:
@@ -336,24 +353,27 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._base_seed = int(state["base_seed"][0])
         self._base.fill_(self._base_seed)
         self._return.copy_(state["return"])
+        if self.task.memory_size:
+            self.task.memory.copy_(state["memory"])
+        for name, values in state.items():
+            if name.startswith(FIELD):
+                self.physics.set_field(name.removeprefix(FIELD), values.to(self.device))
         self._observation.copy_(self._observe())
 
     def observation(self) -> Tensor:
         """Return the present observation. Shape (N, O)."""
         return self._observation.clone()
 
-    def split(self, observation: Tensor) -> dict[str, Tensor]:
-        """Split flat observations (..., O) by the keys of `observation_layout`."""
-        parts = observation.split(list(self.observation_layout.values()), dim=-1)
-        return dict(zip(self.observation_layout, parts, strict=True))
+    def observe(self) -> dict[str, Tensor]:
+        """Return every feature as it is now, whatever its group. Each (N, …)."""
+        return self.task.observe(self.physics)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the engine."""
         self.physics.close()
 
     def _observe(self) -> Tensor:
-        entries = self.task.observe(self.physics)
-        return torch.cat([entries[key] for key in self.observation_layout], dim=-1)
+        return self.packer.pack(self.task.observe(self.physics))
 
     def _begin_next(self, mask: Tensor) -> None:
         """Begin the next episode of the environments in a mask (N,)."""
@@ -362,6 +382,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._begin()
 
     def _begin(self) -> None:
+        for name, values in self._drawn.items():
+            self.physics.set_field(name, values, self._mask)
         self.physics.reset(self._mask, self._start)
         self._enter()
 
@@ -369,22 +391,28 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         seeds = episode_seeds(self._base, self._env_index, self._episode)
         self._episode += self._mask
         self.episode_seed.copy_(torch.where(self._mask, seeds, self.episode_seed))
+        self._draw_start()
+
+    def _draw_start(self) -> None:
         self._start.copy_(self.task.start(self.episode_seed))
+        for name, values in self.task.randomise(self.episode_seed).items():
+            self._drawn[name].copy_(values)
 
     def _enter_episodes(self) -> None:
         mask = self._mask
         self.controller.reset(mask)
         self.elapsed.masked_fill_(mask, 0)
         self._return.masked_fill_(mask, 0.0)
+        self.task.memory.masked_fill_(mask[:, None], 0.0)
         observation = torch.where(mask[:, None], self._observe(), self._observation)
         self._observation.copy_(observation)
 
     def _checked(self, actions: Tensor) -> Tensor:
         actions = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
-        if actions.shape != (self.num_envs, ACTION_SIZE):
+        if actions.shape != (self.num_envs, self.action_size):
             raise UsageError(
                 f"Actions have shape {tuple(actions.shape)}; "
-                f"expected ({self.num_envs}, {ACTION_SIZE}) = (num_envs, action size)."
+                f"expected ({self.num_envs}, {self.action_size}) = (num_envs, action size)."
             )
         if self.device.type == "cpu" and actions.isnan().any():
             where = actions.isnan().any(dim=1).nonzero()[:, 0].tolist()
@@ -408,6 +436,37 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _spec(
+    task: str | EnvSpec,
+    options: Mapping[str, Any] | None,
+    robot: str | None,
+    control: ControlConfig | None,
+    max_episode_steps: int | None,
+) -> EnvSpec:
+    parts = {
+        "options": options,
+        "robot": robot,
+        "control": control,
+        "max_episode_steps": max_episode_steps,
+    }
+    given = {name: value for name, value in parts.items() if value is not None}
+    if not isinstance(task, EnvSpec):
+        return EnvSpec(task, **given)  # type: ignore[arg-type]
+    if given:
+        raise UsageError(
+            f"An EnvSpec is given, and {', '.join(given)} besides; change the spec instead: "
+            "spec.replace(…)."
+        )
+    return task
+
+
+def compile_scene(spec: EnvSpec) -> mujoco.MjModel:
+    """Compile the scene of a spec, robot and all."""
+    model = spec.task_class.build(spec.robot_model, spec.task_options).compile()
+    prepare_model(model, spec.control.method, spec.robot_model)
+    return model
 
 
 def make_physics(model: Any, num_envs: int, device: torch.device, num_threads: int = 0) -> Physics:

@@ -1,5 +1,11 @@
-"""Batched rotations. Quaternions are w x y z, rotation vectors in rad; all float32 torch."""
+"""Rotations. Quaternions are w x y z, rotation vectors in rad.
 
+Above, batches in torch, in the tensors' own precision; below, single ones in NumPy, float64, by
+MuJoCo's functions (names begin with `np_`).
+"""
+
+import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,3 +42,49 @@ def limit_norm(vector: Tensor, limit: float) -> Tensor:
     """Shorten vectors that are longer than `limit`. Shape (..., D)."""
     norm = vector.square().sum(-1, keepdim=True).clamp_min(_TINY).sqrt()
     return vector * (limit / norm).clamp_max(1.0)
+
+
+def np_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Hamilton product: the rotation `b` followed by `a`. Shape (4,)."""
+    out = np.empty(4)
+    mujoco.mju_mulQuat(out, np.asarray(a, dtype=float), np.asarray(b, dtype=float))
+    return out
+
+
+def np_conjugate(q: np.ndarray) -> np.ndarray:
+    """Inverse of a unit quaternion. Shape (4,)."""
+    return np.asarray(q, dtype=float) * [1.0, -1.0, -1.0, -1.0]
+
+
+def np_from_rotvec(rotvec: np.ndarray) -> np.ndarray:
+    """Unit quaternion of a rotation vector. (3,) to (4,)."""
+    angle = float(np.linalg.norm(rotvec))
+    out = np.array([1.0, 0.0, 0.0, 0.0])
+    if angle > 1e-9:
+        mujoco.mju_axisAngle2Quat(out, np.asarray(rotvec, dtype=float) / angle, angle)
+    return out
+
+
+def np_rotate(q: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Turn a vector by a unit quaternion. Shape (3,)."""
+    out = np.empty(3)
+    mujoco.mju_rotVecQuat(out, np.asarray(vector, dtype=float), np.asarray(q, dtype=float))
+    return out
+
+
+def np_matrix(q: np.ndarray) -> np.ndarray:
+    """Rotation matrix of a unit quaternion. Shape (3, 3)."""
+    out = np.empty(9)
+    mujoco.mju_quat2Mat(out, np.asarray(q, dtype=float))
+    return out.reshape(3, 3)
+
+
+def np_slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """Interpolate between two unit quaternions on the shorter way. Shape (4,)."""
+    cosine = float(a @ b)
+    if cosine < 0.0:
+        b, cosine = -b, -cosine
+    angle = np.arccos(min(cosine, 1.0))
+    if angle < 1e-6:
+        return b.copy()
+    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)

@@ -66,6 +66,10 @@ class Physics(ABC):
     def set_state(self, state: Tensor) -> None:
         """Restore what `get_state` returned, bit by bit. Shape (N, S)."""
 
+    def fields(self) -> dict[str, Tensor]:
+        """TEMPORARY."""
+        return {}
+
     def counters(self) -> dict[str, int]:
         """What the engine counted since the start, e.g. contacts that did not fit."""
         return {}

@@ -1,1 +1,50 @@
-"""Robot models: their MJCF, names, limits and couplings, and where every number comes from."""
+"""Robots: an arm and a hand each; their MJCF, names, limits, couplings, and every number's source.
+
+A new hand is a Python file, its MJCF and a line in `HANDS` here, or `register_hand` in a package
+of its own; likewise an arm. Any arm with any hand makes a robot, named ARM-HAND.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from gym_grasp.errors import unknown
+from gym_grasp.registry import Registry
+
+if TYPE_CHECKING:
+    from gym_grasp.robots.base import Robot
+
+DEFAULT_ROBOT = "ur5-sih"
+
+ARMS = Registry("arm", {"ur5": "gym_grasp.robots.ur5:UR5"})
+HANDS = Registry("hand", {"sih": "gym_grasp.robots.sih:SIH"})
+
+
+def register_arm(name: str, target: str) -> None:
+    """Enter an arm of another package; `target` is `module:attribute` of an `Arm`."""
+    ARMS.register(name, target)
+
+
+def register_hand(name: str, target: str) -> None:
+    """Enter a hand of another package; `target` is `module:attribute` of a `Hand`."""
+    HANDS.register(name, target)
+
+
+@cache
+def load_robot(name: str) -> "Robot":
+    """Return the robot of a name such as `ur5-sih`.
+
+    Raises:
+        UsageError: arm or hand is unknown.
+    """
+    from gym_grasp.robots.base import Robot
+
+    for cut in (index for index, letter in enumerate(name) if letter == "-"):
+        arm, hand = name[:cut], name[cut + 1 :]
+        if arm in ARMS and hand in HANDS:
+            return Robot(ARMS.load(arm), HANDS.load(hand))
+    raise unknown("robot", name, robot_names())
+
+
+def robot_names() -> list[str]:
+    """Return the names of all robots: each arm with each hand."""
+    return [f"{arm}-{hand}" for arm in ARMS for hand in HANDS]

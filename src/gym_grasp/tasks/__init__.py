@@ -1,31 +1,89 @@
 """The tasks, one file each. A new one is a file, its scene and a line in `TASKS`."""
 
-from importlib import import_module
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gym_grasp.errors import unknown
+import gymnasium
+
+from gym_grasp.errors import UsageError, unknown
+from gym_grasp.registry import Registry
 
 if TYPE_CHECKING:
     from gym_grasp.tasks.base import Task
 
-TASKS = {
-    "open-door": "gym_grasp.tasks.open_door:OpenDoor",
-    "lift-object": "gym_grasp.tasks.lift_object:LiftObject",
-    "open-drawer": "gym_grasp.tasks.open_drawer:OpenDrawer",
-    "pour-cup": "gym_grasp.tasks.pour_cup:PourCup",
-    "stack-cubes": "gym_grasp.tasks.stack_cubes:StackCubes",
-    "study-scene": "gym_grasp.tasks.study_scene:StudyScene",
-}
+TASKS = Registry("task")
 """Where each task's class lives; loaded on demand, so that listing tasks imports nothing."""
+
+
+@dataclass(frozen=True)
+class Gym:
+    """A task's place among Gymnasium's environments."""
+
+    namespace: str
+    version: int
+
+    def id(self, task: str) -> str:
+        """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v0`."""
+        return f"{self.namespace}/{task.title().replace('-', '')}-v{self.version}"
+
+
+_gym: dict[str, Gym] = {}
+
+
+def register_task(
+    name: str, target: str, *, version: int = 0, namespace: str = "gym_grasp"
+) -> None:
+    """Make a task known to the command line, and to Gymnasium as `<namespace>/<Title>-v<version>`.
+
+    Neither torch nor MuJoCo is imported until the task is made.
+
+    Args:
+        name: as the command line knows it: lower-case words joined by dashes, e.g. `lift-peg`.
+        target: `module:class` of the `Task`.
+        version: of the task; the same as the class has.
+        namespace: Gymnasium's; a package's own name.
+
+    Raises:
+        UsageError: the name is taken.
+    """
+    gym = Gym(namespace, version)
+    if _gym.get(name) == gym and TASKS.targets[name] == target:
+        return
+    TASKS.register(name, target)
+    _gym[name] = gym
+    gymnasium.register(
+        gym_id(name),
+        entry_point="gym_grasp.envs.single:GraspEnv",
+        vector_entry_point="gym_grasp.envs.vector:GraspVectorEnv",
+        kwargs={"task": name},
+    )
+
+
+def gym_id(task: str) -> str:
+    """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v0`."""
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    return _gym[task].id(task)
 
 
 def load_task(name: str) -> "type[Task]":
     """Return the class of a task by its name.
 
     Raises:
-        UsageError: no task of that name is registered.
+        UsageError: no task of that name is registered, or its class is of another version.
     """
-    if name not in TASKS:
-        raise unknown("task", name, TASKS)
-    module, _, attribute = TASKS[name].partition(":")
-    return getattr(import_module(module), attribute)
+    task: type[Task] = TASKS.load(name)
+    if (task.name, task.version) != (name, _gym[name].version):
+        raise UsageError(
+            f"The task '{name}' is registered with version {_gym[name].version}, but "
+            f"{TASKS.targets[name]} is '{task.name}' of version {task.version}; mend one of them."
+        )
+    return task
+
+
+register_task("open-door", "gym_grasp.tasks.open_door:OpenDoor")
+register_task("lift-object", "gym_grasp.tasks.lift_object:LiftObject")
+register_task("open-drawer", "gym_grasp.tasks.open_drawer:OpenDrawer")
+register_task("pour-cup", "gym_grasp.tasks.pour_cup:PourCup", version=1)
+register_task("stack-cubes", "gym_grasp.tasks.stack_cubes:StackCubes")
+register_task("study-scene", "gym_grasp.tasks.study_scene:StudyScene", version=1)

@@ -1,18 +1,21 @@
 """What makes a scene a task: start states, observation, rewards, success."""
 
 from abc import ABC, abstractmethod
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.errors import unknown
+from gym_grasp.errors import UsageError, unknown
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.robots.base import Robot
+from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
+from gym_grasp.tasks.scene import SCENES, load_scene
 
 ARM_NOISE = 0.04
 """Half-width of the uniform noise on the arm's start pose, per joint, in rad."""
@@ -20,15 +23,22 @@ FARTHEST = 0.3
 """What the dense reward takes off at most for the distance of the hand, in m."""
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """Options of a task that has none."""
+
+
 class Task(ABC):
     """One task over a batch of simulations; every method is batched and free of branches.
 
     A task holds the indices of its elements and no state of its own: what it says depends on the
-    physics alone. Tensors are float32 on the physics' device.
+    physics and, where it asks for some, on its memory, which the environment keeps.
 
     Args:
-        model: the compiled scene.
+        model: the compiled scene, with the robot.
         device: where its constants live.
+        robot: the robot in the scene.
+        options: what was chosen about the task, an instance of its `Options`.
     """
 
     name: ClassVar[str]
@@ -36,87 +46,119 @@ class Task(ABC):
     title: ClassVar[str]
     """As Gymnasium knows it, e.g. `OpenDrawer`."""
     version: ClassVar[int] = 0
-    """Raised whenever observations, rewards or dynamics change; datasets carry it."""
+    """Raised whenever observations, rewards, start states or dynamics change."""
+    changelog: ClassVar[tuple[str, ...]] = ("first version",)
+    """What each version changed, from 0 on."""
     summary: ClassVar[str]
     """What is to be done and when it counts as done, in a sentence or two."""
-    time_limit: ClassVar[float] = 7.0
-    """Episode length at which it is truncated, in seconds."""
-    task_observations: ClassVar[dict[str, tuple[int, str]]]
-    """Width and meaning (with unit and frame) of each observation beside the robot's own."""
     success_threshold: ClassVar[str]
     """The success rule in words, with units, for the task card."""
-
+    time_limit: ClassVar[float] = 7.0
+    """Episode length at which it is truncated, in s."""
+    timestep: ClassVar[float] = 1 / 90
+    """Duration of a physics step, in s; the paper's rate is 90 Hz."""
     for_people: ClassVar[bool] = False
     """Whether it is made for the user study alone; `demos record --all` leaves it out."""
-    task_options: ClassVar[dict[str, str]] = {}
-    """What can be chosen about the scene: each option's name and what it says."""
+    Options: ClassVar[type] = NoOptions
+    """What can be chosen about it: a frozen dataclass whose fields all have defaults."""
+    memory_size: ClassVar[int] = 0
+    """Values that it remembers from step to step; see `remember`."""
 
-    robot_observations: ClassVar[dict[str, tuple[int, str]]] = {
-        "finger_positions": (11, "hand joint positions, [rad]"),
-        "wrist_pose": (9, "position [m] and first two columns of the rotation matrix, world"),
-    }
-
-    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
+    ) -> None:
         self.model = model
         self.device = device
-        self.wrist = model.site(robot.WRIST_SITE).id
-        self.palm = model.site(robot.PALM_SITE).id
+        self.robot = robot
+        self.options = self.Options() if options is None else options
+        self.indices = robot.indices(model)
+        self.wrist = self.indices.wrist
+        self.palm = self.indices.palm
+        self.memory = torch.zeros(0, self.memory_size, device=device)
+        """What it remembers; the environment puts its own tensor here. Shape (N, memory_size)."""
         start = torch.tensor(model.qpos0, dtype=torch.float32, device=device)
-        start[: len(robot.HOME_ARM)] = torch.tensor(robot.HOME_ARM, device=device)
-        fingers = torch.tensor(robot.HOME_FINGERS, device=device)
-        start[len(robot.HOME_ARM) : len(robot.JOINTS)] = robot.hand_targets(fingers)
+        start[self.indices.arm] = torch.tensor(robot.arm.home, device=device)
+        drives = torch.tensor(robot.hand.home, device=device)
+        start[self.indices.hand] = robot.hand.joint_targets(drives)
         self.start_qpos = start
+
+    def __init_subclass__(cls) -> None:
+        """Check that every version has its line in the changelog."""
+        super().__init_subclass__()
+        assert len(cls.changelog) == cls.version + 1, f"{cls.__name__}: a line for every version"
+
+    # The scene ----------------------------------------------------------------------------------
 
     @classmethod
     def scene(cls) -> Path:
-        """Path of the task's MJCF file."""
-        return Path(__file__).parent / "scenes" / f"{cls.name.replace('-', '_')}.xml"
+        """Path of the task's MJCF file; by default the shipped one of its name."""
+        return SCENES / f"{cls.name.replace('-', '_')}.xml"
 
     @classmethod
-    def load_model(cls, **options: str) -> mujoco.MjModel:
-        """Compile the scene.
-
-        Args:
-            options: of `task_options`; those not given keep their defaults.
+    def choose(cls, options: Mapping[str, Any]) -> Any:
+        """Return an instance of `Options` with the given values.
 
         Raises:
             UsageError: the task has no such option, or the option no such value.
         """
-        for option in options:
-            if option not in cls.task_options:
-                raise unknown(f"option of the task '{cls.name}'", option, cls.task_options)
-        return cls.build_scene(**options).compile()
+        known = asdict(cls.Options())
+        for option, value in options.items():
+            if option not in known:
+                raise unknown(f"option of the task '{cls.name}'", option, known)
+            if not isinstance(value, type(known[option])):
+                raise UsageError(
+                    f"The option '{option}' of the task '{cls.name}' is {value!r}; expected "
+                    f"{type(known[option]).__name__}, such as {known[option]!r}."
+                )
+        return cls.Options(**options)
 
     @classmethod
-    def build_scene(cls, **options: str) -> mujoco.MjSpec:
-        """Return the scene; a task with options has them as its keyword arguments."""
-        return mujoco.MjSpec.from_file(str(cls.scene()))
-
-    @cached_property
-    def observation_layout(self) -> dict[str, int]:
-        """Width of each observation, in the order in which they are concatenated."""
-        entries = {**self.robot_observations, **self.task_observations}
-        return {key: entries[key][0] for key in sorted(entries)}
+    def build_scene(cls, options: Any) -> mujoco.MjSpec:
+        """Return the scene without the robot, as the options want it."""
+        return load_scene(cls.scene())
 
     @classmethod
-    def observation_units(cls) -> dict[str, str]:
-        """What each observation means, with unit and frame."""
-        entries = {**cls.robot_observations, **cls.task_observations}
-        return {key: entries[key][1] for key in sorted(entries)}
+    def build(cls, robot: Robot, options: Any = None) -> mujoco.MjSpec:
+        """Return the whole scene, ready to compile.
+
+        Raises:
+            UsageError: the scene cannot be read, or an option has no such value.
+        """
+        scene = cls.build_scene(cls.Options() if options is None else options)
+        scene.option.timestep = cls.timestep
+        robot.attach(scene)
+        return scene
+
+    # Observations -------------------------------------------------------------------------------
+
+    @classmethod
+    def features(cls, robot: Robot, options: Any = None) -> dict[str, Feature]:
+        """Return every observation, keyed as `observe` returns them, keys sorted."""
+        own = {
+            "finger_positions": Feature("hand joint positions", "rad", robot.hand.joints),
+            "wrist_pose": pose("wrist"),
+        }
+        scene = cls.scene_features(cls.Options() if options is None else options)
+        return dict(sorted({**own, **scene}.items()))
+
+    @classmethod
+    @abstractmethod
+    def scene_features(cls, options: Any) -> dict[str, Feature]:
+        """Return the observations beside the robot's own."""
 
     def arm_noise(self, seeds: Tensor) -> Tensor:
         """Start positions with a small random arm pose, the scene at rest. Shape (N, nq)."""
         qpos = self.start_qpos.repeat(seeds.shape[0], 1)
-        spread = torch.full((len(robot.HOME_ARM),), ARM_NOISE, device=self.device)
-        qpos[:, : len(robot.HOME_ARM)] += uniform(seeds, -spread, spread)
+        spread = torch.full((len(self.robot.arm.joints),), ARM_NOISE, device=self.device)
+        qpos[:, self.indices.arm] += uniform(seeds, -spread, spread)
         return qpos
 
     def observe(self, physics: Physics) -> dict[str, Tensor]:
-        """Return every observation, keyed as in `observation_layout`. Each (N, D)."""
+        """Return every observation, keyed as in `features`. Each (N, …)."""
         rotation = physics.bind("site_xmat")[:, self.wrist].view(-1, 3, 3)
         position = physics.bind("site_xpos")[:, self.wrist]
         own = {
-            "finger_positions": physics.bind("qpos")[:, 6:17],
+            "finger_positions": physics.bind("qpos")[:, self.indices.hand],
             "wrist_pose": torch.cat([position, rotation[:, :, 0], rotation[:, :, 1]], dim=-1),
         }
         return {**own, **self.observe_scene(physics)}
@@ -132,9 +174,25 @@ class Task(ABC):
     def start(self, seeds: Tensor) -> Tensor:
         """Return start positions drawn from the episodes' seeds. Shape (N, nq)."""
 
+    def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
+        """Return model fields for the episodes of these seeds, each (N, …); by default none.
+
+        Names are MjModel's, e.g. `geom_friction`; see `Physics.set_field`. The same names come for
+        all seeds.
+        """
+        return {}
+
+    def remember(self, physics: Physics) -> Tensor:
+        """Return what is to be remembered after a step. Shape (N, memory_size).
+
+        Called once a control step, before the step is judged; `memory` holds what it returned
+        before, and zeros at the start of an episode.
+        """
+        return self.memory
+
     @abstractmethod
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
-        """Return the entries of `task_observations`. Each (N, D)."""
+        """Return the observations of `scene_features`. Each (N, …)."""
 
     @abstractmethod
     def progress(self, physics: Physics) -> Tensor:

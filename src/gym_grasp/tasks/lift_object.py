@@ -1,8 +1,9 @@
 """LiftObject: pick an object up from the table."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.robots.base import Robot
 from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 from gym_grasp.tasks.settling import settled_poses
 
@@ -27,6 +29,18 @@ OBJECTS = Path(__file__).parent / "scenes" / "objects"
 SHAPES = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_BOX)
 
 
+@dataclass(frozen=True)
+class LiftOptions:
+    """What can be chosen about LiftObject."""
+
+    object: str = "box"
+    """What lies on the table: box, sphere, capsule, dumbbell, or the path of an MJCF file."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for an object that is not there."""
+        object_path(self.object)
+
+
 class LiftObject(Task):
     """An object lies on the table as it fell, anywhere within the hand's reach."""
 
@@ -35,18 +49,16 @@ class LiftObject(Task):
     time_limit = 8.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
-    task_observations: ClassVar = {
-        "object_pose": (9, "position [m] and first two columns of the rotation matrix, world")
-    }
-    task_options: ClassVar = {"object": "a name (box, …) or the path of an object's MJCF file"}
+    Options = LiftOptions
 
-    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
-        super().__init__(model, device)
+    def __init__(
+        self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
+    ) -> None:
+        super().__init__(model, device, robot, options)
         body = model.body("object")
         self.object = body.id
         self.free = int(model.joint("object").qposadr[0])
-        tips = [model.site(tip).id for tip in robot.FINGERTIPS]  # the thumb's first
-        self.tips = torch.tensor(tips, device=device)
+        self.tips = torch.tensor(self.indices.fingertips, device=device)  # the thumb's first
         solid = [
             geom
             for geom in range(body.geomadr[0], body.geomadr[0] + body.geomnum[0])
@@ -72,8 +84,8 @@ class LiftObject(Task):
         self.high = torch.tensor([*AREA_HIGH, math.pi, float(POSES)], device=device)
 
     @classmethod
-    def build_scene(cls, **options: str) -> mujoco.MjSpec:
-        return with_object(super().build_scene(), options.get("object", "box"))
+    def build_scene(cls, options: LiftOptions) -> mujoco.MjSpec:
+        return with_object(super().build_scene(options), options.object)
 
     def start(self, seeds: Tensor) -> Tensor:
         """A settled object at a random place and yaw, and a slightly random arm."""
@@ -93,6 +105,10 @@ class LiftObject(Task):
         middle = (up * self.centre).sum(-1)
         lowest = (middle - (down.abs() * self.extent).sum(-1) - self.radius).amin(-1)
         return physics.bind("xpos")[:, self.object, 2] + lowest
+
+    @classmethod
+    def scene_features(cls, options: Any) -> dict[str, Feature]:
+        return {"object_pose": pose("object")}
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
         return {"object_pose": self.pose_of_body(physics, self.object)}
@@ -116,6 +132,19 @@ class LiftObject(Task):
         return self.height(physics) >= LIFTED
 
 
+def object_path(name: str) -> Path:
+    """Return the MJCF file of an object: one of those in `OBJECTS`, or the path itself.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = Path(name) if name.endswith(".xml") else OBJECTS / f"{name}.xml"
+    if not path.is_file():
+        known = [file.stem for file in OBJECTS.glob("*.xml")]
+        raise unknown("object", name, [*known, "<path of an MJCF file>.xml"])
+    return path
+
+
 def with_object(scene: mujoco.MjSpec, name: str) -> mujoco.MjSpec:
     """Put an object into the scene, as the free body `object` with the contacts of an object.
 
@@ -126,10 +155,7 @@ def with_object(scene: mujoco.MjSpec, name: str) -> mujoco.MjSpec:
     Raises:
         UsageError: no such object, or its file holds something else.
     """
-    path = Path(name) if name.endswith(".xml") else OBJECTS / f"{name}.xml"
-    if not path.is_file():
-        known = [file.stem for file in OBJECTS.glob("*.xml")]
-        raise unknown("object", name, [*known, "<path of an MJCF file>.xml"])
+    path = object_path(name)
     try:
         body = mujoco.MjSpec.from_file(str(path)).worldbody.first_body()
     except ValueError as error:

@@ -1,14 +1,16 @@
 """OpenDoor: turn the lever handle down and pull the door open."""
 
 from math import radians
-from typing import ClassVar
+from typing import Any
 
 import mujoco
 import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
+from gym_grasp.robots.base import Robot
 from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.features import Feature, pose
 
 OPEN = radians(45.0)
 """Opening angle at which the task is done, in rad (the paper's)."""
@@ -25,15 +27,11 @@ class OpenDoor(Task):
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
     time_limit = 8.0
-    task_observations: ClassVar = {
-        "handle_pose": (
-            9,
-            "lever grip: position [m] and first two columns of the rotation matrix, world",
-        )
-    }
 
-    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
-        super().__init__(model, device)
+    def __init__(
+        self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
+    ) -> None:
+        super().__init__(model, device, robot, options)
         self.hinge = int(model.joint("door").qposadr[0])
         self.handle = model.body("lever").id
 
@@ -44,6 +42,10 @@ class OpenDoor(Task):
     def angle(self, physics: Physics) -> Tensor:
         """How far the door is open, in rad. Shape (N,)."""
         return physics.bind("qpos")[:, self.hinge]
+
+    @classmethod
+    def scene_features(cls, options: Any) -> dict[str, Feature]:
+        return {"handle_pose": pose("grip of the lever")}
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
         return {"handle_pose": self.pose_of_body(physics, self.handle)}

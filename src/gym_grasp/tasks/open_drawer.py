@@ -1,13 +1,15 @@
 """OpenDrawer: pull the drawer open by its handle."""
 
-from typing import ClassVar
+from typing import Any
 
 import mujoco
 import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
+from gym_grasp.robots.base import Robot
 from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.features import Feature, scalar
 
 OPEN = 0.20
 """Opening at which the task is done, in m (the paper's)."""
@@ -20,10 +22,11 @@ class OpenDrawer(Task):
     title = "OpenDrawer"
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
-    task_observations: ClassVar = {"drawer_opening": (1, "how far the drawer is open, [m]")}
 
-    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
-        super().__init__(model, device)
+    def __init__(
+        self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
+    ) -> None:
+        super().__init__(model, device, robot, options)
         self.slide = int(model.joint("drawer").qposadr[0])
         self.handle = model.site("handle").id
 
@@ -34,6 +37,10 @@ class OpenDrawer(Task):
     def opening(self, physics: Physics) -> Tensor:
         """How far the drawer is open, in m. Shape (N,)."""
         return physics.bind("qpos")[:, self.slide]
+
+    @classmethod
+    def scene_features(cls, options: Any) -> dict[str, Feature]:
+        return {"drawer_opening": scalar("how far the drawer is open", "m")}
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
         return {"drawer_opening": self.opening(physics)[:, None]}

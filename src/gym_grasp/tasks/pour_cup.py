@@ -1,13 +1,15 @@
 """PourCup: pour the particles from the cup into the bowl."""
 
-from typing import ClassVar
+from typing import Any
 
 import mujoco
 import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
+from gym_grasp.robots.base import Robot
 from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 
 POURED = 0.8
@@ -29,18 +31,20 @@ class PourCup(Task):
 
     name = "pour-cup"
     title = "PourCup"
+    version = 1
+    changelog = (
+        "first version",
+        "the cup's linings are 8 cm thick: no particle is lost when it is crushed and flung away; "
+        "progress counts how close particles come to the bowl",
+    )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
     success_threshold = "share of the particles in the bowl, and not in the cup, ≥ 0.8"
     time_limit = 10.0
-    task_observations: ClassVar = {
-        "cup_pose": (
-            9,
-            "bottom of the cup: position [m] and first two columns of the rotation matrix, world",
-        )
-    }
 
-    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
-        super().__init__(model, device)
+    def __init__(
+        self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
+    ) -> None:
+        super().__init__(model, device, robot, options)
         self.cup = model.body("cup").id
         self.grip = model.site("cup").id
         particles = [
@@ -87,6 +91,10 @@ class PourCup(Task):
         """Which particles are in the cup. Shape (N, particles), bool."""
         x, y, z = self.in_cup_frame(physics).unbind(-1)
         return (x.hypot(y) < CUP_RADIUS) & (z > 0) & (z < CUP_HEIGHT)
+
+    @classmethod
+    def scene_features(cls, options: Any) -> dict[str, Feature]:
+        return {"cup_pose": pose("bottom of the cup")}
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
         return {"cup_pose": self.pose_of_body(physics, self.cup)}

@@ -1,15 +1,16 @@
 """StackCubes: build a tower of three cubes."""
 
 from itertools import permutations
-from typing import ClassVar
+from typing import Any
 
 import mujoco
 import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.robots.base import Robot
 from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 
 CUBES = ("red_cube", "green_cube", "blue_cube")
@@ -48,18 +49,16 @@ class StackCubes(Task):
         "three cubes on one another, each at most 0.03 m off the one below and slower than "
         "0.05 m/s; palm and fingertips at least 0.02 m off them"
     )
-    task_observations: ClassVar = {
-        f"{cube}_pose": (9, "position [m] and first two columns of the rotation matrix, world")
-        for cube in CUBES
-    }
 
-    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
-        super().__init__(model, device)
+    def __init__(
+        self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
+    ) -> None:
+        super().__init__(model, device, robot, options)
         self.cubes = [model.body(cube).id for cube in CUBES]
         self.cube_ids = torch.tensor(self.cubes, device=device)
         self.free = [int(model.joint(cube).qposadr[0]) for cube in CUBES]
         self.speed = [int(model.joint(cube).dofadr[0]) for cube in CUBES]
-        points = [self.palm, *(model.site(tip).id for tip in robot.FINGERTIPS)]
+        points = [self.palm, *self.indices.fingertips]
         self.points = torch.tensor(points, device=device)
         self.orders = torch.tensor(ORDERS, device=device)
         self.preference = 1e-6 * torch.arange(len(ORDERS), device=device)
@@ -79,6 +78,10 @@ class StackCubes(Task):
             qpos[:, free + 3] = torch.cos(yaw / 2)
             qpos[:, free + 6] = torch.sin(yaw / 2)
         return qpos
+
+    @classmethod
+    def scene_features(cls, options: Any) -> dict[str, Feature]:
+        return {f"{cube}_pose": pose(cube.replace("_", " ")) for cube in CUBES}
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
         return {

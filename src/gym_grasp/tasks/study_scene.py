@@ -1,13 +1,15 @@
 """StudyScene: cubes to stack, a door to open and a cup to pour, all on one table."""
 
-from typing import ClassVar
+from typing import Any
 
 import mujoco
 import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
+from gym_grasp.robots.base import Robot
 from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.features import Feature
 from gym_grasp.tasks.open_door import OpenDoor
 from gym_grasp.tasks.pour_cup import PourCup
 from gym_grasp.tasks.stack_cubes import StackCubes
@@ -26,6 +28,8 @@ class StudyScene(Task):
 
     name = "study-scene"
     title = "StudyScene"
+    version = 1
+    changelog = ("first version", "the cup of PourCup v1")
     summary = (
         "Stack the cubes, open the door and pour the particles into the bowl, in any order. Done "
         "when all three are."
@@ -33,18 +37,16 @@ class StudyScene(Task):
     success_threshold = "the ends of StackCubes, OpenDoor and PourCup, all at once"
     time_limit = 60.0
     for_people = True
-    task_observations: ClassVar = {
-        **{key: entry for part in PARTS for key, entry in part.task_observations.items()},
-        "parts_done": (3, "progress of cubes, door and pouring, 0 to 1 each, [1]"),
-    }
 
-    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
-        super().__init__(model, device)
-        self.parts = [part(model, device) for part in PARTS]
+    def __init__(
+        self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
+    ) -> None:
+        super().__init__(model, device, robot, options)
+        self.parts = [part(model, device, robot) for part in PARTS]
 
     @classmethod
-    def build_scene(cls, **options: str) -> mujoco.MjSpec:
-        scene = super().build_scene(**options)
+    def build_scene(cls, options: Any) -> mujoco.MjSpec:
+        scene = super().build_scene(options)
         for body in scene.worldbody.bodies:
             for words, offset in MOVES.items():
                 if any(word in body.name for word in words.split()):
@@ -66,6 +68,12 @@ class StudyScene(Task):
         progress = torch.stack([part.progress(physics) for part in self.parts], dim=-1)
         done = torch.stack([part.success(physics) for part in self.parts], dim=-1)
         return torch.where(done, 1.0, progress.clamp(0.0, 1.0))
+
+    @classmethod
+    def scene_features(cls, options: Any) -> dict[str, Feature]:
+        poses = {k: v for part in PARTS for k, v in part.scene_features(options).items()}
+        done = Feature("progress of each part, 0 to 1", "1", ("cubes", "door", "pouring"))
+        return {**poses, "parts_done": done}
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
         poses = {k: v for part in self.parts for k, v in part.observe_scene(physics).items()}

@@ -1,0 +1,182 @@
+"""What an environment is, in full: the one description from which it is made and made again."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gym_grasp.envs.control import ControlConfig
+from gym_grasp.errors import UsageError, unknown
+from gym_grasp.robots import DEFAULT_ROBOT, load_robot
+from gym_grasp.robots.base import Robot
+from gym_grasp.tasks import load_task
+from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.features import Feature
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """Everything that decides how an environment behaves, stored wherever an experiment is.
+
+    What is left out is filled in: a spec says all of it, so that two of them can be compared.
+
+    Raises:
+        UsageError: at construction, for the first name or value that does not exist, and where
+            `version` is not the task's present one.
+    """
+
+    task: str
+    """Name of the task."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Choices about the task, by the names of its `Options`."""
+    robot: str = DEFAULT_ROBOT
+    """Name of the robot: ARM-HAND."""
+    control: ControlConfig = field(default_factory=ControlConfig)
+    """Rates, limits and inverse kinematics."""
+    max_episode_steps: int | None = None
+    """Actions after which an episode is truncated; None becomes the task's time limit."""
+    version: int | None = None
+    """Of the task; None becomes the present one."""
+
+    def __post_init__(self) -> None:
+        """Check everything, and fill in what was left out."""
+        task = load_task(self.task)
+        load_robot(self.robot)
+        if self.version not in (None, task.version):
+            raise UsageError(
+                f"This is of version {self.version} of the task '{self.task}', which has version "
+                f"{task.version} now; record or train anew, or install the gym-grasp that made it."
+            )
+        steps = self.max_episode_steps
+        if steps is None:
+            steps = round(task.time_limit * self.control_rate)
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise UsageError(
+                f"max_episode_steps is {steps!r}; it must be a whole number from 1 on."
+            )
+        options = dataclasses.asdict(task.choose(self.options))
+        for name, value in (
+            ("version", task.version),
+            ("max_episode_steps", steps),
+            ("options", options),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def task_class(self) -> type[Task]:
+        """The task's class."""
+        return load_task(self.task)
+
+    @property
+    def task_options(self) -> Any:
+        """The options as an instance of the task's `Options`."""
+        return self.task_class.choose(self.options)
+
+    @property
+    def robot_model(self) -> Robot:
+        """The robot itself."""
+        return load_robot(self.robot)
+
+    @property
+    def control_rate(self) -> float:
+        """Actions per second, in Hz."""
+        return 1.0 / (self.control.interval * load_task(self.task).timestep)
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        """Every observation."""
+        return self.task_class.features(self.robot_model, self.task_options)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each action moves."""
+        return self.robot_model.action_names
+
+    def replace(self, **changes: Any) -> "EnvSpec":
+        """Return the spec with other values."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; `from_dict` takes them back."""
+        control = dataclasses.asdict(self.control)
+        control = {k: list(v) if isinstance(v, tuple) else v for k, v in control.items()}
+        return {
+            "task": self.task,
+            "version": self.version,
+            "options": dict(self.options),
+            "robot": self.robot,
+            "control": control,
+            "max_episode_steps": self.max_episode_steps,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "EnvSpec":
+        """Return the spec that `to_dict` described.
+
+        Raises:
+            UsageError: it holds something that this version does not know, or is of another
+                version of the task.
+        """
+        known = {one.name for one in dataclasses.fields(cls)}
+        control_known = {one.name for one in dataclasses.fields(ControlConfig)}
+        control = value.get("control", {})
+        for kind, given, names in (
+            ("part of a specification", value, known),
+            ("control setting", control, control_known),
+        ):
+            if not isinstance(given, Mapping):
+                raise UsageError(f"A {kind} is {given!r}; expected names with values.")
+            for name in given:
+                if name not in names:
+                    raise unknown(kind, str(name), names)
+        if "task" not in value:
+            raise UsageError("A specification lacks its task.")
+        control = {k: tuple(v) if isinstance(v, list) else v for k, v in control.items()}
+        return cls(**{**value, "control": ControlConfig(**control)})
+
+
+NOT_BEHAVIOUR = ("max_episode_steps",)
+"""Where an attempt ends, not how the environment behaves: demonstrations of people, who have more
+time, and policies evaluated with more are of the same environment."""
+
+
+def differences(
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+    names: tuple[str, str],
+    ignore: Iterable[str] = NOT_BEHAVIOUR,
+) -> list[str]:
+    """Return a line for each value in which two specs, as `to_dict` gives them, differ.
+
+    >>> differences({"control": {"interval": 6}}, {"control": {"interval": 3}}, ("file", "env"))
+    ['control.interval: file 6, env 3']
+
+    Args:
+        first: one.
+        second: the other.
+        names: what to call them.
+        ignore: top-level entries that may differ.
+    """
+    a, b = (_flat({k: v for k, v in one.items() if k not in ignore}) for one in (first, second))
+    return [
+        f"{key}: {names[0]} {_shown(a, key)}, {names[1]} {_shown(b, key)}"
+        for key in dict.fromkeys((*a, *b))
+        if a.get(key, _MISSING) != b.get(key, _MISSING)
+    ]
+
+
+_MISSING = object()
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return str(values[key]) if key in values else "has none"
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= _flat(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = list(item) if isinstance(item, tuple) else item
+    return flat

@@ -1,0 +1,22 @@
+"""Universal Robots UR5: figures as in ROS-Industrial's ur_description."""
+
+import math
+from pathlib import Path
+from typing import Final
+
+from gym_grasp.robots.base import Arm
+
+UR5: Final = Arm(
+    name="ur5",
+    mjcf=Path(__file__).with_name("ur5.xml"),
+    joints=("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"),
+    limits=(
+        *2 * ((-2 * math.pi, 2 * math.pi),),
+        (-math.pi, math.pi),
+        *3 * ((-2 * math.pi, 2 * math.pi),),
+    ),
+    speeds=6 * (math.pi,),
+    torques=(150.0, 150.0, 150.0, 28.0, 28.0, 28.0),
+    home=(-0.3784, -1.7988, 2.1326, -0.3338, 1.1924, 1.5708),  # the SIH at (.42, 0, .28) m
+    transpose_damping=(100.0, 100.0, 100.0, 20.0, 20.0, 20.0),  # found stable at 90 Hz
+)

@@ -1,0 +1,126 @@
+"""Observations as features: what each holds, and the one place that packs them into a vector."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+POLICY = "policy"
+"""The group of features that policies act on."""
+
+Array = TypeVar("Array", Tensor, np.ndarray)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One observed quantity of a simulation."""
+
+    description: str
+    """What it is, with its frame."""
+    unit: str
+    """Such as `m` or `rad`; `1` for none."""
+    components: tuple[str, ...]
+    """Names of its values along the last axis."""
+    shape: tuple[int, ...] = ()
+    """Of one simulation's value; by default one axis of the components."""
+    dtype: str = "float32"
+    groups: tuple[str, ...] = (POLICY,)
+    """Who gets it: `policy`, `critic`, or any other name."""
+
+    def __post_init__(self) -> None:
+        """Derive the shape, and check that it has as many components."""
+        if not self.shape:
+            object.__setattr__(self, "shape", (len(self.components),))
+        assert self.shape[-1] == len(self.components), self
+        np.dtype(self.dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; `from_dict` takes them back."""
+        return {
+            "description": self.description,
+            "unit": self.unit,
+            "components": list(self.components),
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "groups": list(self.groups),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Feature":
+        """Return the feature that `to_dict` described; raises TypeError where it is none."""
+        lists = {key: tuple(value[key]) for key in ("components", "shape", "groups")}
+        return cls(**{**value, **lists})
+
+
+def scalar(description: str, unit: str) -> Feature:
+    """Return a feature of one value."""
+    return Feature(description, unit, ("value",))
+
+
+def pose(what: str) -> Feature:
+    """Return the feature of a pose, as `Task.pose_of_body` gives it: 9 values."""
+    columns = [f"rotation {axis}{column}" for column in "xy" for axis in "xyz"]
+    return Feature(
+        f"{what}: position [m] and first two columns of the rotation matrix, world",
+        "m, 1",
+        ("x", "y", "z", *columns),
+    )
+
+
+class Packer:
+    """Packs the features of one group side by side, keys sorted; works on tensors and arrays.
+
+    Args:
+        features: all features of an environment, by key.
+        group: which of them.
+
+    Raises:
+        ValueError: a feature of the group is not float32 with one axis.
+    """
+
+    def __init__(self, features: Mapping[str, Feature], group: str = POLICY) -> None:
+        chosen = {key: features[key] for key in sorted(features) if group in features[key].groups}
+        for key, feature in chosen.items():
+            if feature.dtype != "float32" or len(feature.shape) != 1:
+                raise ValueError(
+                    f"feature '{key}' is {feature.dtype} of shape {feature.shape}; in the group "
+                    f"'{group}' features are packed into one vector: float32 with one axis"
+                )
+        self.layout = {key: prod(feature.shape) for key, feature in chosen.items()}
+        """Width of each feature, in the order in which they stand side by side."""
+        self.size = sum(self.layout.values())
+        """Number of values."""
+        self.names = tuple(
+            key if feature.components == ("value",) else f"{key}.{component}"
+            for key, feature in chosen.items()
+            for component in feature.components
+        )
+        """Name of each value."""
+
+    def pack(self, entries: Mapping[str, Array]) -> Array:
+        """Put entries (..., D) side by side: (..., size)."""
+        values = [entries[key] for key in self.layout]
+        if isinstance(values[0], Tensor):
+            return torch.cat(values, dim=-1)
+        return np.concatenate(values, axis=-1)
+
+    def unpack(self, flat: Array) -> dict[str, Array]:
+        """Cut (..., size) into entries (..., D) by key.
+
+        Raises:
+            ValueError: the last axis has another size.
+        """
+        if flat.shape[-1] != self.size:
+            raise ValueError(
+                f"observations are {flat.shape[-1]} wide, but the layout adds up to {self.size}"
+            )
+        ends = list(accumulate(self.layout.values()))
+        return {
+            key: flat[..., end - width : end]
+            for (key, width), end in zip(self.layout.items(), ends, strict=True)
+        }
