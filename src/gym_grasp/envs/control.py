@@ -239,7 +239,7 @@ def checked_actions(actions: Any, shape: tuple[int, int], device: torch.device) 
     actions = torch.as_tensor(actions, dtype=torch.float32, device=device).detach()
     if actions.shape != shape:
         raise UsageError(
-            f"Actions have shape {tuple(actions.shape)}; expected {shape} = (num_envs, action size)."
+            f"Actions have shape {tuple(actions.shape)}; expected {shape} = (num_envs, actions)."
         )
     if device.type == "cpu" and actions.isnan().any():
         where = actions.isnan().any(dim=1).nonzero()[:, 0].tolist()

@@ -16,7 +16,7 @@ from gym_grasp.envs.control import ControlConfig, Controller, checked_actions
 from gym_grasp.envs.episodes import Episodes
 from gym_grasp.envs.judge import REWARDS, RewardKind, judge
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import UsageError
+from gym_grasp.errors import UsageError, unknown
 from gym_grasp.tasks.features import POLICY, Packer
 from gym_grasp.threads import one_thread
 
@@ -71,14 +71,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         if num_envs < 1:
             raise UsageError(f"num_envs is {num_envs}; it must be at least 1.")
         if reward not in REWARDS:
-            raise UsageError(f"Unknown reward '{reward}'. Known: {', '.join(REWARDS)}.")
-        self.env_spec = as_spec(
-            task,
-            options=task_options,
-            robot=robot,
-            control=control,
-            max_episode_steps=max_episode_steps,
-        )
+            raise unknown("reward", reward, REWARDS)
+        parts = {"options": task_options, "robot": robot, "control": control}
+        self.env_spec = as_spec(task, **parts, max_episode_steps=max_episode_steps)
         """What this environment is."""
         spec, self.robot = self.env_spec, self.env_spec.robot_model
         model = compile_scene(spec)
@@ -284,14 +279,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _judge_step(self) -> None:
         diverged = self._diverged.clone()
-        self._outcome = judge(
-            self.task,
-            self.physics,
-            self.episodes,
-            diverged,
-            self.reward_kind,
-            self.max_episode_steps,
-        )
+        limit = self.max_episode_steps
+        task, physics, episodes = self.task, self.physics, self.episodes
+        self._outcome = judge(task, physics, episodes, diverged, self.reward_kind, limit)
+        self._diverged_count += diverged
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
         self._outcome["final_obs"] = observation
