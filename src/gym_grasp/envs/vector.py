@@ -307,14 +307,13 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Restore what `get_state` returned; what follows is bit-equal on the CPU."""
+        fields = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
+        self.physics.set_fields(fields)
         self.physics.set_state(state["physics"].to(self.device))
         self.controller.targets.load(state["targets"])
         self.episodes.set_state(state)
         if self.task.memory_size:
             self.task.memory.copy_(state["memory"])
-        for name, values in state.items():
-            if name.startswith(FIELD):
-                self.physics.set_field(name.removeprefix(FIELD), values.to(self.device))
         self._observation.copy_(self._observe())
 
     def observation(self, group: str = POLICY) -> Tensor:
