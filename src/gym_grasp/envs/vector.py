@@ -101,10 +101,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """Packs those that policies act on."""
         self.observation_size = self.packer.size
         self.action_size = self.robot.action_size
-        self.single_observation_space = gymnasium.spaces.Box(
-            -np.inf, np.inf, (self.observation_size,), np.float32
-        )
-        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
+        box, observed, acted = gymnasium.spaces.Box, (self.observation_size,), (self.action_size,)
+        self.single_observation_space = box(-np.inf, np.inf, observed, np.float32)
+        self.single_action_space = box(-1.0, 1.0, acted, np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -127,7 +126,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     @property
     def seeded(self) -> bool:
-        """Whether a seed has been chosen, by the caller or by chance."""
+        """Whether a seed has been chosen."""
         return self.episodes.base_seed is not None
 
     @property
@@ -279,9 +278,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _judge_step(self) -> None:
         diverged = self._diverged.clone()
-        limit = self.max_episode_steps
-        task, physics, episodes = self.task, self.physics, self.episodes
-        self._outcome = judge(task, physics, episodes, diverged, self.reward_kind, limit)
+        parts = self.task, self.physics, self.episodes
+        self._outcome = judge(*parts, diverged, self.reward_kind, self.max_episode_steps)
         self._diverged_count += diverged
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
@@ -307,8 +305,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Restore what `get_state` returned; what follows is bit-equal on the CPU."""
-        fields = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
-        self.physics.set_fields(fields)
+        own = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
+        self.physics.set_fields(own)
         self.physics.set_state(state["physics"].to(self.device))
         self.controller.targets.load(state["targets"])
         self.episodes.set_state(state)
