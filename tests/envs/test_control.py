@@ -1,8 +1,13 @@
+import math
+
+import mujoco
+import numpy as np
 import pytest
 import torch
 
-from gym_grasp.envs.control import ControlConfig, action_names
+from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
 from gym_grasp.math.rotations import quat_conjugate, quat_multiply, rotvec_from_quat
 
 
@@ -16,9 +21,116 @@ def angle_between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return rotvec_from_quat(quat_multiply(a, quat_conjugate(b))).norm(dim=-1)
 
 
-def test_eleven_actions_are_named():
-    assert len(action_names()) == 11
-    assert action_names()[0] == "wrist translation x"
+def turned_since(env: GraspVectorEnv, before: torch.Tensor) -> torch.Tensor:
+    return rotvec_from_quat(quat_multiply(env.controller.wrist_pose()[1], quat_conjugate(before)))
+
+
+def test_actions_are_named():
+    assert make().env_spec.action_names == (
+        *(f"wrist translation {axis}" for axis in "xyz"),
+        *(f"wrist rotation about {axis}" for axis in "xyz"),
+        *(f"drive {name}" for name in ("thumb_rotation", "thumb", "index", "middle", "ring")),
+    )
+
+
+def test_measured_wrist_pose_is_mujocos():
+    """By plain MuJoCo from the joint angles: position, and columns (not rows) of the rotation."""
+    env = make(2)
+    action = torch.zeros(2, 11)
+    action[:, 3:6] = torch.tensor([0.5, -0.7, 0.9])
+    for _ in range(8):
+        env.step(action)
+    data = mujoco.MjData(env.task.model)
+    data.qpos[:] = env.physics.bind("qpos")[1].numpy()
+    mujoco.mj_kinematics(env.task.model, data)
+    site = data.site("hand/wrist")
+    matrix = site.xmat.reshape(3, 3)
+    expected = np.concatenate([site.xpos, matrix[:, 0], matrix[:, 1]])
+    observed = env.packer.unpack(env.observation())["wrist_pose"][1]
+    np.testing.assert_allclose(observed, expected, atol=1e-5)
+    assert np.abs(matrix - matrix.T).max() > 0.3  # rows would differ from columns
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_full_rotation_turns_at_the_stated_speed(axis):
+    """3 rad/s: after 6 steps of 1/30 s, 0.6 rad about that axis, give or take the servo's lag."""
+    env = make()
+    before = env.controller.wrist_pose()[1].clone()
+    action = torch.zeros(1, 11)
+    action[0, 3 + axis] = 1.0
+    for _ in range(6):
+        env.step(action)
+    target = quat_multiply(env.controller.targets.orientation, quat_conjugate(before))
+    assert rotvec_from_quat(target)[0, axis] == pytest.approx(0.6, abs=0.02)
+    turned = turned_since(env, before)[0]
+    assert 0.5 < turned[axis] < 0.65
+    assert turned[torch.arange(3) != axis].abs().max() < 0.05
+
+
+def test_leashes_and_joint_steps_have_their_stated_length():
+    """Without physics in between, actions pile up until the leash: 4 cm an axis, 0.3 rad."""
+    env = make()
+    action = torch.zeros(1, 11)
+    action[0, [0, 1, 4]] = torch.tensor([1.0, -1.0, 1.0])
+    for _ in range(10):
+        env.controller.apply(action)
+    position, orientation = env.controller.wrist_pose()
+    targets = env.controller.targets
+    offset = (targets.position - position)[0].tolist()
+    assert offset == pytest.approx([0.04, -0.04, 0.0], abs=1e-6)
+    assert angle_between(targets.orientation, orientation).item() == pytest.approx(0.3, abs=1e-4)
+    targets.position += torch.tensor([0.3, 0.2, -0.2])  # farther than any leash
+    step = env.controller.joint_targets()[0, :6] - env.physics.bind("qpos")[0, :6]
+    assert step.abs().max() == pytest.approx(0.3, abs=1e-6)
+
+
+def test_workspace_has_a_floor_and_a_ceiling():
+    env = make(2, workspace_low=(0.2, -0.6, 0.2))  # the table would hold the hand above less
+    action = torch.zeros(2, 11)
+    action[0, 2], action[1, 2] = -1.0, 1.0
+    heights = []
+    for _ in range(45):
+        env.step(action)
+        heights.append(env.controller.targets.position[:, 2].clone())
+    low, high = torch.stack(heights).aminmax(dim=0)
+    assert low[0] == pytest.approx(0.2, abs=1e-6)
+    assert high[1] == pytest.approx(0.75, abs=1e-6)
+
+
+def test_joint_targets_are_damped_least_squares():
+    """q + Jᵀ(JJᵀ + 0.05²)⁻¹e with MuJoCo's own Jacobian."""
+    env = make()
+    action = torch.zeros(1, 11)
+    action[0, :6] = torch.tensor([0.3, -0.2, 0.4, 0.5, 0.1, -0.3])
+    env.controller.apply(action)
+    data = mujoco.MjData(env.task.model)
+    data.qpos[:] = env.physics.bind("qpos")[0].numpy()
+    mujoco.mj_kinematics(env.task.model, data)
+    mujoco.mj_comPos(env.task.model, data)
+    jacobian = np.zeros((6, env.task.model.nv))
+    site = env.task.model.site("hand/wrist").id
+    mujoco.mj_jacSite(env.task.model, data, jacobian[:3], jacobian[3:], site)
+    J = jacobian[:, :6]
+    error = np.array([0.006, -0.004, 0.008, 0.05, 0.01, -0.03])
+    step = J.T @ np.linalg.solve(J @ J.T + 0.05**2 * np.eye(6), error)
+    found = env.controller.joint_targets()[0, :6].numpy() - data.qpos[:6]
+    np.testing.assert_allclose(found, step, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "transpose"}, "Unknown method of inverse kinematics 'transpose'"),
+        ({"interval": 0}, r"control.interval is 0; it must be within \[1, 90\]"),
+        ({"interval": 1.5}, "whole number"),
+        ({"linear_speed": -1.0}, "control.linear_speed is -1.0; it must be positive"),
+        ({"rotation_leash": math.nan}, "control.rotation_leash is nan"),
+        ({"workspace_low": (0.0, 0.0, 0.9)}, "corners of a box"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        ControlConfig(**settings)
 
 
 def test_wrist_reaches_a_commanded_pose():

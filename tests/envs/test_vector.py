@@ -104,7 +104,7 @@ def test_success_terminates_at_twenty_centimetres(opening, done):
     assert info["success"].tolist() == [False, done]
     assert reward.tolist() == [-1.0, 0.0 if done else -1.0]
     assert not truncated.any()
-    drawer = env.split(info["final_obs"])["drawer_opening"]
+    drawer = env.packer.unpack(info["final_obs"])["drawer_opening"]
     assert drawer[1, 0] == pytest.approx(opening, abs=2e-3)
 
 
@@ -215,3 +215,37 @@ def test_staggered_episodes_end_one_after_another():
     env.reset(seed=0)
     *_, info = env.step(torch.zeros(64, 11))
     assert (info["episode_length"] == 1).all()
+
+
+def test_processes_that_share_a_batch_have_episodes_of_their_own():
+    """The second process' environments are the second half of one large batch."""
+    whole, second = make(4), make(2, first_env=2)
+    a, _ = whole.reset(seed=5)
+    b, _ = second.reset(seed=5)
+    assert torch.equal(a[2:], b)
+    assert torch.equal(whole.episode_seed[2:], second.episode_seed)
+    assert not torch.equal(a[:2], b)
+
+
+def test_a_restored_state_keeps_what_is_left_of_the_time_limit():
+    env, twin = make(2, max_episode_steps=4), make(2, max_episode_steps=4)
+    env.reset(seed=0)
+    twin.reset(seed=1)
+    still = torch.zeros(2, 11)
+    for _ in range(3):
+        env.step(still)
+    twin.set_state(env.get_state())
+    *_, truncated, info = twin.step(still)
+    assert truncated.all()
+    assert info["episode_length"].tolist() == [4, 4]
+    assert info["episode_return"].tolist() == [-4.0, -4.0]
+
+
+def test_actions_with_a_gradient_leave_the_environment_free_of_graphs():
+    env = make(2)
+    env.reset(seed=0)
+    actions = torch.zeros(2, 11, requires_grad=True)
+    observation, *_ = env.step(actions * 2)
+    assert not observation.requires_grad
+    env.step(torch.zeros(2, 11))
+    assert not any(value.requires_grad for value in env.get_state().values())

@@ -209,7 +209,7 @@ def test_overflow_is_counted_and_the_remedy_named(
 
 def test_room_for_contacts_and_constraints() -> None:
     pytest.importorskip("mujoco_warp")
-    from gym_grasp.physics.warp import buffer_sizes
+    from gym_grasp.physics.buffers import buffer_sizes
 
     xml = """
     <mujoco>

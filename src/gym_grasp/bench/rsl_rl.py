@@ -16,7 +16,8 @@ import tyro
 from torch import Tensor
 
 from gym_grasp.bench.throughput import now
-from gym_grasp.envs.vector import GraspVectorEnv, RewardKind
+from gym_grasp.envs.judge import RewardKind
+from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.integrations.rsl_rl import OBSERVATION, RslRlEnv
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.evaluate import evaluate

@@ -7,7 +7,7 @@ so that pressing on something neither winds up nor lets the hand slide away.
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import mujoco
 import torch
@@ -237,3 +237,23 @@ class Controller:
             dim=-1,
         )
         return action.clamp(-1.0, 1.0)
+
+
+def checked_actions(actions: Any, shape: tuple[int, int], device: torch.device) -> Tensor:
+    """Return actions as a float32 tensor (N, A) on a device, without their gradient.
+
+    Raises:
+        UsageError: they have another shape or, on the CPU, hold NaN.
+    """
+    actions = torch.as_tensor(actions, dtype=torch.float32, device=device).detach()
+    if actions.shape != shape:
+        raise UsageError(
+            f"Actions have shape {tuple(actions.shape)}; expected {shape} = (num_envs, actions)."
+        )
+    if device.type == "cpu" and actions.isnan().any():
+        where = actions.isnan().any(dim=1).nonzero()[:, 0].tolist()
+        raise UsageError(
+            f"The actions of {len(where)} environment(s) hold NaN, first of environment "
+            f"{where[0]}; actions are numbers in [-1, 1]. Nothing was stepped."
+        )
+    return actions

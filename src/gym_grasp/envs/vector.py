@@ -1,36 +1,29 @@
 """The environment: control, task, time limit, autoreset and seeds over a batch of simulations."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium
-import mujoco
 import numpy as np
 import torch
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from gym_grasp.capture import Captured
-from gym_grasp.envs.control import ControlConfig, Controller, prepare_model
+from gym_grasp.envs.build import as_spec, compile_scene, make_physics
+from gym_grasp.envs.control import ControlConfig, Controller, checked_actions
+from gym_grasp.envs.episodes import Episodes
+from gym_grasp.envs.judge import REWARDS, RewardKind, judge
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import UsageError
-from gym_grasp.physics.base import Physics
-from gym_grasp.tasks.features import Packer
-from gym_grasp.tasks.random import episode_seeds, uniform
+from gym_grasp.errors import UsageError, unknown
+from gym_grasp.tasks.features import POLICY, Packer
+from gym_grasp.threads import one_thread
 
 log = logging.getLogger(__name__)
 
-RewardKind = Literal["sparse", "dense"]
-REWARDS = ("sparse", "dense")
-DIVERGED_REWARD = -1.0
-"""Reward of a step in which the simulation broke: that of a step without success."""
-
 FIELD = "field "
 """Begins the names of model fields in a state."""
-_STAGGER = 1_000
-"""Stream of random numbers that no task draws from."""
 
 
 class GraspVectorEnv(gymnasium.vector.VectorEnv):
@@ -66,7 +59,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         num_envs: int = 1,
         device: str | torch.device = "cpu",
         reward: RewardKind = "sparse",
-        control: ControlConfig | None = None,
+        control: ControlConfig | Mapping[str, Any] | None = None,
         max_episode_steps: int | None = None,
         num_threads: int = 0,
         autoreset: bool = True,
@@ -78,8 +71,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         if num_envs < 1:
             raise UsageError(f"num_envs is {num_envs}; it must be at least 1.")
         if reward not in REWARDS:
-            raise UsageError(f"Unknown reward '{reward}'. Known: {', '.join(REWARDS)}.")
-        self.env_spec = _spec(task, task_options, robot, control, max_episode_steps)
+            raise unknown("reward", reward, REWARDS)
+        parts = {"options": task_options, "robot": robot, "control": control}
+        self.env_spec = as_spec(task, **parts, max_episode_steps=max_episode_steps)
         """What this environment is."""
         spec, self.robot = self.env_spec, self.env_spec.robot_model
         model = compile_scene(spec)
@@ -114,40 +108,37 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        def zeros(dtype: torch.dtype) -> Tensor:
-            return torch.zeros(num_envs, dtype=dtype, device=self.device)
-
+        self.episodes = Episodes(self.task, num_envs, first_env)
+        """Which episode each environment is in."""
         # What outlives one of the captured functions is written in place: a GPU replays them on
         # the very tensors that they were captured with.
-        self._env_index = first_env + torch.arange(num_envs, device=self.device)
-        self._base_seed: int | None = None
-        self._base = torch.zeros((), dtype=torch.int64, device=self.device)
-        self.episode_seed = zeros(torch.int64)
-        """Seed of each environment's present episode; `reset_to` begins it anew. Shape (N,)."""
-        self._episode = zeros(torch.int64)
-        self.elapsed = zeros(torch.int64)
-        """Steps of each environment's present episode. Shape (N,)."""
-        self._return = zeros(torch.float32)
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
         self._actions = torch.zeros(num_envs, self.action_size, device=self.device)
         self._ctrl = torch.zeros(num_envs, model.nu, device=self.device)
         self._begun = False
-        self._diverged = zeros(torch.bool)
-        self._mask = zeros(torch.bool)
-        self._start = torch.zeros(num_envs, model.nq, device=self.device)
-        self._drawn = self.task.randomise(self.episode_seed)
+        self._diverged = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
         self._outcome: dict[str, Tensor] = {}
-        self._diverged_count = zeros(torch.int64)
+        self._diverged_count = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
         self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
         self._command = Captured(self._command_joints, self.device)
         self._judge = Captured(self._judge_step, self.device)
-        self._draw = Captured(self._draw_episodes, self.device)
+        self._draw = Captured(self.episodes.draw_next, self.device)
         self._enter = Captured(self._enter_episodes, self.device)
 
     @property
     def seeded(self) -> bool:
         """Whether a seed has been chosen, by the caller or by chance."""
-        return self._base_seed is not None
+        return self.episodes.base_seed is not None
+
+    @property
+    def episode_seed(self) -> Tensor:
+        """Seed of each environment's present episode; `reset_to` begins it anew. Shape (N,)."""
+        return self.episodes.seed
+
+    @property
+    def elapsed(self) -> Tensor:
+        """Steps of each environment's present episode. Shape (N,)."""
+        return self.episodes.elapsed
 
     @property
     def task_name(self) -> str:
@@ -179,20 +170,16 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """
         if isinstance(seed, Sequence):
             return self.reset_to(torch.tensor(seed, dtype=torch.int64)), {}
-        if seed is None and self._base_seed is None:
+        if seed is None and not self.seeded:
             seed = int(np.random.SeedSequence().generate_state(1)[0]) >> 1
         if seed is not None:
-            self._base_seed = int(seed)
-            self._base.fill_(self._base_seed)
-            self._episode.zero_()
+            self.episodes.restart(int(seed))
         mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         if options and options.get("reset_mask") is not None:
             mask = torch.as_tensor(options["reset_mask"], dtype=torch.bool, device=self.device)
         self._begin_next(mask)
         if options and options.get("stagger"):
-            limit = torch.full((1,), float(self.max_episode_steps), device=self.device)
-            elapsed = uniform(self.episode_seed, 0 * limit, limit, stream=_STAGGER)[:, 0].long()
-            self.elapsed.copy_(torch.where(mask, elapsed, self.elapsed))
+            self.episodes.stagger(self.max_episode_steps)
         return self._observation.clone(), {}
 
     def reset_to(self, seeds: Tensor) -> Tensor:
@@ -204,11 +191,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         Returns:
             The observation. Shape (N, O).
         """
-        if self._base_seed is None:
-            self._base_seed = 0
-        self._mask.fill_(True)
-        self.episode_seed.copy_(seeds)
-        self._draw_start()
+        if not self.seeded:
+            self.episodes.restart(0)
+        self.episodes.draw(seeds)
         self._begin()
         return self._observation.clone()
 
@@ -228,7 +213,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             UsageError: the actions have the wrong shape or, on the CPU, hold NaN. On a GPU, where
                 looking would stall it, NaN acts as 0 and is counted in `counters`.
         """
-        with _one_thread():
+        with one_thread():
             return self._step(actions)
 
     def _step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -250,9 +235,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         Args:
             actions: as for `step`. Shape (N, A).
         """
-        if self._base_seed is None:
+        if not self.seeded:
             raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
-        self._actions.copy_(self._checked(actions))
+        shape = (self.num_envs, self.action_size)
+        self._actions.copy_(checked_actions(actions, shape, self.device))
         self._command()
         self._begun = True
         self._diverged.zero_()
@@ -293,33 +279,13 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _judge_step(self) -> None:
         diverged = self._diverged.clone()
-        if self.task.memory_size:
-            self.task.memory.copy_(self.task.remember(self.physics))
-        success = self.task.success(self.physics) & ~diverged
-        progress = self.task.progress(self.physics)
-        progress = torch.where(success, progress.clamp_min(1.0), progress)
-        dense = self.task.dense_reward(self.physics, progress)
-        dense = torch.where(diverged, DIVERGED_REWARD, dense)
-        reward = dense if self.reward_kind == "dense" else success.float() - 1.0
+        limit = self.max_episode_steps
+        task, physics, episodes = self.task, self.physics, self.episodes
+        self._outcome = judge(task, physics, episodes, diverged, self.reward_kind, limit)
+        self._diverged_count += diverged
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
-        self.elapsed += 1
-        self._return += reward
-        self._diverged_count += diverged
-        truncated = ~success & ((self.elapsed >= self.max_episode_steps) | diverged)
-        self._outcome = {
-            "reward": reward,
-            "terminated": success,
-            "truncated": truncated,
-            "success": success,
-            "diverged": diverged,
-            "progress": progress,
-            "dense_reward": dense,
-            "final_obs": observation,
-            "_final_obs": success | truncated,
-            "episode_return": self._return.clone(),
-            "episode_length": self.elapsed.clone(),
-        }
+        self._outcome["final_obs"] = observation
 
     def counters(self) -> dict[str, int]:
         """Return what went wrong since the start: diverged simulations, NaN actions."""
@@ -334,35 +300,27 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         return {
             "physics": self.physics.get_state(),
             "targets": self.controller.targets.flat(),
-            "elapsed": self.elapsed.clone(),
-            "episode": self._episode.clone(),
-            "episode_seed": self.episode_seed.clone(),
-            "base_seed": torch.full_like(self._episode, self._base_seed or 0),
-            "return": self._return.clone(),
+            **self.episodes.get_state(),
             **({"memory": self.task.memory.clone()} if self.task.memory_size else {}),
             **{f"{FIELD}{name}": values for name, values in self.physics.fields().items()},
         }
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Restore what `get_state` returned; what follows is bit-equal on the CPU."""
+        fields = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
+        self.physics.set_fields(fields)
         self.physics.set_state(state["physics"].to(self.device))
         self.controller.targets.load(state["targets"])
-        self.elapsed.copy_(state["elapsed"])
-        self._episode.copy_(state["episode"])
-        self.episode_seed.copy_(state["episode_seed"])
-        self._base_seed = int(state["base_seed"][0])
-        self._base.fill_(self._base_seed)
-        self._return.copy_(state["return"])
+        self.episodes.set_state(state)
         if self.task.memory_size:
             self.task.memory.copy_(state["memory"])
-        for name, values in state.items():
-            if name.startswith(FIELD):
-                self.physics.set_field(name.removeprefix(FIELD), values.to(self.device))
         self._observation.copy_(self._observe())
 
-    def observation(self) -> Tensor:
-        """Return the present observation. Shape (N, O)."""
-        return self._observation.clone()
+    def observation(self, group: str = POLICY) -> Tensor:
+        """Return the present observation of a group of features. Shape (N, O)."""
+        if group == POLICY:
+            return self._observation.clone()
+        return Packer(self.features, group).pack(self.observe())
 
     def observe(self) -> dict[str, Tensor]:
         """Return every feature as it is now, whatever its group. Each (N, …)."""
@@ -377,106 +335,21 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _begin_next(self, mask: Tensor) -> None:
         """Begin the next episode of the environments in a mask (N,)."""
-        self._mask.copy_(mask)
+        self.episodes.mask.copy_(mask)
         self._draw()
         self._begin()
 
     def _begin(self) -> None:
-        for name, values in self._drawn.items():
-            self.physics.set_field(name, values, self._mask)
-        self.physics.reset(self._mask, self._start)
+        episodes = self.episodes
+        for name, values in episodes.fields.items():
+            self.physics.set_field(name, values, episodes.mask)
+        self.physics.reset(episodes.mask, episodes.start)
         self._enter()
 
-    def _draw_episodes(self) -> None:
-        seeds = episode_seeds(self._base, self._env_index, self._episode)
-        self._episode += self._mask
-        self.episode_seed.copy_(torch.where(self._mask, seeds, self.episode_seed))
-        self._draw_start()
-
-    def _draw_start(self) -> None:
-        self._start.copy_(self.task.start(self.episode_seed))
-        for name, values in self.task.randomise(self.episode_seed).items():
-            self._drawn[name].copy_(values)
-
     def _enter_episodes(self) -> None:
-        mask = self._mask
+        mask = self.episodes.mask
         self.controller.reset(mask)
-        self.elapsed.masked_fill_(mask, 0)
-        self._return.masked_fill_(mask, 0.0)
+        self.episodes.enter()
         self.task.memory.masked_fill_(mask[:, None], 0.0)
         observation = torch.where(mask[:, None], self._observe(), self._observation)
         self._observation.copy_(observation)
-
-    def _checked(self, actions: Tensor) -> Tensor:
-        actions = torch.as_tensor(actions, dtype=torch.float32, device=self.device)
-        if actions.shape != (self.num_envs, self.action_size):
-            raise UsageError(
-                f"Actions have shape {tuple(actions.shape)}; "
-                f"expected ({self.num_envs}, {self.action_size}) = (num_envs, action size)."
-            )
-        if self.device.type == "cpu" and actions.isnan().any():
-            where = actions.isnan().any(dim=1).nonzero()[:, 0].tolist()
-            raise UsageError(
-                f"The actions of {len(where)} environment(s) hold NaN, first of environment "
-                f"{where[0]}; actions are numbers in [-1, 1]. Nothing was stepped."
-            )
-        return actions
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread: tensors are small here, and the cores belong to the physics.
-
-    Handing an operation of 1,024 rows to a second thread costs more than it saves, and while the
-    other cores are busy it can cost a hundred times more.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _spec(
-    task: str | EnvSpec,
-    options: Mapping[str, Any] | None,
-    robot: str | None,
-    control: ControlConfig | None,
-    max_episode_steps: int | None,
-) -> EnvSpec:
-    parts = {
-        "options": options,
-        "robot": robot,
-        "control": control,
-        "max_episode_steps": max_episode_steps,
-    }
-    given = {name: value for name, value in parts.items() if value is not None}
-    if not isinstance(task, EnvSpec):
-        return EnvSpec(task, **given)  # type: ignore[arg-type]
-    if given:
-        raise UsageError(
-            f"An EnvSpec is given, and {', '.join(given)} besides; change the spec instead: "
-            "spec.replace(…)."
-        )
-    return task
-
-
-def compile_scene(spec: EnvSpec) -> mujoco.MjModel:
-    """Compile the scene of a spec, robot and all."""
-    model = spec.task_class.build(spec.robot_model, spec.task_options).compile()
-    prepare_model(model, spec.control.method, spec.robot_model)
-    return model
-
-
-def make_physics(model: Any, num_envs: int, device: torch.device, num_threads: int = 0) -> Physics:
-    """Choose the engine by the device: mujoco.batch on the CPU, MuJoCo Warp on a GPU."""
-    if device.type == "cpu":
-        from gym_grasp.physics.cpu import CpuPhysics
-
-        return CpuPhysics(model, num_envs, num_threads)
-    if device.type != "cuda":
-        raise UsageError(f"Unknown device '{device}'. Known: cpu, cuda, cuda:<index>.")
-    from gym_grasp.physics.warp import WarpPhysics
-
-    return WarpPhysics(model, num_envs, device)

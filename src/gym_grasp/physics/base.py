@@ -1,12 +1,17 @@
 """What a batch of simulations offers, whichever engine runs it."""
 
+import copy
 from abc import ABC, abstractmethod
+from typing import NoReturn
 
 import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
 from gym_grasp.errors import UsageError
+from gym_grasp.physics.fields import FIELDS, model_field, valid
+from gym_grasp.physics.frozen import freeze
 
 STATE_FIELDS = ("qpos", "qvel", "act", "qacc_warmstart", "ctrl", "time")
 """What the next step depends on."""
@@ -20,14 +25,31 @@ MAX_SPEED = 1e3
 """Generalised velocity beyond which a simulation counts as diverged, in rad/s or m/s."""
 
 
+_USES = (
+    *("bind", "step", "reset", "get_state", "set_state", "counters", "get_field", "set_field"),
+    *("fields", "set_fields", "model_of"),
+)
+
+
 class Physics(ABC):
     """`num_envs` simulations of one model, advanced together.
 
     Every tensor that `bind` returns is live: after each `step`, `reset` and `set_state` it speaks
     of the state reached, never of the substep before it.
+
+    The model is read-only from here on (see `freeze`): what is changed in it nevertheless is
+    refused at the next `reset` or `set_state`.
     """
 
+    dtype = torch.float32
+    """Precision in which the engine holds the fields of the model."""
+
     def __init__(self, model: mujoco.MjModel, num_envs: int, device: torch.device) -> None:
+        self._check_model = freeze(model)
+        self._simple = torch.as_tensor(model.body_simple > 0, device=device)
+        self._own: dict[str, Tensor] = {}
+        self._live: dict[str, Tensor] = {}
+        self._refused = torch.zeros((), dtype=torch.int64, device=device)
         self.model = model
         self.num_envs = num_envs
         self.device = device
@@ -66,16 +88,122 @@ class Physics(ABC):
     def set_state(self, state: Tensor) -> None:
         """Restore what `get_state` returned, bit by bit. Shape (N, S)."""
 
+    def get_field(self, name: str) -> Tensor:
+        """Return a copy of every simulation's values of a model field, in `dtype`. Shape (N, ...).
+
+        Raises:
+            UsageError: the field is none of `FIELDS`.
+        """
+        if name in self._live:
+            return self._live[name].clone()
+        return self._model_values(name).expand(self.num_envs, *[-1] * self._own[name].dim()).clone()
+
+    def set_field(self, name: str, values: Tensor, mask: Tensor | None = None) -> None:
+        """Give simulations values of their own of a model field, and the constants that follow.
+
+        They count from the next `step`, `reset` or `set_state` on, and stay until they are set
+        again. Setting what `get_field` or `fields` returned changes nothing, bit by bit. What
+        MuJoCo itself does not read has no effect here either: the position of a free body, the
+        size of a mesh, the friction of geoms in an explicit pair.
+
+        Args:
+            name: one of `FIELDS`.
+            values: of the model's shape, for each simulation, float32 or float64; rows outside
+                the mask are ignored. Shape (N, ...).
+            mask: which simulations, bool; None for all. Shape (N,).
+
+        Raises:
+            UsageError: the field cannot differ per simulation, shape or dtype are wrong, or, on
+                the CPU, a value is not valid. On a GPU, where looking would stall it, a simulation
+                with such a value keeps its old ones and is counted in `counters`.
+        """
+        own = self._model_values(name)
+        if values.shape != (self.num_envs, *own.shape) or not values.is_floating_point():
+            raise UsageError(
+                f"Values of '{name}' have shape {tuple(values.shape)} and {values.dtype}; "
+                f"expected {(self.num_envs, *own.shape)} = (num_envs, ...), float32 or float64."
+            )
+        if mask is None:
+            mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        elif mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
+            raise UsageError(
+                f"The mask has shape {tuple(mask.shape)} and {mask.dtype}; "
+                f"expected ({self.num_envs},) = (num_envs,), torch.bool."
+            )
+        values, mask = values.to(self.device), mask.to(self.device)
+        good = valid(name, values, own, self._simple)
+        bad = mask & ~good
+        if self.device.type == "cpu":
+            if not mask.any():
+                return
+            if bad.any():
+                raise _invalid(name, bad)
+        self._refused += bad.sum()
+        mask = mask & good
+        if name not in self._live:
+            self._live[name] = self._expand(name)
+        live = self._live[name]
+        live.copy_(torch.where(mask.view(-1, *[1] * own.dim()), values, live))
+        self._follow(name, mask)
+
     def fields(self) -> dict[str, Tensor]:
-        """TEMPORARY."""
-        return {}
+        """Return copies of the fields that have been set, for `set_fields`. Each (N, ...)."""
+        return {name: values.clone() for name, values in self._live.items()}
+
+    def set_fields(self, fields: dict[str, Tensor]) -> None:
+        """Restore what `fields` returned, bit by bit; other fields get the model's own values."""
+        for name in (*fields, *(name for name in self._live if name not in fields)):
+            own = self._model_values(name)
+            self.set_field(name, fields.get(name, own.expand(self.num_envs, *own.shape)))
+
+    def model_of(self, index: int) -> mujoco.MjModel:
+        """Return a copy of the model with the values of one simulation, e.g. to draw it."""
+        model = copy.copy(self.model)
+        for name, values in self._live.items():
+            model_field(model, name)[:] = values[index].cpu().numpy()
+        if self._live:
+            mujoco.mj_setConst(model, mujoco.MjData(model))
+        return model
 
     def counters(self) -> dict[str, int]:
         """What the engine counted since the start, e.g. contacts that did not fit."""
         return {}
 
-    def close(self) -> None:  # noqa: B027 (nothing to free by default)
-        """Free what the engine holds; the object is not used afterwards."""
+    def close(self) -> None:
+        """Free what the engine holds; whatever is asked of it afterwards raises UsageError."""
+        for use in _USES:
+            setattr(self, use, _closed)
+
+    @abstractmethod
+    def _expand(self, name: str) -> Tensor:
+        """Give each simulation its own copy of a field; return the live values. Shape (N, ...)."""
+
+    @abstractmethod
+    def _follow(self, name: str, mask: Tensor) -> None:
+        """Take over what was written into the live values of simulations in `mask` (N,)."""
+
+    def _model_values(self, name: str) -> Tensor:
+        if name not in self._own:
+            array = model_field(self.model, name)
+            if array.size == 0:
+                raise UsageError(f"The scene has nothing that '{name}' could belong to.")
+            self._own[name] = torch.tensor(np.array(array), dtype=self.dtype, device=self.device)
+        return self._own[name]
+
+
+def _closed(*_: object, **__: object) -> NoReturn:
+    raise UsageError("The physics is closed. Make a new one (or a new environment).")
+
+
+def _invalid(name: str, bad: Tensor) -> UsageError:
+    first = int(bad.nonzero()[0, 0])
+    allowed = str(FIELDS[name].__doc__).rstrip(".").lower()
+    if name in ("body_ipos", "body_iquat"):
+        allowed += '; a body compiled as simple keeps its own (or set simple="false" in its MJCF)'
+    return UsageError(
+        f"Values of '{name}' are not valid in {int(bad.sum())} simulation(s), first in {first}; "
+        f"allowed: {allowed}. Nothing was set."
+    )
 
 
 def not_kept(field: str) -> UsageError:

@@ -16,6 +16,7 @@ from gym_grasp.physics.base import (
     Physics,
     not_kept,
 )
+from gym_grasp.physics.fields import CONSTANT_INPUTS, POSE_FIELDS
 
 _BAD_STATE = [
     int(warning)
@@ -35,6 +36,8 @@ class CpuPhysics(Physics):
         num_envs: number of simulations.
         num_threads: size of the thread pool; 0 takes every core this process may run on.
     """
+
+    dtype = torch.float64
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int = 0) -> None:
         super().__init__(model, num_envs, torch.device("cpu"))
@@ -81,6 +84,7 @@ class CpuPhysics(Physics):
         self._refresh()
 
     def reset(self, mask: Tensor, qpos: Tensor) -> None:
+        self._check_model()
         ids = np.flatnonzero(mask.numpy())
         if ids.size == 0:
             return
@@ -92,8 +96,30 @@ class CpuPhysics(Physics):
         return torch.from_numpy(self._batch.state.copy())
 
     def set_state(self, state: Tensor) -> None:
+        self._check_model()
         self._batch.state[:] = state.numpy()
         self._refresh()
+
+    def close(self) -> None:
+        super().close()
+        # Without a reference left their threads end at once, and a fork of this process is safe.
+        self._live.clear()
+        self._bound.clear()
+        for name in ("_qvel", "_warnings", "_batch", "_kinematics"):
+            self.__dict__.pop(name, None)
+
+    def _expand(self, name: str) -> Tensor:
+        return torch.from_numpy(self._batch.expand(name))
+
+    def _follow(self, name: str, mask: Tensor) -> None:
+        ids = np.flatnonzero(mask.numpy())
+        batches = [self._batch]
+        if name in POSE_FIELDS:
+            self._kinematics.expand(name)[ids] = self._batch.expand(name)[ids]
+            batches.append(self._kinematics)
+        if name in CONSTANT_INPUTS:
+            for batch in batches:
+                batch.set_const(ids)
 
     def _refresh(self, ids: np.ndarray | None = None) -> None:
         rows = slice(None) if ids is None else ids

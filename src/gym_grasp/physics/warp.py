@@ -22,6 +22,8 @@ from gym_grasp.physics.base import (
     Physics,
     not_kept,
 )
+from gym_grasp.physics.buffers import buffer_sizes
+from gym_grasp.physics.fields import CONSTANT_INPUTS
 
 try:
     import mujoco_warp as mjw
@@ -36,12 +38,12 @@ log = logging.getLogger(__name__)
 
 wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)  # it prints a line per kernel
 
-CONTACTS_PER_GEOM = {
-    int(mujoco.mjtGeom.mjGEOM_SPHERE): 4,
-    int(mujoco.mjtGeom.mjGEOM_CAPSULE): 2,
-    int(mujoco.mjtGeom.mjGEOM_BOX): 8,
-}
-"""Contacts for which a moving geom reserves room; other shapes reserve as much as a box."""
+_CONSTANTS = (
+    *("body_subtreemass", "body_invweight0", "dof_invweight0", "geom_aabb", "geom_rbound"),
+    *("tendon_length0", "tendon_invweight0", "eq_data", "actuator_acc0", "cam_pos0", "cam_mat0"),
+    *("cam_poscom0", "light_pos0", "light_dir0", "light_poscom0"),
+)
+"""What `set_const` derives from the other fields of the model."""
 _PROGRESS_INTERVAL = 10.0
 _CONTACT_OVERFLOW = int(mjw.OverflowType.BROADPHASE | mjw.OverflowType.NARROWPHASE)
 _CONSTRAINT_OVERFLOW = int(mjw.OverflowType.NEFC | mjw.OverflowType.NJMAX_NNZ)
@@ -76,42 +78,6 @@ def _count_overflow(
     overflow[world] = 0
 
 
-def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
-    """Room for contacts and for constraint rows that a simulation gets: (nconmax, njmax).
-
-    A scene states them as `<custom><numeric name="nconmax" data="…"/></custom>` (`njmax`
-    likewise). Otherwise every geom that moves and collides reserves `CONTACTS_PER_GEOM` with the
-    rows of its `condim`; joint limits, friction losses and equalities reserve theirs. The
-    simulations of a batch share their contact buffer, which the pairs found by the broad phase
-    must fit too; constraint rows are each simulation's own.
-    """
-    pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
-    contacts, rows = 0, 0
-    for geom in range(model.ngeom):
-        moves = model.body_weldid[model.geom_bodyid[geom]] != 0
-        if not moves or not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
-            continue
-        count = CONTACTS_PER_GEOM.get(int(model.geom_type[geom]), 8)
-        condim = int(model.geom_condim[geom])
-        contacts += count
-        rows += count * (max(1, 2 * (condim - 1)) if pyramidal else condim)
-    rows += int(model.jnt_limited.sum()) + int((model.dof_frictionloss > 0).sum())
-    rows += 6 * model.neq + 2 * model.ntendon
-    return (
-        _numeric(model, "nconmax") or _round_up(contacts),
-        _numeric(model, "njmax") or _round_up(rows),
-    )
-
-
-def _numeric(model: mujoco.MjModel, name: str) -> int:
-    index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_NUMERIC, name)
-    return int(model.numeric_data[model.numeric_adr[index]]) if index >= 0 else 0
-
-
-def _round_up(size: int, multiple: int = 16) -> int:
-    return -(-max(size, 1) // multiple) * multiple
-
-
 class WarpPhysics(Physics):
     """Simulations on one GPU; nothing here waits for it but construction and `counters`.
 
@@ -136,6 +102,7 @@ class WarpPhysics(Physics):
         self.nconmax, self.njmax = buffer_sizes(model)
         self._graphs: dict[str, wp.Graph] = {}
         self._warned: dict[str, int] = {}
+        self._stale = False
         self._device = wp.device_from_torch(device)
         with wp.ScopedDevice(self._device):
             try:
@@ -176,10 +143,13 @@ class WarpPhysics(Physics):
 
     def step(self, ctrl: Tensor, substeps: int) -> None:
         self._fields["ctrl"].copy_(ctrl)
+        self._derive_constants()
         self._run(f"step {substeps}", lambda: self._advance(substeps))
         self.diverged = self._diverged.clone()
 
     def reset(self, mask: Tensor, qpos: Tensor) -> None:
+        self._check_model()
+        self._derive_constants()
         self._reset_mask.copy_(mask)
         self._reset_qpos.copy_(qpos)
         self._put()
@@ -195,6 +165,8 @@ class WarpPhysics(Physics):
         return torch.cat([values.view(self.num_envs, -1) for values in self._state], dim=1)
 
     def set_state(self, state: Tensor) -> None:
+        self._check_model()
+        self._derive_constants()
         widths = [values[0].numel() for values in self._state]
         for values, saved in zip(self._state, state.split(widths, dim=1), strict=True):
             values.copy_(saved.view_as(values))
@@ -208,10 +180,61 @@ class WarpPhysics(Physics):
         contacts, constraints = self._counts.tolist()
         self._warn("contacts", contacts, "nconmax", self.nconmax)
         self._warn("constraints", constraints, "njmax", self.njmax)
-        return {"overflow_contacts": contacts, "overflow_constraints": constraints}
+        return {
+            "overflow_contacts": contacts,
+            "overflow_constraints": constraints,
+            "refused_fields": int(self._refused),
+        }
 
     def close(self) -> None:
+        super().close()
         self._graphs.clear()
+
+    def _expand(self, name: str) -> Tensor:
+        self._check_foldings(name)
+        with wp.ScopedDevice(self._device):
+            wp.synchronize_device()  # work under way reads the arrays that go
+            live = self._unshare(name)
+            if name in CONSTANT_INPUTS:
+                for constant in _CONSTANTS:
+                    self._unshare(constant)
+            wp.synchronize_device()
+        self._graphs.clear()  # they were captured with the former arrays
+        return live
+
+    def _unshare(self, name: str) -> Tensor:
+        """Replace the array that all simulations share by one with a row for each."""
+        owner = self._model.opt if name.startswith("opt.") else self._model
+        attribute = name.removeprefix("opt.")
+        shared = getattr(owner, attribute)
+        array = wp.empty((self.num_envs, *shared.shape[1:]), dtype=shared.dtype)
+        live = wp.to_torch(array)
+        if array.size > 0:
+            live.copy_(wp.to_torch(shared))
+        setattr(owner, attribute, array)
+        return live
+
+    def _follow(self, name: str, mask: Tensor) -> None:
+        self._stale |= name in CONSTANT_INPUTS
+
+    def _derive_constants(self) -> None:
+        """Let the constants follow the fields set since, all at once; leaves stale kinematics."""
+        if self._stale:
+            self._run("constants", lambda: mjw.set_const(self._model, self._data, restore=False))
+            self._stale = False
+
+    def _check_foldings(self, name: str) -> None:
+        """Refuse what MuJoCo Warp has folded into others at its start."""
+        model = self.model
+        damped = model.actuator_damping.any() or model.actuator_dampingpoly.any()
+        discrete = model.opt.integrator == mujoco.mjtIntegrator.mjINT_DISCRETE
+        if (damped and name in ("dof_damping", "actuator_gear")) or (
+            discrete and name in ("actuator_gainprm", "actuator_biasprm")
+        ):
+            raise UsageError(
+                f"The GPU engine cannot keep '{name}' per simulation in a scene with damped "
+                "actuators or the discrete integrator. Take these out, or use `--device cpu`."
+            )
 
     def _advance(self, substeps: int) -> None:
         for _ in range(substeps):

@@ -1,0 +1,53 @@
+"""From a specification to simulations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import mujoco
+import torch
+
+from gym_grasp.envs.control import prepare_model
+from gym_grasp.envs.spec import EnvSpec
+from gym_grasp.errors import UsageError
+from gym_grasp.physics.base import Physics
+
+
+def as_spec(task: str | EnvSpec, **parts: Any) -> EnvSpec:
+    """Return a spec: the one given, or that of a task's name with the parts that are not None.
+
+    Raises:
+        UsageError: parts are given besides a spec, or something does not exist.
+    """
+    given = {name: value for name, value in parts.items() if value is not None}
+    if isinstance(given.get("control"), Mapping):  # as a file of demonstrations says it
+        return EnvSpec.from_dict({"task": task, **given})
+    if not isinstance(task, EnvSpec):
+        return EnvSpec(task, **given)
+    if given:
+        raise UsageError(
+            f"An EnvSpec is given, and {', '.join(given)} besides; change the spec instead: "
+            "spec.replace(…)."
+        )
+    return task
+
+
+def compile_scene(spec: EnvSpec) -> mujoco.MjModel:
+    """Compile the scene of a spec, robot and all."""
+    model = spec.task_class.build(spec.robot_model, spec.task_options).compile()
+    prepare_model(model, spec.control.method, spec.robot_model)
+    return model
+
+
+def make_physics(
+    model: mujoco.MjModel, num_envs: int, device: torch.device, num_threads: int = 0
+) -> Physics:
+    """Choose the engine by the device: mujoco.batch on the CPU, MuJoCo Warp on a GPU."""
+    if device.type == "cpu":
+        from gym_grasp.physics.cpu import CpuPhysics
+
+        return CpuPhysics(model, num_envs, num_threads)
+    if device.type != "cuda":
+        raise UsageError(f"Unknown device '{device}'. Known: cpu, cuda, cuda:<index>.")
+    from gym_grasp.physics.warp import WarpPhysics
+
+    return WarpPhysics(model, num_envs, device)

@@ -1,0 +1,99 @@
+"""Which episode each environment is in: its seed, its start, and how far it has come."""
+
+import torch
+from torch import Tensor
+
+from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.random import episode_seeds, uniform
+
+_STAGGER = 1_000
+"""Stream of random numbers that no task draws from."""
+
+
+class Episodes:
+    """Seeds, start states and counters of a batch of environments.
+
+    Everything is written in place: a GPU replays captured functions on the very tensors that they
+    were captured with.
+
+    Args:
+        task: draws start states and model fields from the seeds.
+        num_envs: N.
+        first_env: number of the first environment, from which the seeds follow.
+    """
+
+    def __init__(self, task: Task, num_envs: int, first_env: int) -> None:
+        device = task.device
+        self._task = task
+        self._env_index = first_env + torch.arange(num_envs, device=device)
+        self._base = torch.zeros((), dtype=torch.int64, device=device)
+        self.base_seed: int | None = None
+        """Seed of the batch, None until one has been chosen."""
+        self.seed = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        """Seed of each environment's present episode. Shape (N,)."""
+        self.count = torch.zeros_like(self.seed)
+        """Episodes begun. Shape (N,)."""
+        self.elapsed = torch.zeros_like(self.seed)
+        """Steps of the present episode. Shape (N,)."""
+        self.total = torch.zeros(num_envs, device=device)
+        """Sum of the present episode's rewards. Shape (N,)."""
+        self.mask = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        """Which environments begin an episode. Shape (N,)."""
+        self.start = torch.zeros(num_envs, task.model.nq, device=device)
+        """Where these episodes begin. Shape (N, nq)."""
+        self.fields = {name: v.clone() for name, v in task.randomise(self.seed).items()}
+        """Their model fields, each (N, …)."""
+
+    def restart(self, base_seed: int) -> None:
+        """Let the sequence of episodes begin anew, with another seed of the batch."""
+        self.base_seed = base_seed
+        self._base.fill_(base_seed)
+        self.count.zero_()
+
+    def draw_next(self) -> None:
+        """Draw the next episode of the environments in `mask`."""
+        seeds = episode_seeds(self._base, self._env_index, self.count)
+        self.count += self.mask
+        self.seed.copy_(torch.where(self.mask, seeds, self.seed))
+        self._draw()
+
+    def draw(self, seeds: Tensor) -> None:
+        """Draw the episodes of these seeds (N,) in all environments."""
+        self.mask.fill_(True)
+        self.seed.copy_(seeds)
+        self._draw()
+
+    def _draw(self) -> None:
+        self.start.copy_(self._task.start(self.seed))
+        for name, values in self._task.randomise(self.seed).items():
+            self.fields[name].copy_(values)
+
+    def enter(self) -> None:
+        """Reset the counters of the environments in `mask`."""
+        self.elapsed.masked_fill_(self.mask, 0)
+        self.total.masked_fill_(self.mask, 0.0)
+
+    def stagger(self, limit: int) -> None:
+        """Let a random part of the time limit, in steps, be over in the environments in `mask`."""
+        high = torch.full((1,), float(limit), device=self.start.device)
+        elapsed = uniform(self.seed, 0 * high, high, stream=_STAGGER)[:, 0].long()
+        self.elapsed.copy_(torch.where(self.mask, elapsed, self.elapsed))
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Return a copy of what the next episodes depend on, each (N,)."""
+        return {
+            "elapsed": self.elapsed.clone(),
+            "episode": self.count.clone(),
+            "episode_seed": self.seed.clone(),
+            "base_seed": torch.full_like(self.count, self.base_seed or 0),
+            "return": self.total.clone(),
+        }
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Restore what `get_state` returned."""
+        self.elapsed.copy_(state["elapsed"])
+        self.count.copy_(state["episode"])
+        self.seed.copy_(state["episode_seed"])
+        self.base_seed = int(state["base_seed"][0])
+        self._base.fill_(self.base_seed)
+        self.total.copy_(state["return"])

@@ -1,0 +1,46 @@
+"""Room that a scene needs on a GPU, where nothing can grow while it runs."""
+
+import mujoco
+
+CONTACTS_PER_GEOM = {
+    int(mujoco.mjtGeom.mjGEOM_SPHERE): 4,
+    int(mujoco.mjtGeom.mjGEOM_CAPSULE): 2,
+    int(mujoco.mjtGeom.mjGEOM_BOX): 8,
+}
+"""Contacts for which a moving geom reserves room; other shapes reserve as much as a box."""
+
+
+def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
+    """Room for contacts and for constraint rows that a simulation gets: (nconmax, njmax).
+
+    A scene states them as `<custom><numeric name="nconmax" data="…"/></custom>` (`njmax`
+    likewise). Otherwise every geom that moves and collides reserves `CONTACTS_PER_GEOM` with the
+    rows of its `condim`; joint limits, friction losses and equalities reserve theirs. The
+    simulations of a batch share their contact buffer, which the pairs found by the broad phase
+    must fit too; constraint rows are each simulation's own.
+    """
+    pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
+    contacts, rows = 0, 0
+    for geom in range(model.ngeom):
+        moves = model.body_weldid[model.geom_bodyid[geom]] != 0
+        if not moves or not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
+            continue
+        count = CONTACTS_PER_GEOM.get(int(model.geom_type[geom]), 8)
+        condim = int(model.geom_condim[geom])
+        contacts += count
+        rows += count * (max(1, 2 * (condim - 1)) if pyramidal else condim)
+    rows += int(model.jnt_limited.sum()) + int((model.dof_frictionloss > 0).sum())
+    rows += 6 * model.neq + 2 * model.ntendon
+    return (
+        _numeric(model, "nconmax") or _round_up(contacts),
+        _numeric(model, "njmax") or _round_up(rows),
+    )
+
+
+def _numeric(model: mujoco.MjModel, name: str) -> int:
+    index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_NUMERIC, name)
+    return int(model.numeric_data[model.numeric_adr[index]]) if index >= 0 else 0
+
+
+def _round_up(size: int, multiple: int = 16) -> int:
+    return -(-max(size, 1) // multiple) * multiple
