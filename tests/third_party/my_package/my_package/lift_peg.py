@@ -25,13 +25,13 @@ STANDS = 0.035
 class PegOptions:
     """What can be chosen about LiftPeg."""
 
-    height: float = 0.1
+    clearance: float = 0.1
     """How far the peg has to be lifted, in m."""
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a height that cannot be."""
-        if not 0.02 <= self.height <= 0.3:
-            raise UsageError(f"height is {self.height}; it must be within [0.02, 0.3] m.")
+        """Raise `UsageError` for a clearance that cannot be."""
+        if not 0.02 <= self.clearance <= 0.3:
+            raise UsageError(f"clearance is {self.clearance}; it must be within [0.02, 0.3] m.")
 
 
 class LiftPeg(Task):
@@ -40,7 +40,7 @@ class LiftPeg(Task):
     name = "lift-peg"
     title = "LiftPeg"
     summary = "Lift the peg and set it down again. Done when it was up and stands on the table."
-    success_threshold = "peg lifted by `height`, then its middle < 0.035 m above the table"
+    success_threshold = "peg lifted by `clearance`, then its middle < 0.035 m above the table"
     Options = PegOptions
     memory_size = 1
 
@@ -69,7 +69,7 @@ class LiftPeg(Task):
 
     def remember(self, physics: Physics) -> Tensor:
         """1 from the step on in which the peg is up."""
-        up = self.rise(physics) >= self.options.height
+        up = self.rise(physics) >= self.options.clearance
         return torch.maximum(self.memory, up[:, None].float())
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
@@ -81,7 +81,7 @@ class LiftPeg(Task):
 
     def progress(self, physics: Physics) -> Tensor:
         """Half of it for the way up, half for the way down."""
-        share = (self.rise(physics) / self.options.height).clamp(0.0, 1.0)
+        share = (self.rise(physics) / self.options.clearance).clamp(0.0, 1.0)
         return torch.where(self.memory[:, 0] > 0.0, 1.0 - share / 2, share / 2)
 
     def hand_distance(self, physics: Physics) -> Tensor:

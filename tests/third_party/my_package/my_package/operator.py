@@ -18,7 +18,7 @@ HIGHER = 0.05
 
 def script(human: Human) -> Script:
     """Reach over the peg, lower, close, lift and set down; try again where it stayed behind."""
-    height = human.task.options.height + HIGHER
+    height = human.task.options.clearance + HIGHER
     for _ in range(4):
         peg, _ = human.see_body("peg")
         wrist = tilt(tilt(FLAT, (0, 1, 0), 0.38), (0, 0, 1), 0.5 * np.arctan2(peg[1], peg[0]))
