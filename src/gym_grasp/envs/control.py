@@ -216,14 +216,23 @@ class Controller:
             orientation: how it should be turned, world. Shape (N, 4).
             flexion: of the person's fingers, as in `robots.base.HUMAN_FLEXIONS`. Shape (N, 5).
         """
+        return self.approach(position, orientation, self.robot.hand.drives_from_flexion(flexion))
+
+    def approach(self, position: Tensor, orientation: Tensor, drives: Tensor) -> Tensor:
+        """Return the actions that move the targets towards these, in [−1, 1].
+
+        Args:
+            position: where the wrist should be, world, in m. Shape (N, 3).
+            orientation: how it should be turned, world. Shape (N, 4).
+            drives: of the hand, 0 open to 1 closed. Shape (N, D).
+        """
         config, targets = self.config, self.targets
-        fingers = self.robot.hand.drives_from_flexion(flexion)
         turn = quat_multiply(orientation, quat_conjugate(targets.orientation))
         action = torch.cat(
             [
                 (position - targets.position) / (config.linear_speed * self.period),
                 rotvec_from_quat(turn) / (config.angular_speed * self.period),
-                (fingers - targets.fingers) / (config.finger_speed * self.period),
+                (drives - targets.fingers) / (config.finger_speed * self.period),
             ],
             dim=-1,
         )

@@ -74,9 +74,7 @@ def np_rotate(q: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 def np_matrix(q: np.ndarray) -> np.ndarray:
     """Rotation matrix of a unit quaternion. Shape (3, 3)."""
-    out = np.empty(9)
-    mujoco.mju_quat2Mat(out, np.asarray(q, dtype=float))
-    return out.reshape(3, 3)
+    return np.stack([np_rotate(q, axis) for axis in np.eye(3)], axis=1)
 
 
 def np_slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:

@@ -26,6 +26,8 @@ ARM, HAND = "arm/", "hand/"
 HUMAN_FLEXIONS: Final = ("thumb_rotation", "thumb", "index", "middle", "ring")
 """What is known of a person's hand, each from 0, open (thumb beside the palm), to 1, closed (thumb
 opposed); the little finger goes with the ring finger."""
+HUMAN_FINGERS: Final = ("thumb", "index", "middle", "ring", "little")
+"""What a finger of a hand may stand for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Finger:
     """A finger with a fingertip that feels."""
 
     name: str
-    """Name of the human finger that it stands for: thumb, index, middle, ring or little."""
+    """The human finger that it stands for, of `HUMAN_FINGERS`; no two of a hand are the same."""
     tip: str
     """Site on the pad of its tip."""
     pads: tuple[str, ...]
@@ -109,6 +111,9 @@ class Hand:
         assert {len(values) for values in (*per_joint, self.open)} == {len(self.joints)}, self.name
         assert set(self.drive_of_joint) == set(self.drives), self.name
         assert {finger.drive for finger in self.fingers} <= set(self.drives), self.name
+        names = [finger.name for finger in self.fingers]
+        assert set(names) <= set(HUMAN_FINGERS), self.name
+        assert len(set(names)) == len(names), self.name
         shape = (len(self.drives), len(HUMAN_FLEXIONS))
         assert np.shape(self.flexion_to_drives) == shape, self.name
         assert len(self.home) == len(self.drives), self.name

@@ -11,13 +11,16 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from math import ceil
 
-import mujoco
 import numpy as np
+
+from gym_grasp.math.rotations import np_from_rotvec, np_multiply, np_slerp
+from gym_grasp.robots.base import HAND, HUMAN_FLEXIONS
+from gym_grasp.tasks.base import Task
 
 Script = Generator[None, None, None]
 
 OPEN_HAND = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
-"""Thumb opposed, everything else straight: thumb rotation, thumb, index, middle, ring+little."""
+"""Thumb opposed, everything else straight; as every flexion in the order of `HUMAN_FLEXIONS`."""
 
 FLAT = np.array([0.5, -0.5, 0.5, -0.5])
 """Wrist orientation of the start pose: palm down, fingers along +x (w x y z, world)."""
@@ -30,8 +33,8 @@ DRIFT_TURN = 6.0
 """Rotation that goes with a drift, in rad/m."""
 DRIFT_FLEX = 5.0
 """Finger flexion that goes with a drift, in 1/m."""
-DRIFTS = 10
-"""Wrist translation, wrist rotation, and the flexion of thumb and fingers."""
+DRIFTS = 6 + len(HUMAN_FLEXIONS) - 1
+"""Wrist translation, wrist rotation, and all flexions but the thumb's rotation."""
 
 
 @dataclass
@@ -103,13 +106,13 @@ class Human:
     """One operator's intended hand, view and muscles.
 
     Args:
-        model: the scene, for its names.
+        task: what it does, with its scene, robot and options.
         index: which environment it acts in.
         history: where it looks.
         rng: its own random numbers.
     """
 
-    model: mujoco.MjModel
+    task: Task
     index: int
     history: History
     rng: np.random.Generator
@@ -118,7 +121,7 @@ class Human:
     quaternion: np.ndarray = field(default_factory=lambda: FLAT.copy())
     """Intended wrist orientation, world."""
     fingers: np.ndarray = field(default_factory=lambda: OPEN_HAND.copy())
-    """Intended flexions, 0 open to 1 closed."""
+    """Intended flexions, as in `HUMAN_FLEXIONS`, 0 open to 1 closed."""
     care: float = 0.5
     """Share of the drift that attention holds back: near 1 where a few millimetres matter."""
     mistakes: int = 0
@@ -129,7 +132,8 @@ class Human:
         self._phase = self.rng.uniform(0.0, 2 * np.pi, 3)
         self._time = 0.0
         self._drift = np.zeros(DRIFTS)
-        self.position = self._now().site_position[self.index, self.model.site("wrist").id].copy()
+        self.model = self.task.model
+        self.position = self._now().site_position[self.index, self.task.wrist].copy()
 
     # What it sees -------------------------------------------------------------------------------
 
@@ -149,9 +153,30 @@ class Human:
         """Position of a hinge or slide as seen, in rad or m."""
         return float(self._seen().qpos[self.index, self.model.joint(name).qposadr[0]])
 
+    def see_wrist(self) -> tuple[np.ndarray, np.ndarray]:
+        """Position (3,) in m and quaternion (4,) of the palm frame as seen, world."""
+        snapshot = self._seen()
+        return (
+            snapshot.site_position[self.index, self.task.wrist].astype(float),
+            snapshot.body_quaternion[self.index, self.task.indices.wrist_body].astype(float),
+        )
+
+    def see_drive(self, finger: str) -> float:
+        """How far the drive of a finger is closed as seen, from 0 to 1.
+
+        Args:
+            finger: the human finger it stands for; the last one where the hand has none of it.
+        """
+        hand = self.task.robot.hand
+        drive = {one.name: one.drive for one in hand.fingers}.get(finger, hand.fingers[-1].drive)
+        joint = hand.drive_of_joint.index(drive)
+        angle = self.see_joint(HAND + hand.joints[joint])
+        opened, closed = hand.open[joint], hand.closed[joint]
+        return min(1.0, max(0.0, (angle - opened) / (closed - opened)))
+
     def feel_wrist(self) -> np.ndarray:
         """Position of its own wrist in the simulation, without delay, world, in m. Shape (3,)."""
-        return self._now().site_position[self.index, self.model.site("wrist").id].astype(float)
+        return self._now().site_position[self.index, self.task.wrist].astype(float)
 
     def _seen(self) -> Snapshot:
         return self.history.ago(self.traits.reaction)
@@ -176,11 +201,11 @@ class Human:
         keep = np.exp(-self.history.period / DRIFT_TIME)
         self._drift = keep * self._drift + np.sqrt(1 - keep**2) * self.rng.normal(size=DRIFTS)
         drift = self._drift * (1.0 - self.care) * self.traits.drift
-        turned = quat_from_rotvec(drift[3:6] * DRIFT_TURN)
+        turned = np_from_rotvec(drift[3:6] * DRIFT_TURN)
         fingers = self.fingers + np.concatenate([[0.0], drift[6:] * DRIFT_FLEX])
         return (
             self.position + drift[:3] + tremor,
-            quat_multiply(turned, self.quaternion),
+            np_multiply(turned, self.quaternion),
             np.clip(fingers, 0.0, 1.0),
         )
 
@@ -207,7 +232,7 @@ class Human:
         Args:
             target: where the wrist goes, world, in m; None: it stays.
             quaternion: how it turns; None: not at all.
-            fingers: flexions to reach; None: held.
+            fingers: flexions to reach, as in `HUMAN_FLEXIONS`; None: held.
             pace: speed relative to this operator's own.
             until: ends the movement early when true.
             arc: height of a bow over the straight way, in m.
@@ -234,49 +259,15 @@ class Human:
             blend = s**3 * (10 - 15 * s + 6 * s * s)
             self.position = start + blend * (goal - start)
             self.position[2] += arc * 16 * (blend * (1 - blend)) ** 2
-            self.quaternion = slerp(turn, rotation, blend)
+            self.quaternion = np_slerp(turn, rotation, blend)
             self.fingers = hand + blend * (grasp - hand)
             self._time += self.history.period
             yield
 
 
-def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """Interpolate between two unit quaternions on the shorter way. Shape (4,)."""
-    cosine = float(a @ b)
-    if cosine < 0.0:
-        b, cosine = -b, -cosine
-    angle = np.arccos(min(cosine, 1.0))
-    if angle < 1e-6:
-        return b.copy()
-    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-
-
 def tilt(quaternion: np.ndarray, axis: tuple[float, float, float], angle: float) -> np.ndarray:
     """Turn an orientation by `angle` rad about a world axis. Shape (4,)."""
-    return quat_multiply(quat_from_rotvec(np.asarray(axis, dtype=float) * angle), quaternion)
-
-
-def quat_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The rotation `b` followed by `a`. Shape (4,)."""
-    out = np.zeros(4)
-    mujoco.mju_mulQuat(out, a, b)
-    return out
-
-
-def quat_from_rotvec(rotvec: np.ndarray) -> np.ndarray:
-    """Unit quaternion of a rotation vector (3,) in rad."""
-    angle = float(np.linalg.norm(rotvec))
-    out = np.array([1.0, 0.0, 0.0, 0.0])
-    if angle > 1e-9:
-        mujoco.mju_axisAngle2Quat(out, rotvec / angle, angle)
-    return out
-
-
-def rotate(quaternion: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Turn a vector from the frame of an orientation into the world's. Shape (3,)."""
-    out = np.zeros(3)
-    mujoco.mju_rotVecQuat(out, vector, quaternion)
-    return out
+    return np_multiply(np_from_rotvec(np.asarray(axis, dtype=float) * angle), quaternion)
 
 
 def between(value: float, start: float, end: float) -> float:

@@ -3,7 +3,8 @@
 import mujoco
 import numpy as np
 
-from gym_grasp.demos.operators.human import FLAT, Human, Script, rotate, tilt
+from gym_grasp.demos.operators.human import FLAT, Human, Script, tilt
+from gym_grasp.math.rotations import np_rotate
 
 READY = np.array([1.0, 0.22, 0.0, 0.0, 0.0])
 """Hand wide open."""
@@ -37,7 +38,7 @@ def script(human: Human) -> Script:
         yaw = 0.5 * np.arctan2(thing[1], thing[0]) + rng.uniform(-0.06, 0.06)
         wrist = tilt(FLAT, (0, 1, 0), PITCH + rng.uniform(-0.05, 0.05))
         wrist = tilt(wrist, (0, 0, 1), yaw)
-        grasp = thing - rotate(wrist, IN_HAND)
+        grasp = thing - np_rotate(wrist, IN_HAND)
         if high and attempt == 0:
             grasp += [rng.uniform(-0.03, 0.0), 0.0, rng.uniform(0.055, 0.07)]
         human.care = 0.0
@@ -49,7 +50,7 @@ def script(human: Human) -> Script:
 
         def left_behind(start: float = human.position[2], lying: float = thing[2]) -> bool:
             follows = human.see_body("object")[0][2] > lying + 0.02
-            return human.see_site("wrist")[2] > start + 0.06 and not follows
+            return human.see_wrist()[0][2] > start + 0.06 and not follows
 
         human.care = 0.6
         yield from human.move(human.position + LIFT, pace=0.5, until=left_behind)

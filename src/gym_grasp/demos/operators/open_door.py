@@ -3,12 +3,13 @@
 import numpy as np
 
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
+from gym_grasp.math.rotations import np_rotate
 
 HOOK = np.array([1.0, 0.1, 0.35, 0.35, 0.35])
 """Fingers bent to reach over the lever without touching the door."""
 GRIP = np.array([1.0, 0.5, 0.75, 0.75, 0.65])
-FROM_HANDLE = np.array([-0.151, -0.031, 0.039])
-"""Wrist from the middle of the grip while hooked over it, world, in m."""
+IN_HAND = np.array([-0.031, 0.039, 0.151])
+"""Where the middle of the grip lies in the hand that is hooked over it, palm frame, in m."""
 CLEARANCE = np.array([-0.03, 0.0, 0.07])
 """Where the approach ends before the hand is lowered, from there, in m."""
 PRESS = np.array([0.0, 0.004, -0.055])
@@ -34,7 +35,7 @@ def script(human: Human) -> Script:
     short, weak = (bad, False) if rng.random() < 0.5 else (False, bad)
     for attempt in range(4):
         yaw = human.see_joint("door")
-        offset = FROM_HANDLE + [0.0, rng.uniform(-0.01, 0.01), 0.0]
+        offset = -np_rotate(FLAT, IN_HAND) + [0.0, rng.uniform(-0.01, 0.01), 0.0]
         if short and attempt == 0:
             offset = offset + [rng.uniform(-0.075, -0.055), 0.0, rng.uniform(-0.01, 0.01)]
         grasp = human.see_site("handle") + about_z(offset, yaw)

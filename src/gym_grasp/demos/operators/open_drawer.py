@@ -3,12 +3,13 @@
 import numpy as np
 
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
+from gym_grasp.math.rotations import np_rotate
 
 HOOK = np.array([1.0, 0.1, 0.35, 0.35, 0.35])
 """Fingers bent to reach over the bar without touching the drawer's front."""
 GRIP = np.array([1.0, 0.6, 0.9, 0.9, 0.9])
-FROM_HANDLE = np.array([-0.153, -0.006, 0.037])
-"""Wrist from handle while hooked over it, world, in m."""
+IN_HAND = np.array([-0.006, 0.037, 0.153])
+"""Where the bar lies in the hand that is hooked over it, palm frame, in m."""
 CLEARANCE = np.array([-0.035, 0.0, 0.07])
 """Where the approach ends before the hand is lowered, from there, in m."""
 PULL = 0.28
@@ -22,7 +23,8 @@ def script(human: Human) -> Script:
     rng = human.rng
     short = rng.random() < MISTAKE
     for attempt in range(4):
-        grasp = human.see_site("handle") + FROM_HANDLE + [0.0, rng.uniform(-0.012, 0.012), 0.0]
+        aside = [0.0, rng.uniform(-0.012, 0.012), 0.0]
+        grasp = human.see_site("handle") - np_rotate(FLAT, IN_HAND) + aside
         if short and attempt == 0:
             grasp = grasp + [rng.uniform(-0.09, -0.07), 0.0, rng.uniform(-0.01, 0.01)]
         wrist = tilt(FLAT, (0, 0, 1), rng.uniform(-0.1, 0.1))

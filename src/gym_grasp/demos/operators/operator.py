@@ -1,26 +1,23 @@
 """Many synthetic humans at once, each acting in one environment of a batch."""
 
 from collections.abc import Callable
-from importlib import import_module
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.demos.operators import OPERATORS
 from gym_grasp.demos.operators.human import History, Human, Script, Snapshot
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import UsageError
 
 
 def load_script(task: str) -> Callable[[Human], Script]:
-    """Return the script that performs a task: `script` of the module named after it."""
-    module = f"{__package__}.{task.replace('-', '_')}"
-    try:
-        return import_module(module).script
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise UsageError(f"No synthetic operator knows the task '{task}'.") from None
+    """Return the script that performs a task.
+
+    Raises:
+        UsageError: no synthetic operator knows the task.
+    """
+    return OPERATORS.load(task)
 
 
 class SyntheticOperator:
@@ -38,7 +35,7 @@ class SyntheticOperator:
         self._look()
         script = load_script(env.task_name)
         self.humans = [
-            Human(env.task.model, index, self.history, np.random.default_rng(int(seed) % 2**64))
+            Human(env.task, index, self.history, np.random.default_rng(int(seed) % 2**64))
             for index, seed in enumerate(env.episode_seed.cpu())
         ]
         self._scripts: list[Script | None] = [script(human) for human in self.humans]
@@ -47,7 +44,7 @@ class SyntheticOperator:
         """Advance every human by one control step.
 
         Returns:
-            The actions, shape (N, 11), and what the humans' trackers sent: `wrist_position`
+            The actions, shape (N, A), and what the humans' trackers sent: `wrist_position`
             (N, 3) in m, `wrist_quaternion` (N, 4), `finger_flexion` (N, 5), float32.
         """
         self._look()

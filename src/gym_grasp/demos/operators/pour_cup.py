@@ -10,10 +10,9 @@ from gym_grasp.demos.operators.human import (
     Script,
     between,
     limit,
-    quat_from_rotvec,
-    rotate,
     tilt,
 )
+from gym_grasp.math.rotations import np_from_rotvec, np_rotate
 
 ON_EDGE = tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2)
 """Wrist orientation of the grasp: palm to the left, thumb above, fingers along x."""
@@ -21,7 +20,9 @@ RELAXED = np.array([0.0, 0.06, 0.12, 0.12, 0.12])
 """How far thumb and fingers are flexed at most while reaching; the cup still fits."""
 GRIP = np.array([1.0, 0.5, 0.7, 0.7, 0.28])
 """Thumb against index and middle finger, which lie at its height: the cup stays upright."""
-FROM_CUP = np.array([-0.149, -0.054, 0.048])
+IN_HAND = np.array([0.048, 0.054, 0.149])
+"""Where the cup's bottom lies in the hand that grasps it, palm frame, in m."""
+FROM_CUP = -np_rotate(ON_EDGE, IN_HAND)
 """Wrist from the cup's bottom while grasping it, world, in m."""
 BESIDE = np.array([0.0, -0.095, 0.0])
 """Where the approach ends before the hand moves in, from there, in m."""
@@ -59,7 +60,7 @@ def script(human: Human) -> Script:
     ready = OPEN_HAND + RELAXED * np.array([0.0, rng.random(), *[rng.random()] * 3])
     for attempt in range(4):
         cup, orientation = human.see_body("cup")
-        if rotate(orientation, MOUTH)[2] < 0.9 * MOUTH[2]:
+        if np_rotate(orientation, MOUTH)[2] < 0.9 * MOUTH[2]:
             return  # it lies on its side
         cup[2] = 0.0  # where it stands, even if it is seen falling
         grasp = cup + FROM_CUP + [rng.uniform(-0.004, 0.004), 0.0, rng.uniform(-0.004, 0.006)]
@@ -86,7 +87,7 @@ def script(human: Human) -> Script:
 
 def hold(human: Human) -> np.ndarray:
     """Wrist from the cup's bottom as seen, world, in m. Shape (3,)."""
-    return human.see_site("wrist") - human.see_body("cup")[0]
+    return human.see_wrist()[0] - human.see_body("cup")[0]
 
 
 def pour(human: Human) -> Script:
@@ -102,7 +103,7 @@ def pour(human: Human) -> Script:
     velocity, turning, turned, lean = np.zeros(3), 0.0, 0.0, 0.0
     while lean < TILT - 0.1 and np.linalg.norm(hold(human)) < LOST:
         cup, orientation = human.see_body("cup")
-        up = rotate(orientation, MOUTH)
+        up = np_rotate(orientation, MOUTH)
         mouth = cup + up
         way = goal - mouth
         way[2] += CLEARANCE * max(0.0, up[2])  # over the bowl's rim
@@ -115,8 +116,8 @@ def pour(human: Human) -> Script:
         turn = min(turning * period, MOST_TURN - turned)
         turned += turn
         # The hand turns about the mouth.
-        arm = human.see_site("wrist") - mouth
-        around = rotate(quat_from_rotvec(np.array([-turn, 0.0, 0.0])), arm) - arm
+        arm = human.see_wrist()[0] - mouth
+        around = np_rotate(np_from_rotvec(np.array([-turn, 0.0, 0.0])), arm) - arm
         human.position = human.position + velocity * period + around
         human.quaternion = tilt(human.quaternion, (1, 0, 0), -turn)
         yield from human.wait(0.0)

@@ -13,9 +13,9 @@ from gym_grasp.demos.operators.human import (
     Script,
     between,
     limit,
-    rotate,
     tilt,
 )
+from gym_grasp.math.rotations import np_matrix, np_rotate
 
 TOWER = (("blue_cube", "green_cube"), ("red_cube", "blue_cube"))
 """Which cube comes on which, in this order: the palm and the little finger, which stick out to the
@@ -30,8 +30,8 @@ READY = np.array([1.0, 0.0, 0.15, 0.15, 0.15])
 """Hand wider than a cube."""
 GRIP = np.array([1.0, 0.5, 0.5, 0.5, 0.5])
 """Closed lightly: a firm grip twists the cube."""
-CLOSED = (0.36, 0.50)
-"""Flexions of the middle finger at which the hand counts as open and as closed, in rad."""
+CLOSED = (0.36 / 1.45, 0.50 / 1.45)
+"""Drives of the middle finger at which the hand counts as open and as closed."""
 IN_HAND = np.array([-0.034, 0.074, 0.149])
 """Where the cube lies in the hand, palm frame, in m: between thumb and index and middle finger."""
 WITHIN = (0.008, 0.022)
@@ -81,7 +81,7 @@ def script(human: Human) -> Script:
     human.care = CARE
     while True:
         wrist = human.feel_wrist()
-        closed = between(-human.see_joint("middle_proximal"), *CLOSED)
+        closed = between(human.see_drive("middle"), *CLOSED)
         cube, below = next((pair for pair in TOWER if not stands(human, *pair, closed)), ("", ""))
         held, around = 0.0, np.zeros(3)
         if cube:
@@ -90,7 +90,7 @@ def script(human: Human) -> Script:
             carried, levelled = carry(human, cube, below)
             way = (1 - held) * (1 - closed) * way + held * closed * carried
             turn = (1 - held) * (1 - closed) * turn + held * closed * levelled
-            around = held * np.cross(spin, human.see_site("wrist") - human.see_body(cube)[0])
+            around = held * np.cross(spin, human.see_wrist()[0] - human.see_body(cube)[0])
         elif wrist[2] < AWAY:
             way, turn = np.array([0.0, 0.0, 1.0 - closed]), np.zeros(3)
         else:
@@ -114,13 +114,14 @@ def reach(
     place, orientation = human.see_body(cube)
     goal = tilt(down, (0, 0, 1), yaw_of(orientation))
     wrist = human.feel_wrist()
-    way = place + miss - rotate(goal, IN_HAND) - wrist
+    way = place + miss - np_rotate(goal, IN_HAND) - wrist
     far = between(float(np.hypot(*way[:2])), *NEAR)
     free = max(1 - far, between(wrist[2], *HIGH))
     way[:2] *= free
     way[2] += far * (CRUISE - wrist[2] - way[2])
-    _, hand = human.see_body("palm")
-    turn = np.cross(matrix(hand), matrix(goal), axis=0).sum(1) / 2  # axis times the angle's sine
+    _, hand = human.see_wrist()
+    # axis times the angle's sine
+    turn = np.cross(np_matrix(hand), np_matrix(goal), axis=0).sum(1) / 2
     return way, free * turn
 
 
@@ -128,11 +129,11 @@ def carry(human: Human, cube: str, below: str) -> tuple[np.ndarray, np.ndarray]:
     """Way (3,) in m and turn (3,) in rad of a cube in the hand: up, over its place, down on it."""
     place, orientation = human.see_body(cube)
     # since it was seen, it has moved with the hand
-    way = missing(human, cube, below) - (human.feel_wrist() - human.see_site("wrist"))
+    way = missing(human, cube, below) - (human.feel_wrist() - human.see_wrist()[0])
     far = between(float(np.hypot(*way[:2])), *OVER)
     way[2] += far * HOVER - (1 - far) * PRESS
     way[:2] *= 1 - between(way[2], *LIFTED)
-    axes = matrix(orientation)
+    axes = np_matrix(orientation)
     upright = np.abs(axes[2]).argmax()
     up = axes[:, upright] * np.sign(axes[2, upright])
     return way, between(place[2], *OFF_TABLE) * np.cross(up, [0.0, 0.0, 1.0])
@@ -152,18 +153,13 @@ def stands(human: Human, cube: str, below: str, closed: float) -> bool:
 
 def in_hand(human: Human, cube: str, closed: float) -> float:
     """Whether a cube is seen between thumb and fingers, from 0 to 1."""
-    _, hand = human.see_body("palm")
-    offset = matrix(hand).T @ (human.see_body(cube)[0] - human.see_site("wrist")) - IN_HAND
+    wrist, hand = human.see_wrist()
+    offset = np_matrix(hand).T @ (human.see_body(cube)[0] - wrist) - IN_HAND
     return 1 - between(float(np.linalg.norm(offset)) - SLACK * closed, *WITHIN)
-
-
-def matrix(quaternion: np.ndarray) -> np.ndarray:
-    """Rotation matrix. Shape (3, 3)."""
-    return np.stack([rotate(quaternion, axis) for axis in np.eye(3)], axis=1)
 
 
 def yaw_of(quaternion: np.ndarray) -> float:
     """Yaw of a cube's sides, in rad within ±π/4: a quarter turn changes nothing."""
-    axes = matrix(quaternion)
+    axes = np_matrix(quaternion)
     x, y, _ = axes[:, np.abs(axes[2]).argmin()]
     return float((np.arctan2(y, x) + np.pi / 4) % (np.pi / 2) - np.pi / 4)

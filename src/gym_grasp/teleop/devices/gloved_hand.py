@@ -3,14 +3,22 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from gym_grasp.errors import UsageError
+from gym_grasp.teleop.devices.base import DeviceContext, OpenedDevice
+from gym_grasp.teleop.devices.openxr import open_device
 from gym_grasp.teleop.devices.senseglove import DEFAULT_ADDRESS, SenseGlove
-from gym_grasp.teleop.hand.calibration import Calibrator, Phase, load_calibration, save_calibration
+from gym_grasp.teleop.hand.calibration import (
+    Calibrator,
+    Phase,
+    calibration_path,
+    load_calibration,
+    save_calibration,
+)
 from gym_grasp.teleop.hand.input import Device, HandInput, Haptics
 from gym_grasp.teleop.hand.retargeting import TYPICAL, Calibration, Fingers, bends_from_glove
 
@@ -57,6 +65,25 @@ class GlovedHand:
         """Let go of both."""
         self.glove.close()
         self.wrist.close()
+
+
+@dataclass(frozen=True)
+class SenseGloveOptions:
+    """A Vive tracker and a SenseGlove on the same hand."""
+
+    wrist: str = "right_elbow"
+    """What OpenXR tracks as the wrist: the role that SteamVR gave a tracker, or controller."""
+    bridge: str = DEFAULT_ADDRESS
+    """Where the glove's bridge listens, host:port or unix:/path."""
+    calibrate: bool = False
+    """Measure the operator's open hand and fist first, in 10 s."""
+
+    def open(self, context: DeviceContext) -> OpenedDevice:
+        """Connect to tracker and glove; see `open_gloved_hand`."""
+        path = calibration_path(context.operator, "glove")
+        ask = context.say if self.calibrate else None
+        device = open_gloved_hand(lambda: open_device(self.wrist), self.bridge, path, ask)
+        return OpenedDevice(device)
 
 
 def open_gloved_hand(

@@ -2,20 +2,22 @@
 
 With a tracker the fingers come from elsewhere: wrap the device in `gloved_hand.GlovedHand`. The
 other hand holds a controller with clutch and buttons. The runtime's calls are in
-`openxr_session`; this module knows no OpenXR library.
+`openxr_session`; this module calls no OpenXR library.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from gym_grasp.math.rotations import np_multiply, np_rotate
+from gym_grasp.teleop.devices.base import DeviceContext, OpenedDevice
+from gym_grasp.teleop.devices.openxr_frame import XrPose, XrSession
+from gym_grasp.teleop.devices.openxr_session import PyOpenXrSession
 from gym_grasp.teleop.hand.frames import position_to_world, quaternion_to_world
 from gym_grasp.teleop.hand.input import Buttons, HandInput, Haptics, Pose
 from gym_grasp.teleop.hand.retargeting import flexion_from_controller
-from gym_grasp.teleop.session.clutch import multiply
 
 PULSE = 0.05
 """Duration of a vibration, renewed at every tick: a dead link stops it, in [s]."""
@@ -26,51 +28,6 @@ GRIP_TO_PALM = Pose(np.zeros(3), np.array([0.5, 0.5, -0.5, 0.5]))
 TRACKER_TO_PALM = Pose(np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
 """The palm frame in a tracker's: its orientation on the hand is unknown, and nothing depends on it
 since the clutch uses changes only. Where the tracker sits away from the wrist, give its offset."""
-
-
-@dataclass(frozen=True)
-class XrPose:
-    """A pose as OpenXR gives it: x right, y up, z back."""
-
-    position: np.ndarray
-    """Shape (3,), in [m]."""
-    quaternion: np.ndarray
-    """x y z w. Shape (4,)."""
-
-
-@dataclass(frozen=True)
-class XrFrame:
-    """What the runtime knows at one moment."""
-
-    time: float
-    """For which the poses hold, in [s] of the session's clock."""
-    wrist: XrPose | None
-    """None: not tracked now; an inferred pose does not count."""
-    head: XrPose | None = None
-    trigger: float = 0.0
-    """Of the controller in the right hand, 0–1."""
-    squeeze: float = 0.0
-    """Of the controller in the right hand, 0–1."""
-    clutch: bool = False
-    reset: bool = False
-    save: bool = False
-    discard: bool = False
-
-
-class XrSession(Protocol):
-    """A running connection to an OpenXR runtime."""
-
-    def poll(self) -> XrFrame | None:
-        """Return what is known now; None while the runtime has not started the session."""
-        ...
-
-    def vibrate(self, amplitude: float, duration: float) -> None:
-        """Let the right hand's controller vibrate, 0–1, for a duration in [s]; else do nothing."""
-        ...
-
-    def close(self) -> None:
-        """End the session."""
-        ...
 
 
 class OpenXrDevice:
@@ -114,7 +71,7 @@ class OpenXrDevice:
             tracked=frame.wrist is not None,
             lost="tracking of the wrist is lost",
             head=None if frame.head is None else _world(frame.head),
-            buttons=Buttons(reset=frame.reset, discard=frame.discard, save=frame.save),
+            buttons=Buttons(reset=frame.reset, discard=frame.discard, next=frame.next),
             sequence=self._sequence,
             arrival=self._clock(),
         )
@@ -123,7 +80,7 @@ class OpenXrDevice:
 
     def feedback(self, haptics: Haptics) -> None:
         """Let the controller vibrate as much as the finger that feels most."""
-        strongest = float(haptics.vibration.max())
+        strongest = float(haptics.vibration.max(initial=0.0))
         if strongest > 0.0:
             self._session.vibrate(strongest, PULSE)
 
@@ -132,7 +89,19 @@ class OpenXrDevice:
         self._session.close()
 
 
-def open_device(wrist: str = "right_elbow", palm: Pose | None = None) -> OpenXrDevice:
+@dataclass(frozen=True)
+class OpenXrOptions:
+    """A controller in the right hand through OpenXR, or a tracker on it."""
+
+    wrist: str = "controller"
+    """What OpenXR tracks as the wrist: controller, or the role that SteamVR gave a tracker."""
+
+    def open(self, context: DeviceContext) -> OpenedDevice:
+        """Connect to the OpenXR runtime of this machine; see `open_device`."""
+        return OpenedDevice(open_device(self.wrist))
+
+
+def open_device(wrist: str, palm: Pose | None = None) -> OpenXrDevice:
     """Connect to the OpenXR runtime of this machine.
 
     Args:
@@ -144,8 +113,6 @@ def open_device(wrist: str = "right_elbow", palm: Pose | None = None) -> OpenXrD
         DependencyError: `gym-grasp[openxr]`, a runtime or one of its extensions is missing.
         UsageError: the role is unknown.
     """
-    from gym_grasp.teleop.devices.openxr_session import PyOpenXrSession
-
     usual = GRIP_TO_PALM if wrist == "controller" else TRACKER_TO_PALM
     return OpenXrDevice(PyOpenXrSession(wrist), palm or usual)
 
@@ -157,8 +124,8 @@ def _world(pose: XrPose) -> Pose:
 def _palm(pose: XrPose, palm: Pose) -> Pose:
     """Return the palm's pose in the world, given what is tracked and the palm in its frame."""
     tracked = _world(pose)
-    offset = np.r_[0.0, palm.position]
-    conjugate = tracked.quaternion * [1.0, -1.0, -1.0, -1.0]
-    turned = multiply(multiply(tracked.quaternion, offset), conjugate)[1:]
-    quaternion = multiply(tracked.quaternion, palm.quaternion)
-    return Pose(tracked.position + turned, quaternion / np.linalg.norm(quaternion))
+    quaternion = np_multiply(tracked.quaternion, palm.quaternion)
+    return Pose(
+        tracked.position + np_rotate(tracked.quaternion, palm.position),
+        quaternion / np.linalg.norm(quaternion),
+    )

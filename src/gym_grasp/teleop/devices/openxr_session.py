@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gym_grasp.errors import DependencyError, unknown
-from gym_grasp.teleop.devices.openxr import XrFrame, XrPose
+from gym_grasp.teleop.devices.openxr_frame import XrFrame, XrPose
 
 ROLES = (
     *(f"{side}_{part}" for part in ("elbow", "wrist", "shoulder") for side in ("right", "left")),
@@ -35,7 +35,7 @@ TRACKER = "/interaction_profiles/htc/vive_tracker_htcx"
 BINDINGS = {
     "clutch": (f"{LEFT}/input/trigger/click", f"{RIGHT}/input/trackpad/click"),
     "reset": (f"{LEFT}/input/menu/click", f"{RIGHT}/input/menu/click"),
-    "save": (f"{LEFT}/input/squeeze/click",),
+    "next": (f"{LEFT}/input/squeeze/click",),
     "discard": (f"{LEFT}/input/trackpad/click",),
     "trigger": (f"{RIGHT}/input/trigger/value",),
     "squeeze": (f"{RIGHT}/input/squeeze/click",),
@@ -47,7 +47,7 @@ VIBRATION = f"{RIGHT}/output/haptic"
 
 
 class PyOpenXrSession:
-    """A headless session; see `openxr.XrSession`.
+    """A headless session; see `openxr_frame.XrSession`.
 
     Args:
         wrist: `controller`, or one of `ROLES`.
@@ -121,7 +121,7 @@ class PyOpenXrSession:
             squeeze=level["squeeze"],
             clutch=level["clutch"] > 0,
             reset=level["reset"] > 0,
-            save=level["save"] > 0,
+            next=level["next"] > 0,
             discard=level["discard"] > 0,
         )
 

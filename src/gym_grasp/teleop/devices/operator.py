@@ -2,23 +2,34 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from gym_grasp.demos.operators.human import History, Human, Script, Snapshot
 from gym_grasp.demos.operators.operator import load_script
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.teleop.devices.base import DeviceContext, OpenedDevice
 from gym_grasp.teleop.hand.input import Buttons, HandInput, Haptics
 
 PATIENCE = 0.5
 """How long it waits for what its buttons should do, in [s] of ticks."""
 
 
+@dataclass(frozen=True)
+class OperatorOptions:
+    """The synthetic operator."""
+
+    def open(self, context: DeviceContext) -> OpenedDevice:
+        """Let it watch the session's environment."""
+        return OpenedDevice(OperatorDevice(context.env), moved_by="synthetic")
+
+
 class OperatorDevice:
     """A synthetic human in the loop of one session.
 
     It presses the clutch, acts once per control step on its delayed view of the scene, and asks
-    for the next episode when it is done: with the save button, or, where that does nothing since
+    for the next episode when it is done: with the button for it, or, where that does nothing since
     the episode has not ended, with discard.
 
     Args:
@@ -71,8 +82,8 @@ class OperatorDevice:
         self._tick = self._idle = 0
         self._history = History(self._env.controller.period)
         self._look()
-        model, rng = self._env.task.model, np.random.default_rng(seed % 2**64)
-        self._human = Human(model, 0, self._history, rng)
+        rng = np.random.default_rng(seed % 2**64)
+        self._human = Human(self._env.task, 0, self._history, rng)
         self._script: Script | None = self._script_of(self._human)
         self._send((self._human.position, self._human.quaternion, self._human.fingers))
 
@@ -96,4 +107,4 @@ class OperatorDevice:
     def _buttons(self) -> Buttons:
         presses, phase = divmod(self._idle, self._patience)
         pressed = phase == 0
-        return Buttons(save=pressed and presses == 1, discard=pressed and presses == 2)
+        return Buttons(next=pressed and presses == 1, discard=pressed and presses == 2)

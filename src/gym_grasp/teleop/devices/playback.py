@@ -2,15 +2,47 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from gym_grasp.demos.episode import Episode
+from gym_grasp.demos.reader import open_dataset
 from gym_grasp.errors import UsageError
+from gym_grasp.robots.base import HUMAN_FLEXIONS
+from gym_grasp.teleop.devices.base import DeviceContext, OpenedDevice
 from gym_grasp.teleop.hand.input import HandInput, Haptics, Pose
 
-CHANNELS = {"wrist_position": 3, "wrist_quaternion": 4, "finger_flexion": 5}
+CHANNELS = {"wrist_position": 3, "wrist_quaternion": 4, "finger_flexion": len(HUMAN_FLEXIONS)}
 """What an episode's operator input has to hold, with its widths."""
+
+
+@dataclass(frozen=True)
+class PlaybackOptions:
+    """The operator's input of a recorded episode."""
+
+    playback: Path
+    """The dataset."""
+    episode: int = 0
+    """Which of its episodes."""
+
+    def open(self, context: DeviceContext) -> OpenedDevice:
+        """Read the episode.
+
+        Raises:
+            GymGraspError: the dataset cannot be read or is of something else, or has no such
+                episode.
+        """
+        env = context.env
+        dataset = open_dataset(self.playback, task=(env.task_name, env.task_version))
+        if not 0 <= self.episode < len(dataset):
+            raise UsageError(
+                f"--episode is {self.episode}; {self.playback} holds episodes 0 to "
+                f"{len(dataset) - 1}."
+            )
+        device = Playback(dataset.episode(self.episode), env.controller.config.interval)
+        return OpenedDevice(device, moved_by="playback", first_seed=device.seed)
 
 
 class Playback:

@@ -6,14 +6,17 @@ quaternions. The robot's world: x away from the robot, y left, z up, w x y z.
 
 import numpy as np
 
+from gym_grasp.math.rotations import np_matrix, np_multiply
+
 ORIGIN = np.array([0.15, 0.25, -0.75])
 """Where the operator stands: on the floor, left of the robot's base, so that the arm is on their
 right and does not hide the hand; world, in [m]."""
 
-_TO_WORLD = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-_W, _X, _Y, _Z = 0.5, 0.5, -0.5, -0.5  # _TO_WORLD as a quaternion
-_PRODUCT = np.array([[_W, -_X, -_Y, -_Z], [_X, _W, -_Z, _Y], [_Y, _Z, _W, -_X], [_Z, -_Y, _X, _W]])
-"""The quaternion product with it from the left, w x y z."""
+_TURN = np.array([0.5, 0.5, -0.5, -0.5])
+"""The headset's axes as the world sees them, w x y z."""
+_TO_WORLD = np_matrix(_TURN)
+_PRODUCT = np.stack([np_multiply(_TURN, unit) for unit in np.eye(4)], axis=1)
+"""Times a column w x y z: the product with `_TURN` from the left, for any number at once."""
 
 
 def position_to_world(position: np.ndarray) -> np.ndarray:

@@ -5,8 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
-FINGERS = ("thumb", "index", "middle", "ring", "little")
-"""The order of every value per finger that goes to an operator."""
+from gym_grasp.robots.base import HUMAN_FINGERS
+
+RELAXED = (1.0, 0.0, 0.0, 0.0, 0.0)
+"""Flexions of a hand that nothing is known of yet: open, the thumb opposed to the fingers."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Buttons:
     """Begin a new episode; one that had begun to move is given up and counts as a failure."""
     discard: bool = False
     """The same, and an episode that was kept is dropped and counts as a failure."""
-    save: bool = False
-    """Go on after an episode that ended; a success is on disk already."""
+    next: bool = False
+    """Go on after an episode that ended; before its end it does nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class HandInput:
     """Unit quaternion w x y z of the hand's palm frame: z along the fingers, y out of the palm.
     Shape (4,)."""
     flexion: np.ndarray
-    """0 open to 1 closed, in the order of the robot's SERVOS: thumb rotation, thumb, index,
-    middle, ring. Shape (5,)."""
+    """Of the operator's own fingers, 0 open to 1 closed, as in `robots.base.HUMAN_FLEXIONS`.
+    Shape (5,)."""
     clutch: bool = False
     """Whether the clutch (key, button or pinch) is pressed."""
     tracked: bool = True
@@ -78,17 +80,28 @@ class HandInput:
 
 @dataclass(frozen=True)
 class Haptics:
-    """What the operator's fingers are to feel, by finger in the order of `FINGERS`."""
+    """What the robot's F fingers feel, for the operator's fingers of the same names."""
 
+    fingers: tuple[str, ...]
+    """The robot's fingers, each named after a human one."""
     brake: np.ndarray
-    """How hard closing is resisted, 0–1. Shape (5,)."""
+    """How hard closing is resisted, 0–1. Shape (F,)."""
     vibration: np.ndarray
-    """0–1. Shape (5,)."""
+    """0–1. Shape (F,)."""
 
     @staticmethod
-    def none() -> "Haptics":
+    def none(fingers: tuple[str, ...]) -> "Haptics":
         """Nothing is felt."""
-        return Haptics(np.zeros(len(FINGERS)), np.zeros(len(FINGERS)))
+        return Haptics(fingers, np.zeros(len(fingers)), np.zeros(len(fingers)))
+
+    def for_human(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return brake and vibration for each of `HUMAN_FINGERS`; 0 where the robot has none.
+
+        Shapes (5,).
+        """
+        levels = np.zeros((2, len(HUMAN_FINGERS)))
+        levels[:, [HUMAN_FINGERS.index(name) for name in self.fingers]] = self.brake, self.vibration
+        return levels[0], levels[1]
 
 
 class Device(Protocol):

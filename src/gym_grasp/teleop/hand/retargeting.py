@@ -1,9 +1,10 @@
-"""From an operator's fingers to the five flexions of the robot's hand.
+"""From measurements of an operator's fingers to flexions.
 
-Every source of finger measurements comes down to five *bends* in [rad], in the order of the
-robot's SERVOS: how far the thumb is turned across the palm, then how far thumb, index, middle and
-ring finger (with the little one) are bent in all their joints together. A `Calibration` scales
-them to flexions in [0, 1] by the same operator's open hand and fist.
+Every source of finger measurements comes down to five *bends* in [rad], as in
+`robots.base.HUMAN_FLEXIONS`: how far the thumb is turned across the palm, then how far thumb,
+index, middle and ring finger (with the little one) are bent in all their joints together. A
+`Calibration` scales them to flexions in [0, 1] by the same operator's open hand and fist. What a
+robot's hand makes of flexions is the robot's affair: `Hand.drives_from_flexion`.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from gym_grasp.errors import UsageError, unknown
-from gym_grasp.robots import ur5_sih as robot
+from gym_grasp.robots.base import HUMAN_FLEXIONS
+from gym_grasp.teleop.hand.input import RELAXED
 
 Source = Literal["joints", "glove"]
 """Where bends come from: tracked joints of a bare hand, or the angles of a glove."""
@@ -127,9 +129,9 @@ class Calibration:
             if np.shape(values) != (5,) or not np.isfinite(values).all():
                 raise UsageError(f"Calibration: '{name}' is {values}; expected five finite angles.")
         flat = [
-            servo
-            for servo, near, far, least in zip(
-                robot.SERVOS, self.open, self.fist, LEAST_RANGE, strict=True
+            name
+            for name, near, far, least in zip(
+                HUMAN_FLEXIONS, self.open, self.fist, LEAST_RANGE, strict=True
             )
             if abs(far - near) < least
         ]
@@ -157,7 +159,7 @@ class Fingers:
     """Flexions of one operator, holding each finger's last value while it is not tracked."""
 
     calibration: Calibration
-    flexion: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0, 0.0, 0.0, 0.0]))
+    flexion: np.ndarray = field(default_factory=lambda: np.array(RELAXED))
     """The newest. Shape (5,)."""
 
     def update(self, bends: np.ndarray) -> np.ndarray:

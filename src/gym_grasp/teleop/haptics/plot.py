@@ -10,8 +10,8 @@ from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.record import perform
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError
-from gym_grasp.teleop.hand.input import FINGERS
-from gym_grasp.teleop.haptics.haptics import FingertipForces, HapticFilter, HapticsConfig
+from gym_grasp.teleop.haptics.forces import FingertipForces
+from gym_grasp.teleop.haptics.levels import HapticFilter, HapticsConfig
 
 MARGIN = 0.5
 """Time shown before the first contact, in [s]."""
@@ -19,16 +19,18 @@ MARGIN = 0.5
 
 @dataclass(frozen=True)
 class Touch:
-    """What was felt during one episode, at every physics step; T of them."""
+    """What F fingers felt during one episode, at every physics step; T of them."""
 
+    fingers: tuple[str, ...]
+    """Their names."""
     time: np.ndarray
     """Since the episode's start, in [s]. Shape (T,)."""
     force: np.ndarray
-    """Magnitude of the net contact force on each fingertip, in [N]. Shape (T, 5)."""
+    """Magnitude of the net contact force on each fingertip, in [N]. Shape (T, F)."""
     brake: np.ndarray
-    """0–1. Shape (T, 5)."""
+    """0–1. Shape (T, F)."""
     vibration: np.ndarray
-    """0–1. Shape (T, 5)."""
+    """0–1. Shape (T, F)."""
     success: bool
     """Whether the episode succeeded."""
 
@@ -50,27 +52,29 @@ def replay_touch(
 ) -> Touch:
     """Replay a recorded episode, feeling every physics step; arguments as `record_touch`."""
     env.reset_to(torch.tensor([episode.seed]))
-    physics, controller = env.physics, env.controller
-    reader = FingertipForces(physics.model)
-    touch = HapticFilter(1.0 / physics.timestep, config)
+    physics = env.physics
+    fingers = tuple(finger.name for finger in env.robot.hand.fingers)
+    reader = FingertipForces(physics.model, env.robot)
+    touch = HapticFilter(fingers, 1.0 / physics.timestep, config)
     force, brake, vibration = [], [], []
+    success = False
     for action in torch.from_numpy(episode.actions):
-        controller.apply(action[None])
-        for substep in range(controller.config.interval):
-            if substep == 0 or controller.config.method == "jacobian-transpose":
-                ctrl = controller.joint_targets()
-            physics.step(ctrl, 1)
+        env.begin_step(action[None])
+        for _ in range(env.controller.config.interval):
+            env.advance()
             forces, closing = reader.measure(physics)
             felt = touch.tick(forces, closing)
             force.append(np.linalg.norm(forces, axis=-1))
             brake.append(felt.brake)
             vibration.append(felt.vibration)
+        success = bool(env.end_step()[-1]["success"][0])
     return Touch(
+        fingers,
         time=physics.timestep * np.arange(1, len(force) + 1),
         force=np.array(force),
         brake=np.array(brake),
         vibration=np.array(vibration),
-        success=bool(env.task.success(physics)[0]),
+        success=success,
     )
 
 
@@ -96,9 +100,8 @@ def plot(touch: Touch, path: Path) -> Path:
     )
     for axis, (values, label) in zip(axes, panels, strict=True):
         for finger in touching:
-            axis.plot(
-                touch.time, values[:, finger], color=f"C{finger}", lw=1.2, label=FINGERS[finger]
-            )
+            name = touch.fingers[finger]
+            axis.plot(touch.time, values[:, finger], color=f"C{finger}", lw=1.2, label=name)
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
     for axis in axes[1:]:

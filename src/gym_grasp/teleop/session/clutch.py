@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
+from gym_grasp.math.rotations import np_conjugate, np_multiply
 from gym_grasp.teleop.hand.input import HandInput, Pose
 
 FADE = 0.5
@@ -34,43 +34,41 @@ class Clutch:
 
     From then on the robot's hand makes the operator's movements, by the same distances and angles
     about the same axes. Fingers are copied, not moved along: their first difference fades away.
+    That difference is one of drives, of which the robot has its own number D: what the operator's
+    fingers ask for (`Hand.drives_from_flexion`) on one side, what the robot does on the other.
     """
 
     operator: Pose
     """The operator's wrist at engaging."""
     robot: Pose
     """The robot's desired wrist pose at engaging, world."""
-    finger_offset: np.ndarray
-    """Robot's finger commands minus the operator's flexions at engaging. Shape (5,)."""
+    offset: np.ndarray
+    """The robot's drives minus those that the operator asked for at engaging. Shape (D,)."""
 
     @staticmethod
-    def engage(hand: HandInput, robot: Pose, fingers: np.ndarray) -> "Clutch":
-        """Couple an operator's hand to a robot hand at `robot` with finger commands (5,)."""
-        operator = Pose(np.array(hand.wrist_position), np.array(hand.wrist_quaternion))
-        return Clutch(operator, robot, fingers - hand.flexion)
+    def engage(hand: HandInput, asked: np.ndarray, robot: Pose, drives: np.ndarray) -> "Clutch":
+        """Couple an operator's hand to a robot's.
 
-    def target(self, hand: HandInput, elapsed: float) -> tuple[Pose, np.ndarray]:
-        """Return where the robot's wrist should be and its finger commands (5,).
+        Args:
+            hand: the operator's hand.
+            asked: drives that its fingers ask for. Shape (D,).
+            robot: the robot's desired wrist pose, world.
+            drives: the robot's. Shape (D,).
+        """
+        operator = Pose(np.array(hand.wrist_position), np.array(hand.wrist_quaternion))
+        return Clutch(operator, robot, drives - asked)
+
+    def target(self, hand: HandInput, asked: np.ndarray, elapsed: float) -> tuple[Pose, np.ndarray]:
+        """Return where the robot's wrist should be, and its drives (D,).
 
         Args:
             hand: the operator's hand now.
+            asked: drives that its fingers ask for now. Shape (D,).
             elapsed: simulated time since engaging, in [s].
         """
         position = self.robot.position + (hand.wrist_position - self.operator.position)
-        turn = multiply(hand.wrist_quaternion, conjugate(self.operator.quaternion))
-        quaternion = multiply(turn, self.robot.quaternion)
+        turn = np_multiply(hand.wrist_quaternion, np_conjugate(self.operator.quaternion))
+        quaternion = np_multiply(turn, self.robot.quaternion)
         left = max(0.0, 1.0 - elapsed / FADE)
-        fingers = np.clip(hand.flexion + left * self.finger_offset, 0.0, 1.0)
-        return Pose(position, quaternion / np.linalg.norm(quaternion)), fingers
-
-
-def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Hamilton product of two quaternions w x y z: the rotation `b` followed by `a`. Shape (4,)."""
-    out = np.empty(4)
-    mujoco.mju_mulQuat(out, np.asarray(a, dtype=float), np.asarray(b, dtype=float))
-    return out
-
-
-def conjugate(q: np.ndarray) -> np.ndarray:
-    """Inverse of a unit quaternion w x y z. Shape (4,)."""
-    return np.asarray(q, dtype=float) * [1.0, -1.0, -1.0, -1.0]
+        drives = np.clip(asked + left * self.offset, 0.0, 1.0)
+        return Pose(position, quaternion / np.linalg.norm(quaternion)), drives

@@ -35,7 +35,7 @@ class EpisodeRows:
         return len(self._actions)
 
     def begin_step(self, action: Tensor, hand: HandInput, engagement: int, now: float) -> None:
-        """Take in an action (1, 11) and the input that led to it at time `now` in [s]."""
+        """Take in an action (1, A) and the input that led to it at time `now` in [s]."""
         if self._start is None:
             self._start = now
         self._actions.append(action[0].numpy().copy())

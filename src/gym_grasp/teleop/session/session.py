@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import torch
 
 from gym_grasp.demos.episode import Scalar
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.tasks.random import episode_seeds
 from gym_grasp.teleop.hand.input import Device, HandInput, Haptics, Pose
-from gym_grasp.teleop.haptics.haptics import FingertipForces, HapticFilter
+from gym_grasp.teleop.haptics.forces import FingertipForces
+from gym_grasp.teleop.haptics.levels import HapticFilter
 from gym_grasp.teleop.session.clutch import Clutch, Press
 from gym_grasp.teleop.session.latency import LatencyMeter
 from gym_grasp.teleop.session.recording import EpisodeRows, Recorder, as_recorded, to_tensor
@@ -29,7 +31,7 @@ class State(StrEnum):
     PAUSED = "paused"
     """Released, or stopped by a fault; a fresh press of the clutch goes on."""
     DONE = "done"
-    """The episode ended; reset, save or discard begins the next."""
+    """The episode ended; reset, next or discard begins the next."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class SessionConfig:
 
     seed: int = 0
     """Of the start states."""
-    first_episode: int | None = None
+    first_seed: int | None = None
     """The first episode's own seed, to play that one again; None: as `seed` has it."""
     hold: bool = False
     """The clutch is held down to move, instead of pressed once to begin and once to stop."""
@@ -77,14 +79,16 @@ class Session:
         """Latencies of this session."""
         self.hand: HandInput | None = None
         """What the last tick sampled."""
-        self.haptics = Haptics.none()
+        fingers = tuple(finger.name for finger in env.robot.hand.fingers)
+        self._nothing = Haptics.none(fingers)
+        self.haptics = self._nothing
         """What the last tick felt."""
         self.engagement = 0
         """How often the clutch engaged so far."""
-        self._forces = FingertipForces(env.task.model)
-        self._filter = HapticFilter(self.rate)
+        self._forces = FingertipForces(env.task.model, env.robot)
+        self._filter = HapticFilter(fingers, self.rate)
         self._press = Press()
-        self._reset, self._discard, self._save = Press(), Press(), Press()
+        self._reset, self._discard, self._next = Press(), Press(), Press()
         self._clutch: Clutch | None = None
         self._first = self._episode = sum(recorder.counts) if recorder else 0
         # A pose is acted on for the whole control step that it began.
@@ -111,7 +115,7 @@ class Session:
         if self._substep > 0:
             self._advance()
         else:
-            self.haptics = Haptics.none()
+            self.haptics = self._nothing
         self.device.feedback(self.haptics)
 
     @property
@@ -165,14 +169,14 @@ class Session:
 
     def _next_seed(self) -> torch.Tensor:
         index = torch.tensor([self._episode])
-        if self.config.first_episode is not None and self._episode == self._first:
-            return torch.tensor([self.config.first_episode])
+        if self.config.first_seed is not None and self._episode == self._first:
+            return torch.tensor([self.config.first_seed])
         return episode_seeds(self.config.seed, torch.zeros_like(index), index)
 
     def _buttons(self, hand: HandInput, fault: str | None) -> None:
         reset, discard = self._reset(hand.buttons.reset), self._discard(hand.buttons.discard)
-        save, pressed = self._save(hand.buttons.save), self._press(hand.clutch)
-        if discard or reset or (save and self.state is State.DONE):
+        go_on, pressed = self._next(hand.buttons.next), self._press(hand.clutch)
+        if discard or reset or (go_on and self.state is State.DONE):
             self._leave_episode(discard)
             return
         if self.state in (State.WAITING, State.PAUSED):
@@ -199,7 +203,8 @@ class Session:
     def _engage(self, hand: HandInput) -> None:
         targets = self.env.controller.targets
         robot = Pose(targets.position[0].double().numpy(), targets.orientation[0].double().numpy())
-        self._clutch = Clutch.engage(hand, robot, targets.fingers[0].double().numpy())
+        drives = targets.fingers[0].double().numpy()
+        self._clutch = Clutch.engage(hand, self._asked(hand), robot, drives)
         self._engaged_steps = 0
         self.engagement += 1
         self.state = State.ENGAGED
@@ -224,14 +229,20 @@ class Session:
 
     def _begin_step(self, hand: HandInput, now: float) -> None:
         assert self._clutch is not None
-        pose, fingers = self._clutch.target(hand, self._engaged_steps / self.env.control_rate)
+        elapsed = self._engaged_steps / self.env.control_rate
+        pose, drives = self._clutch.target(hand, self._asked(hand), elapsed)
         self._engaged_steps += 1
-        action = self.env.controller.retarget(*to_tensor(pose.position, pose.quaternion, fingers))
+        action = self.env.controller.approach(*to_tensor(pose.position, pose.quaternion, drives))
         self.rows.begin_step(action, hand, self.engagement, now)
         arrival = hand.time if hand.arrival is None else hand.arrival
         self.meter.applied(hand.sequence, hand.time, arrival, now)
         self.env.begin_step(action)
         self._substep = 1
+
+    def _asked(self, hand: HandInput) -> np.ndarray:
+        """Return the drives (D,) that the operator's fingers ask for."""
+        flexion = torch.from_numpy(hand.flexion)
+        return self.env.robot.hand.drives_from_flexion(flexion).numpy()
 
     def _advance(self) -> None:
         self.env.advance()

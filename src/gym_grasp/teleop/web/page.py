@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from gym_grasp.errors import GymGraspError
+from gym_grasp.math.rotations import np_multiply
 from gym_grasp.teleop.hand import frames
 from gym_grasp.teleop.hand.calibration import Calibrator, Phase, save_calibration
 from gym_grasp.teleop.hand.input import Buttons, HandInput, Haptics, Pose
@@ -15,7 +16,6 @@ from gym_grasp.teleop.hand.retargeting import (
     bends_from_joints,
     flexion_from_controller,
 )
-from gym_grasp.teleop.session.clutch import multiply
 from gym_grasp.teleop.web.protocol import JOINTS, Flag, Kind
 
 PINCH, PART = 0.015, 0.030
@@ -47,7 +47,6 @@ class PageDevice:
     """
 
     def __init__(self, calibration: Calibration | None = None, save_to: Path | None = None) -> None:
-        self.haptics = Haptics.none()
         self.guide = ""
         """What the operator has to do for the calibration that is running; empty: nothing."""
         self._save_to = save_to
@@ -79,8 +78,7 @@ class PageDevice:
         return self._converted
 
     def feedback(self, haptics: Haptics) -> None:
-        """Keep what the next scene tells the page."""
-        self.haptics = haptics
+        """The page is told by every scene."""
 
     def close(self) -> None:
         """Forget the operator."""
@@ -107,7 +105,7 @@ class PageDevice:
         return HandInput(
             time=min(capture, arrival) if np.isfinite(capture) else -np.inf,
             wrist_position=wrist.position,
-            wrist_quaternion=multiply(wrist.quaternion, turn),
+            wrist_quaternion=np_multiply(wrist.quaternion, turn),
             flexion=flexion,
             clutch=clutch,
             tracked=visible and kind is not Kind.NONE and pose is not None,
@@ -130,7 +128,7 @@ class PageDevice:
             Buttons(
                 reset=again or bool(flags & Flag.RESET or pressed[_LEFT] & _LOWER),
                 discard=discard or bool(flags & Flag.DISCARD or pressed[_LEFT] & _UPPER),
-                save=bool(flags & Flag.SAVE or pressed[_RIGHT] & _UPPER),
+                next=bool(flags & Flag.NEXT or pressed[_RIGHT] & _UPPER),
             ),
         )
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-VERSION = 1
-SUBPROTOCOL = "gym-grasp.1"
+from gym_grasp.robots.base import HUMAN_FLEXIONS
+
+VERSION = 2
+SUBPROTOCOL = "gym-grasp.2"
 
 MAX_MESSAGE = 4096
 """Largest message from a client, in bytes."""
@@ -36,7 +38,7 @@ class Flag(IntFlag):
     CLUTCH = 4
     RESET = 8
     DISCARD = 16
-    SAVE = 32
+    NEXT = 32
 
 
 class Kind(IntEnum):
@@ -49,7 +51,7 @@ class Kind(IntEnum):
     HAND = 2
     """`joints` that are in `mask`; `pose` is the wrist joint's."""
     VIRTUAL = 3
-    """Moved by mouse and keyboard; `values`: the five flexions themselves."""
+    """Moved by mouse and keyboard; `values`: the flexions, as the manifest names them."""
 
 
 HAND = np.dtype(
@@ -58,7 +60,7 @@ HAND = np.dtype(
         ("buttons", "u1"),
         ("reserved", "<u2"),
         ("pose", "<f4", 7),
-        ("values", "<f4", 5),
+        ("values", "<f4", len(HUMAN_FLEXIONS)),
         ("mask", "<u4"),
         ("joints", "<f4", (JOINTS, 8)),  # position, quaternion, radius
     ]
@@ -80,16 +82,18 @@ SCENE = np.dtype(
     [
         ("type", "u1"),
         ("version", "u1"),
-        ("bodies", "<u2"),  # how many poses follow, <f4 × 7 each
+        ("bodies", "<u2"),  # B
         ("sequence", "<u4"),
         ("input", "<u4"),  # the newest input that it knows
         ("epoch", "<u4"),
         ("simulated", "<f8"),
         ("time", "<f8"),
-        ("brake", "<f4", 5),
-        ("vibration", "<f4", 5),
+        ("fingers", "<u2"),  # F
+        ("reserved", "<u2"),
     ]
 )
+"""Begins a SCENE message; then come, all <f4: brake (F,) and vibration (F,) of the robot's fingers,
+in the order of the manifest, and the poses (B, 7) of the bodies that move."""
 
 
 class Close(IntEnum):
@@ -162,10 +166,22 @@ def write_scene(
     brake: np.ndarray,
     vibration: np.ndarray,
 ) -> bytes:
-    """Return a SCENE message; `poses` has shape (B, 7), float32."""
+    """Return a SCENE message.
+
+    Args:
+        poses: of the bodies that move, in the headset's frame. Shape (B, 7), float32.
+        sequence: count of the scenes.
+        input_sequence: of the newest input that it knows.
+        epoch: who drives.
+        simulated: time of the episode, in [s].
+        time: of the host's clock, in [s].
+        brake: of the robot's fingers, 0–1. Shape (F,).
+        vibration: the same, 0–1. Shape (F,).
+    """
     header = np.zeros((), SCENE)
     header["type"], header["version"], header["bodies"] = SCENE_TYPE, VERSION, len(poses)
     header["sequence"], header["input"], header["epoch"] = sequence, input_sequence, epoch
     header["simulated"], header["time"] = simulated, time
-    header["brake"], header["vibration"] = brake, vibration
-    return header.tobytes() + poses.tobytes()
+    header["fingers"] = len(brake)
+    felt = np.concatenate([brake, vibration], dtype=np.float32)
+    return header.tobytes() + felt.tobytes() + poses.tobytes()

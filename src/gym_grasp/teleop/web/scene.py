@@ -8,7 +8,9 @@ import mujoco
 import numpy as np
 
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.robots.base import HUMAN_FLEXIONS
 from gym_grasp.teleop.hand import frames
+from gym_grasp.teleop.hand.input import RELAXED
 
 GROUPS = (0, 1, 2)
 """Geom groups that are drawn; group 3 is the robot's collision geometry."""
@@ -33,7 +35,7 @@ class Scene:
     """
 
     def __init__(self, env: GraspVectorEnv) -> None:
-        model = env.task.model
+        model, tips = env.task.model, env.task.indices.fingertips
         drawn = [
             index
             for index in range(model.ngeom)
@@ -50,12 +52,21 @@ class Scene:
         manifest: dict[str, Any] = {
             "task": env.task_name,
             "bodies": [model.body(body).name for body in moving],
+            "fingers": [
+                {"name": finger.name, "body": _drawn(model, site, slots)}
+                for finger, site in zip(env.robot.hand.fingers, tips, strict=True)
+            ],
+            "flexions": [
+                {"name": name, "relaxed": relaxed}
+                for name, relaxed in zip(HUMAN_FLEXIONS, RELAXED, strict=True)
+            ],
             "geoms": [_geom(model, data, index, slots) for index in drawn],
             "view": _view(model, data),
         }
         text = json.dumps(manifest, sort_keys=True)
         self.manifest = {**manifest, "hash": hashlib.sha256(text.encode()).hexdigest()[:16]}
-        """Geometry, in plain values for JSON."""
+        """Geometry, which drawn body is whose fingertip (−1: none), and the flexions that a hand
+        moved by mouse and keyboard sends; in plain values for JSON."""
 
     def poses(self) -> np.ndarray:
         """Return position [m] and quaternion x y z w of every moving body, as it is now.
@@ -69,6 +80,14 @@ class Scene:
 
 def _moves(model: mujoco.MjModel, geom: int) -> bool:
     return int(model.body_weldid[model.geom_bodyid[geom]]) != 0
+
+
+def _drawn(model: mujoco.MjModel, site: int, slots: dict[int, int]) -> int:
+    """Return the place of the drawn body that a site is fixed to; −1: none is drawn."""
+    body = int(model.site_bodyid[site])
+    while body not in slots and int(model.body_weldid[body]) != body:
+        body = int(model.body_parentid[body])
+    return slots.get(body, -1)
 
 
 def _geom(

@@ -1,7 +1,7 @@
 // A hand for those without a headset: moved by mouse and keyboard.
 
 import { Quaternion, Vector3, type Camera } from "three";
-import { Flag, Kind, RIGHT, type InputMessage } from "./protocol";
+import { Flag, Kind, RIGHT, type InputMessage, type Manifest } from "./protocol";
 
 const SPEED = 0.25; // m/s
 const TURN_SPEED = 1.2; // rad/s
@@ -39,7 +39,7 @@ export class DesktopHand {
   private taps = new Map<number, number>();
   private position = new Vector3(0, 1, -0.65);
   private orientation = new Quaternion();
-  private fingers = [1, 0, 0, 0, 0];
+  private fingers: { value: number; relaxed: number }[] = [];
 
   constructor(canvas: HTMLElement, private camera: Camera) {
     addEventListener("keydown", (event) => {
@@ -54,6 +54,12 @@ export class DesktopHand {
     canvas.addEventListener("pointermove", (event) => {
       if (event.buttons === 1) this.drag(event.movementX, event.movementY);
     });
+  }
+
+  /** Takes up as many fingers as the host knows of. */
+  begin(manifest: Manifest): void {
+    if (this.fingers.length === manifest.flexions.length) return;
+    this.fingers = manifest.flexions.map(({ relaxed }) => ({ value: relaxed, relaxed }));
   }
 
   capture(message: InputMessage, seconds: number): void {
@@ -79,16 +85,16 @@ export class DesktopHand {
     message.addFlags(flags);
     const pose = [...this.position.toArray(), ...this.orientation.toArray()];
     message.hand(RIGHT, Kind.virtual, pose);
-    message.values(RIGHT, this.fingers);
+    message.values(RIGHT, this.fingers.map(({ value }) => value));
   }
 
-  /** F closes and G opens all fingers; a digit closes one finger, with shift it opens. */
+  /** F closes and G opens all fingers that are open at first; a digit closes one, with shift it opens. */
   private bend(step: number): void {
     const all = Number(this.pressed.has("KeyF")) - Number(this.pressed.has("KeyG"));
-    this.fingers = this.fingers.map((value, finger) => {
-      const one = Number(this.pressed.has(`Digit${finger + 1}`)) * (this.pressed.has("ShiftLeft") ? -1 : 1);
-      const change = one + (finger > 0 ? all : 0);
-      return Math.min(1, Math.max(0, value + change * step));
+    this.fingers.forEach((finger, index) => {
+      const one = Number(this.pressed.has(`Digit${index + 1}`)) * (this.pressed.has("ShiftLeft") ? -1 : 1);
+      const change = one + (finger.relaxed < 0.5 ? all : 0);
+      finger.value = Math.min(1, Math.max(0, finger.value + change * step));
     });
   }
 

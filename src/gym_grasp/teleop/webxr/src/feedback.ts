@@ -23,7 +23,7 @@ export class Feedback {
   }
 
   feel(scene: SceneMessage | undefined, sources: Iterable<XRInputSource>): void {
-    const level = scene ? Math.min(1, Math.max(...scene.vibration)) : 0;
+    const level = scene ? Math.min(1, Math.max(0, ...scene.vibration)) : 0;
     if (this.gain) this.gain.gain.setTargetAtTime(LOUDEST * level, this.gain.context.currentTime, 0.01);
     if (level < 0.02) return;
     for (const source of sources) {

@@ -18,7 +18,7 @@ import { Connection } from "./connection";
 import { DesktopHand } from "./desktop";
 import { Feedback } from "./feedback";
 import { captureHeadset } from "./headset";
-import { Board, showOnPage } from "./panel";
+import { Board, showFingers, showOnPage } from "./panel";
 import { Flag, InputMessage, JOINTS, type Manifest } from "./protocol";
 import { World } from "./world";
 
@@ -57,6 +57,8 @@ let lastFrame = performance.now();
 
 function onManifest(manifest: Manifest): void {
   world.build(manifest);
+  desktop.begin(manifest);
+  showFingers(manifest);
   camera.position.fromArray(manifest.view.position);
   camera.quaternion.fromArray(manifest.view.quaternion);
   camera.fov = manifest.view.fovy;

@@ -2,6 +2,7 @@
 
 import { CanvasTexture, Mesh, MeshBasicMaterial, PlaneGeometry, SRGBColorSpace } from "three";
 import type { Connection } from "./connection";
+import type { Manifest } from "./protocol";
 
 const COLOURS: Record<string, string> = {
   waiting: "#6aa9ff",
@@ -56,6 +57,12 @@ export function showOnPage(connection: Connection): void {
   element("numbers").textContent = texts.numbers;
   element("progress").style.width = `${100 * texts.progress}%`;
   element("drive").hidden = !connection.online || connection.role === "drive" || !!connection.status?.driven;
+}
+
+/** Says which digit bends what. */
+export function showFingers(manifest: Manifest): void {
+  const names = manifest.flexions.map(({ name }, index) => `${index + 1} ${name.replace("_", " ")}`);
+  element("fingers").textContent = `F close, G open, ${names.join(", ")}`;
 }
 
 /** A board behind the table, read from inside the scene. */

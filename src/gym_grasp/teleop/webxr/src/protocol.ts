@@ -1,16 +1,17 @@
 // What goes over the wire; the host's protocol.py says what every field means.
 
-export const VERSION = 1;
-export const SUBPROTOCOL = "gym-grasp.1";
+export const VERSION = 2;
+export const SUBPROTOCOL = "gym-grasp.2";
 
 export const JOINTS = 25;
 const HAND_SIZE = 856;
 const HANDS_AT = 52;
 export const INPUT_SIZE = HANDS_AT + 2 * HAND_SIZE;
 export const CAPTURE_AT = 16;
-const SCENE_HEADER = 72;
+const SCENE_HEADER = 36;
+const FINGERS_AT = 32;
 
-export const Flag = { visible: 1, head: 2, clutch: 4, reset: 8, discard: 16, save: 32 } as const;
+export const Flag = { visible: 1, head: 2, clutch: 4, reset: 8, discard: 16, next: 32 } as const;
 export const Kind = { none: 0, controller: 1, hand: 2, virtual: 3 } as const;
 export const LEFT = 0;
 export const RIGHT = 1;
@@ -35,6 +36,10 @@ export interface Manifest {
   task: string;
   hash: string;
   bodies: string[];
+  /** The robot's fingers, and which of `bodies` holds each fingertip; -1 where none is drawn. */
+  fingers: { name: string; body: number }[];
+  /** What a hand moved by mouse and keyboard sends, and where it begins. */
+  flexions: { name: string; relaxed: number }[];
   geoms: Geom[];
   view: { position: [number, number, number]; quaternion: [number, number, number, number]; fovy: number };
 }
@@ -126,6 +131,7 @@ export class InputMessage {
 export interface SceneMessage {
   sequence: number;
   simulated: number;
+  /** Of each of the robot's fingers. */
   brake: Float32Array;
   vibration: Float32Array;
   /** Position and quaternion of every moving body, 7 numbers each. */
@@ -135,11 +141,12 @@ export interface SceneMessage {
 export function readScene(buffer: ArrayBuffer): SceneMessage {
   const view = new DataView(buffer);
   if (view.getUint8(0) !== 2 || view.getUint8(1) !== VERSION) throw new Error("not a scene");
+  const fingers = view.getUint16(FINGERS_AT, true);
   return {
     sequence: view.getUint32(4, true),
     simulated: view.getFloat64(16, true),
-    brake: new Float32Array(buffer, 32, 5),
-    vibration: new Float32Array(buffer, 52, 5),
-    poses: new Float32Array(buffer, SCENE_HEADER, 7 * view.getUint16(2, true)),
+    brake: new Float32Array(buffer, SCENE_HEADER, fingers),
+    vibration: new Float32Array(buffer, SCENE_HEADER + 4 * fingers, fingers),
+    poses: new Float32Array(buffer, SCENE_HEADER + 8 * fingers, 7 * view.getUint16(2, true)),
   };
 }

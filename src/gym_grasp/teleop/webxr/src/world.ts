@@ -19,12 +19,12 @@ import {
 } from "three";
 import type { Geom, Manifest, SceneMessage } from "./protocol";
 
-const FINGERS = ["thumb", "index", "middle", "ring", "little"];
 const CONTACT = new Color(1, 0.25, 0.05);
 
 export class World extends Group {
   private bodies: Group[] = [];
-  private tips: MeshStandardMaterial[] = [];
+  /** What lights up, for each of the robot's fingers. */
+  private tips: MeshStandardMaterial[][] = [];
   private hash = "";
 
   constructor() {
@@ -42,11 +42,13 @@ export class World extends Group {
     const moving = manifest.bodies.map(() => new Group());
     this.bodies = [...moving, fixed];
     this.add(...this.bodies);
-    this.tips = FINGERS.map(() => new MeshStandardMaterial());
+    this.tips = manifest.fingers.map(() => []);
     for (const geom of manifest.geoms) {
-      const body = moving[geom.body] ?? fixed;
-      const finger = FINGERS.findIndex((name) => manifest.bodies[geom.body] === `${name}_distal`);
-      body.add(mesh(geom, this.tips[finger]));
+      const drawn = mesh(geom);
+      (moving[geom.body] ?? fixed).add(drawn);
+      manifest.fingers.forEach(({ body }, finger) => {
+        if (body >= 0 && body === geom.body) this.tips[finger]!.push(drawn.material);
+      });
     }
   }
 
@@ -57,17 +59,19 @@ export class World extends Group {
       body?.position.fromArray(poses, 7 * i);
       body?.quaternion.fromArray(poses, 7 * i + 3);
     }
-    this.tips.forEach((material, finger) => {
-      const touch = Math.max(scene.brake[finger]!, scene.vibration[finger]!);
-      material.emissive.copy(CONTACT);
-      material.emissiveIntensity = touch > 0.01 ? 0.25 + touch : 0;
+    this.tips.forEach((materials, finger) => {
+      const touch = Math.max(scene.brake[finger] ?? 0, scene.vibration[finger] ?? 0);
+      for (const material of materials) {
+        material.emissive.copy(CONTACT);
+        material.emissiveIntensity = touch > 0.01 ? 0.25 + touch : 0;
+      }
     });
   }
 }
 
-function mesh(geom: Geom, tip: MeshStandardMaterial | undefined): Mesh {
+function mesh(geom: Geom): Mesh<BufferGeometry, MeshStandardMaterial> {
   const [r, g, b, alpha] = geom.colour;
-  const material = tip ?? new MeshStandardMaterial();
+  const material = new MeshStandardMaterial();
   material.color.setRGB(r, g, b, SRGBColorSpace);
   material.roughness = 1 - 0.7 * geom.shininess;
   material.opacity = alpha;
