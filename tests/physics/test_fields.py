@@ -17,7 +17,7 @@ SCENE = """
 <mujoco>
   <option timestep="0.004" gravity="3 0 -9.81" cone="elliptic"/>
   <worldbody>
-    <geom name="floor" type="plane" size="9 9 .1" friction="0 .005 .0001"/>
+    <geom name="floor" type="plane" size="9 9 .1" friction=".01 .005 .0001"/>
     <body name="box" pos="0 0 .11">
       <freejoint/>
       <inertial pos="0 0 0" mass="1.5" diaginertia=".01 .01 .01"/>
@@ -70,7 +70,7 @@ CHANGES = {
     "body_mass": ('mass=".7"', 'mass="2"'),
     "body_inertia": ('diaginertia=".01 .02 .025"', 'diaginertia=".04 .06 .07"'),
     "body_ipos": ('<inertial pos=".2 0 0"', '<inertial pos=".1 .05 .1"'),
-    "body_iquat": ('.2 0 0" quat="1 0 0 0"', '.2 0 0" quat=".8 .6 0 0"'),
+    "body_iquat": ('0" quat="1 0 0 0" mass', '0" quat=".8 .6 0 0" mass'),
     "body_pos": ('pos="0 5 1"', 'pos=".3 5 1.2"'),
     "body_quat": ('pos="0 5 1" quat="1 0 0 0"', 'pos="0 5 1" quat=".8 0 .6 0"'),
     "dof_armature": ('armature=".02"', 'armature=".2"'),
@@ -297,7 +297,7 @@ def test_fields_are_copies_and_setting_them_again_changes_nothing(make: Make) ->
     if isinstance(physics, CpuPhysics):
         assert torch.equal(physics.get_state(), other.get_state())
     else:  # whose constants it derives in single precision, unlike MuJoCo's compiler
-        torch.testing.assert_close(physics.get_state(), other.get_state(), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(physics.get_state(), other.get_state(), rtol=1e-3, atol=1e-3)
     physics.close()
     other.close()
 
@@ -310,7 +310,7 @@ def test_what_cannot_take_effect_is_refused(make: Make) -> None:
     for unknown in ("body_subtreemass", "opt.timestep", "qpos"):
         with pytest.raises(UsageError, match=r"Unknown model field.*geom_size.*opt\.gravity"):
             physics.get_field(unknown)
-    with pytest.raises(UsageError, match=r"shape \(3, 3\).*\(2, 3, 3\) = \(num_envs"):
+    with pytest.raises(UsageError, match=r"shape \(4, 3\).*\(2, 4, 3\) = \(num_envs"):
         physics.set_field("geom_friction", friction[0])
     with pytest.raises(UsageError, match=r"torch\.int32.*float32 or float64"):
         physics.set_field("geom_friction", friction.int())
@@ -324,8 +324,9 @@ def test_what_cannot_take_effect_is_refused(make: Make) -> None:
 
 
 BAD = {
-    "geom_friction": (float("nan"), "finite numbers, none of them negative"),
+    "geom_friction": (float("nan"), "at least 1e-5"),
     "opt.gravity": (float("inf"), "finite numbers"),
+    "pair_friction": (0.0, "at least 1e-5"),
     "dof_damping": (-0.1, "none of them negative"),
     "body_mass": (0.0, "positive where the model's own are"),
     "geom_quat": (3.0, "unit quaternions"),
@@ -375,8 +376,7 @@ def test_folded_damping_is_refused_on_the_gpu_engine() -> None:
 EDITS: dict[str, Callable[[mujoco.MjModel], object]] = {
     "named accessor": lambda model: model.geom("box").friction.fill(0.3),
     "option": lambda model: setattr(model.opt, "timestep", 0.001),
-    "option's array": lambda model: setattr(model.opt, "gravity", [0, 0, -1]),
-    "array": lambda model: setattr(model, "actuator_gainprm", 2 * model.actuator_gainprm),
+    "joint's range": lambda model: model.joint("fore").range.fill(0.1),
 }
 
 
@@ -396,6 +396,10 @@ def test_arrays_of_the_model_are_read_only() -> None:
     for array in (physics.model.geom_friction, physics.model.opt.gravity, physics.model.qpos0):
         with pytest.raises(ValueError, match="read-only"):
             array[:] = 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        physics.model.geom_friction = np.zeros((4, 3))
+    with pytest.raises(ValueError, match="read-only"):
+        physics.model.opt.gravity = np.zeros(3)
     copy = physics.model_of(0)
     copy.geom_friction[:] = 0.0
     restart(physics)
