@@ -65,6 +65,7 @@ def test_metadata_comes_back(path):
     assert content["seed"] == 3
     assert content["identity"]["action_size"] == 2
     assert content["hidden_sizes"] == [8, 8]
+    assert content["state"]["actor.0.weight"].dtype == torch.float32
 
 
 def test_damage_is_found(path):
