@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from gym_grasp import __version__
+from gym_grasp.envs.opengl import check_choice
 from gym_grasp.errors import GymGraspError, unknown
 
 VERBS = {
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if verb not in VERBS:
             raise unknown("command", verb, VERBS)
+        check_choice()
         import_module(f"gym_grasp.cli.{verb}").main(rest)
     except GymGraspError as error:
         print(f"gym-grasp: error: {error}", file=sys.stderr)
