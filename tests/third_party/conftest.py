@@ -1,13 +1,13 @@
 """Installs the package of this folder as a user would, away from the repository."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any
+from subprocess import PIPE, CompletedProcess
 
 import pytest
 
@@ -16,21 +16,33 @@ import gym_grasp
 SOURCE = Path(__file__).parent / "my_package"
 Command = Callable[..., CompletedProcess[str]]
 
-
-def install(source: Path, site: Path, work: Path) -> None:
-    """Put a package into the folder `site`; setuptools leaves its traces in `work`."""
-    copy = work / source.name
-    shutil.copytree(source, copy)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    where = ["--no-index", "--disable-pip-version-check", "--target", str(site), str(copy)]
-    subprocess.run([*pip, *where], check=True, capture_output=True, text=True)
+# One process for many commands: what it imports takes longer than most of them.
+COMMANDS = """
+import contextlib, io, json, sys, traceback
+from gym_grasp.cli.main import main
+answers = sys.stdout
+for line in sys.stdin:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(json.loads(line))
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            code = "crashed"
+            traceback.print_exc()
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), file=answers, flush=True)
+"""
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
     """Where the package is installed."""
-    site = tmp_path_factory.mktemp("site")
-    install(SOURCE, site, tmp_path_factory.mktemp("build"))
+    site, copy = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("build") / "my_package"
+    shutil.copytree(SOURCE, copy)  # setuptools leaves its traces beside what it builds
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    alone = ["--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, *alone, "--target", str(site), str(copy)], check=True)
     return site
 
 
@@ -40,32 +52,48 @@ def work(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("work")
 
 
+def environment(*sites: Path) -> dict[str, str]:
+    paths = [*map(str, sites), str(Path(gym_grasp.__file__).parents[1])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_WAIT_POLICY": "PASSIVE"}
+
+
 @pytest.fixture(scope="session")
 def python(site, work) -> Command:
-    """Run Python with the package installed, and what else is in `sites`; it exits with `code`."""
+    """Run Python with the package installed, and what else is in `sites`; it has to exit with 0."""
 
-    def run(*args: str, code: int = 0, sites: tuple[Path, ...] = ()) -> CompletedProcess[str]:
-        folders = [*sites, site, Path(gym_grasp.__file__).parents[1]]
-        paths = {"PYTHONPATH": os.pathsep.join(map(str, folders)), "OMP_WAIT_POLICY": "PASSIVE"}
+    def run(*args: str, sites: tuple[Path, ...] = ()) -> CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, *args],
             cwd=work,
-            env={**os.environ, **paths},
+            env=environment(*sites, site),
             capture_output=True,
             text=True,
-            timeout=120,
         )
-        assert done.returncode == code, done.stderr
+        assert done.returncode == 0, done.stderr
         return done
 
     return run
 
 
 @pytest.fixture(scope="session")
-def gym_grasp_command(python) -> Command:
-    """Run `gym-grasp` in the same way."""
+def cli(site, work) -> Iterator[Command]:
+    """Run `gym-grasp` with the package installed; it has to exit with `code`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMANDS],
+        cwd=work,
+        env=environment(site),
+        stdin=PIPE,
+        stdout=PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
 
-    def run(*args: str, **how: Any) -> CompletedProcess[str]:
-        return python("-m", "gym_grasp.cli.main", *args, **how)
+        def run(*args: str, code: int = 0) -> CompletedProcess[str]:
+            print(json.dumps(args), file=process.stdin, flush=True)
+            done = CompletedProcess(args, *json.loads(process.stdout.readline()))
+            assert done.returncode == code, done.stderr
+            return done
 
-    return run
+        yield run
+        process.stdin.close()

@@ -35,17 +35,17 @@ def untouched():
 
 
 @pytest.fixture(scope="module")
-def dataset(gym_grasp_command, work) -> Path:
+def dataset(cli, work) -> Path:
     record = ("demos", "record", "lift-peg", "--episodes", "6", "--out", "peg.hdf5", "--json")
-    result = json.loads(gym_grasp_command(*record, *HIGH).stdout.splitlines()[-1])
+    result = json.loads(cli(*record, *HIGH).stdout.splitlines()[-1])
     assert result["lift-peg"]["episodes"] == 6
     assert result["lift-peg"]["failures"] <= 1
     return work / "peg.hdf5"
 
 
 @pytest.fixture(scope="module")
-def trained(gym_grasp_command, dataset, work) -> Path:
-    gym_grasp_command(
+def trained(cli, dataset, work) -> Path:
+    cli(
         *("train", "lift-peg", "--method", "bc", "--epochs", "3", "--hidden-sizes", "32"),
         *("--demos", str(dataset), "--run", "run", *HIGH),
     )
@@ -56,60 +56,60 @@ def test_gymnasium_makes_it_by_the_packages_name(python):
     python("-c", MAKE)
 
 
-def test_the_command_line_lists_it(gym_grasp_command):
-    assert "lift-peg" in gym_grasp_command("--help").stdout
-    assert "--clearance" in gym_grasp_command("demos", "record", "lift-peg", "--help").stdout
+def test_the_command_line_lists_it(cli):
+    assert "lift-peg" in cli("--help").stdout
+    assert "--clearance" in cli("demos", "record", "lift-peg", "--help").stdout
 
 
-def test_what_was_recorded_replays(gym_grasp_command, dataset):
-    report = json.loads(gym_grasp_command("demos", "replay", str(dataset), "--json").stdout)
+def test_what_was_recorded_replays(cli, dataset):
+    report = json.loads(cli("demos", "replay", str(dataset), "--json").stdout)
     assert report["bit_exact"] == 6
-    assert "clearance" in gym_grasp_command("demos", "info", str(dataset)).stdout
+    assert "clearance" in cli("demos", "info", str(dataset)).stdout
 
 
-def test_demonstrations_of_other_options_are_refused(gym_grasp_command, dataset):
+def test_demonstrations_of_other_options_are_refused(cli, dataset):
     train = ("train", "lift-peg", "--method", "bc", "--epochs", "1", "--run", "other")
-    done = gym_grasp_command(*train, "--demos", str(dataset), "--clearance", "0.2", code=1)
+    done = cli(*train, "--demos", str(dataset), "--clearance", "0.2", code=1)
     assert "options.clearance" in done.stderr
     assert "0.08" in done.stderr
     assert "0.2" in done.stderr
 
 
-def test_a_value_out_of_range_is_one_line(gym_grasp_command):
-    done = gym_grasp_command("render", "lift-peg", "--clearance", "3", code=2)
+def test_a_value_out_of_range_is_one_line(cli):
+    done = cli("render", "lift-peg", "--clearance", "3", code=2)
     assert done.stderr.strip() == (
         "gym-grasp: error: clearance is 3.0; it must be within [0.02, 0.3] m."
     )
 
 
-def test_policies_are_trained_evaluated_and_filmed(gym_grasp_command, trained):
+def test_policies_are_trained_evaluated_and_filmed(cli, trained):
     evaluate = ("evaluate", str(trained), "--episodes", "2", "--json")
-    result = json.loads(gym_grasp_command(*evaluate).stdout.splitlines()[-1])
+    result = json.loads(cli(*evaluate).stdout.splitlines()[-1])
     assert result
     assert (trained / "video.mp4").stat().st_size > 1000
 
 
-def test_a_picture(gym_grasp_command, work):
-    gym_grasp_command("render", "lift-peg", "--out", "peg.png", "--camera", "close")
+def test_a_picture(cli, work):
+    cli("render", "lift-peg", "--out", "peg.png", "--camera", "close")
     assert (work / "peg.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("device", [("operator",), ("stirrer", "--radius", "0.02")])
-def test_teleoperation(gym_grasp_command, device):
+def test_teleoperation(cli, device):
     pytest.importorskip("aiohttp")
     teleop = ("teleop", "lift-peg", "--seconds", "4", "--port", "0", "--json", "--device")
-    result = json.loads(gym_grasp_command(*teleop, *device).stdout.splitlines()[-1])
+    result = json.loads(cli(*teleop, *device).stdout.splitlines()[-1])
     assert result["clock"]["ticks"] > 90
 
 
-def test_a_package_that_fails_is_left_out_with_one_line(gym_grasp_command, tmp_path):
+def test_a_package_that_fails_is_left_out_with_one_line(python, tmp_path):
     broken = tmp_path / "site"
     info = broken / "broken-1.0.dist-info"
     info.mkdir(parents=True)
     (broken / "broken.py").write_text('raise RuntimeError("no licence")\n')
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[gym_grasp]\nbroken = broken\n")
-    done = gym_grasp_command("--help", sites=(broken,))
+    done = python("-m", "gym_grasp.cli.main", "--help", sites=(broken,))
     assert done.stderr.splitlines() == [
         "The package behind the entry point 'broken' (broken) is left out: RuntimeError: no licence"
     ]
