@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from gym_grasp.cli.common import DATA, RUNS, print_json
+from gym_grasp.cli.environment import call
 from gym_grasp.cli.sweep import raise_failures
 from gym_grasp.errors import UsageError
 from gym_grasp.experiments.executors import Execution
 from gym_grasp.experiments.sweep import Outcome, Place, Run, Variant, sweep
 
 RESULTS = Path("results")
-SMOKE: dict[str, Any] = {"episodes": 4, "recorded": 10, "max_episode_steps": 120, "smoke": True}
+SMOKE: dict[str, Any] = {"episodes": 4, "recorded": 10, "smoke": True}
 
 
 @dataclass
@@ -50,8 +51,8 @@ class Reproduce:
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    options = tyro.cli(Reproduce, args=args, prog="gym-grasp reproduce")
+    """Run the subcommand."""
+    options = call(Reproduce, args, "gym-grasp reproduce")
     from gym_grasp.experiments.results import load, policy_path, publish
 
     if options.methods and options.what != "table3":
@@ -68,7 +69,11 @@ def main(args: Sequence[str]) -> None:
     failed: list[Outcome] = []
     if wanted:
         execute = options.execution.make(options.device)
-        at_hand = [one.run for one in load(out) if one.content["smoke"] == options.smoke]
+        at_hand = [
+            one.run
+            for one in load(out)
+            if one.content["smoke"] == options.smoke and one.spec == one.run.spec.to_dict()
+        ]
         if options.what == "fig7":  # needs the policies themselves
             at_hand = [run for run in at_hand if policy_path(out, run.task, run.label).exists()]
         failed = sweep(wanted, place, execute, at_hand)

@@ -58,6 +58,15 @@ class Result:
         return Run.from_dict(self.content["run"])
 
     @property
+    def spec(self) -> dict[str, Any]:
+        """The environment, as `EnvSpec.to_dict` gives it; of older results two parts of it."""
+        content = self.content
+        if "spec" in content:
+            return content["spec"]
+        steps = content["max_episode_steps"]
+        return {"version": content["task_version"], "max_episode_steps": steps}
+
+    @property
     def successes(self) -> int:
         """Successful evaluation episodes."""
         return self.content["successes"]
@@ -85,7 +94,7 @@ class Result:
         is 1 however rare they are.
         """
         horizon = self.content["config"]["horizon"]
-        window = math.ceil(self.content["max_episode_steps"] / horizon)
+        window = math.ceil(self.spec["max_episode_steps"] / horizon)
         unknown = [math.nan] * len(self.curve["steps"])
         ended = [0.0 if math.isnan(n) else n for n in self.curve.get("episodes", unknown)]
         share = self.curve.get("success", unknown)
@@ -147,11 +156,8 @@ class Cell:
 
     @property
     def uniform(self) -> bool:
-        """Whether settings and task version of all runs agree, seeds apart."""
-        kinds = {
-            json.dumps([one.run.to_dict() | {"seed": 0}, one.content["task_version"]])
-            for one in self.results
-        }
+        """Whether settings and environment of all runs agree, seeds apart."""
+        kinds = {json.dumps([one.run.to_dict() | {"seed": 0}, one.spec]) for one in self.results}
         return len(kinds) == 1
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from gym_grasp.envs.render import film, write_picture, write_video
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import CheckpointError
+from gym_grasp.experiments.perform import spec_of_policy
 from gym_grasp.experiments.results import policy_path
 from gym_grasp.experiments.sweep import Variant
 from gym_grasp.learning.checkpoint import load_policy
@@ -18,7 +19,7 @@ TASK = "pour-cup"
 SIDES: tuple[Variant, Variant] = ("ppo-dense", "dapg-sparse")
 EPISODES = 2
 RATE = 30.0
-"""Frames per second: one a control step."""
+"""Frames per second: one each control step."""
 STRIP = 6
 """Frames of the first episode in the still picture."""
 SMOKE_STEPS = 8
@@ -69,10 +70,10 @@ def make(out: Path, task: str = TASK, smoke: bool = False) -> list[Path]:
 def _film(path: Path, seed: int, smoke: bool) -> Iterator[np.ndarray]:
     """Yield the labelled frames of one episode."""
     policy = load_policy(path)
-    limit = SMOKE_STEPS if smoke else None
-    task = policy.identity.task_name
-    env = GraspVectorEnv(task, 1, autoreset=False, max_episode_steps=limit)
-    policy.check(env)
+    spec = spec_of_policy(policy)
+    if smoke:
+        spec = spec.replace(max_episode_steps=SMOKE_STEPS)
+    env = GraspVectorEnv(spec, 1, autoreset=False)
     for frame in film(env, policy, 1, seed=seed, camera="close"):
         yield _labelled(frame, f"{'SMOKE ' if smoke else ''}{path.stem}")
     env.close()
