@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gym_grasp.demos.reader import Dataset
 from gym_grasp.errors import DatasetError
+from gym_grasp.learning.env import Environment
 
 Episode = tuple[Any, Any]
 """Observations (T+1, O) and actions (T, A) of one episode, arrays or tensors."""
@@ -79,6 +80,17 @@ class Demonstrations:
         else:
             valid_observations, valid_actions = observations[:0], actions[:0]
         return cls(observations, actions, valid_observations, valid_actions, fingerprint)
+
+    def check(self, env: Environment) -> None:
+        """Raise `DatasetError` unless they have the environment's sizes."""
+        found = (self.observations.shape[1], self.actions.shape[1])
+        expected = (env.observation_size, env.action_size)
+        if found != expected:
+            raise DatasetError(
+                f"The demonstrations hold {found[0]} observed values and {found[1]} actions, the "
+                f"task '{env.task_name}' has {expected[0]} and {expected[1]}; record "
+                "demonstrations of this task and version."
+            )
 
     def to(self, device: torch.device) -> "Demonstrations":
         """Return the same demonstrations on a device."""

@@ -54,6 +54,6 @@ def cloning_loss(mean: Tensor, action: Tensor) -> Tensor:
 def adapt_learning_rate(
     learning_rate: Tensor, kl: Tensor, threshold: float, low: float, high: float
 ) -> Tensor:
-    """Return the step size that the KL rule asks for, without leaving the device."""
+    """Return the learning rate that the KL rule asks for, without leaving the device."""
     factor = torch.where(kl > 2 * threshold, 1 / 1.5, torch.where(kl < 0.5 * threshold, 1.5, 1.0))
     return (learning_rate * factor).clamp(low, high)
