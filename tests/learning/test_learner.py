@@ -42,17 +42,6 @@ def test_the_gradient_is_clipped_and_its_parts_are_told(reach, demonstrate):
     assert sum(parts) >= metrics["gradient/total"] * 0.5
 
 
-def test_every_sample_is_drawn_once_a_pass(reach, demonstrate):
-    learner, _ = updated(reach, demonstrate, "cpu", minibatch_size=128)
-    drawn = []
-    steps = learner._begin_pass()
-    for step in range(steps):
-        learner._choose_samples(step)
-        drawn.append(learner._rows.clone())
-    assert steps == 4
-    assert sorted(torch.cat(drawn).tolist()) == list(range(512))
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_losses_on_a_gpu_are_those_on_the_cpu(reach, demonstrate):
