@@ -32,7 +32,7 @@ class TrainConfig:
     """Number of rollouts with their updates; for bc, of passes over the demonstrations."""
 
     max_minutes: float | None = None
-    """Stop after this wall-clock time, even if epochs are left."""
+    """Stop after this time in pretraining, rollouts and updates, even if epochs are left."""
 
     horizon: int = 32
     """Steps of every environment in one epoch."""
@@ -41,10 +41,11 @@ class TrainConfig:
     """Passes over each rollout."""
 
     minibatch_size: int | None = None
-    """Samples in one gradient step; by default a quarter of the rollout, at most 32,768."""
+    """Samples in one gradient step, as nearly as equal parts of the rollout allow; by default a
+    quarter of it, at most 32,768."""
 
     demo_batch_size: int = 1024
-    """Demonstration samples in one gradient step, drawn afresh for each."""
+    """Demonstration samples in one gradient step, drawn afresh for each; at most all there are."""
 
     hidden_sizes: tuple[int, ...] = (512, 256, 256)
     """Hidden layers of the actor, and of the critic."""

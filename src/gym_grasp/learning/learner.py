@@ -111,9 +111,14 @@ class Learner:
         return collect(self.env, self.model, observation, self._rollout, self._generator)
 
     def update(self, epoch: int, last: Tensor | None) -> dict[str, float]:
-        """Learn from the rollout (which ended with `last`), the demonstrations, or both.
+        """Learn from the rollout, the demonstrations, or both.
 
-        Returns the epoch's metrics, the only values that are read from the device.
+        Args:
+            epoch: Number of the epoch, counted from 0.
+            last: Observation (N, O) that the rollout ended with; None for bc.
+
+        Returns:
+            The epoch's metrics, the only values that are read from the device.
         """
         config = self.config
         self._cloning_weight.fill_(config.cloning_weight(epoch))

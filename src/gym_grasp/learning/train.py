@@ -55,7 +55,8 @@ def train(
         env: The environments; for bc they are not stepped, and one is enough.
         config: Settings of the run.
         run_dir: The run folder.
-        demonstrations: Needed by bc and dapg; ppo reports its loss on the held-out ones.
+        demonstrations: Needed by bc and dapg; with ppo, only the loss on the held-out ones is
+            reported.
         resume: Continue from the folder's last checkpoint.
         settings: What else config.json is to hold, such as how the environment was made.
         on_epoch: Called with the epoch and its metrics after each epoch and its checkpoint, in
@@ -63,7 +64,8 @@ def train(
         progress: Whether to show progress on standard error.
 
     Returns:
-        The summary that metrics.json holds too; in processes but the first, nothing.
+        The summary that metrics.json holds too; nothing in processes but the first, or where no
+        epoch was left to do.
 
     Raises:
         UsageError: If the folder holds a run already, or demonstrations are missing.
