@@ -65,7 +65,7 @@ class Walk:
         done = terminated | truncated
         info = {
             "success": terminated,
-            "diverged": truncated & (self.place[:, 0] < -0.3),
+            "diverged": truncated & (self.place[:, 0] < -0.3),  # counted, and cut off like others
             "final_obs": self.observation(),
             "episode_return": self.sums.clone(),
             "episode_length": self.steps.clone(),
@@ -229,15 +229,11 @@ class ByHand:
             terms["value"] = c["value_weight"] * log["loss/value"]
             terms["bounds"] = c["bounds_weight"] * log["loss/bounds"]
         if demo is not None:
-            observations, actions = (x.double()[demo] for x in self.pairs)
-            error = self.actor(weights, self.features(observations)) - actions
+            features = self.features(self.demos.observations[demo].double())
+            error = self.actor(weights, features) - self.demos.actions[demo]
             log["loss/cloning"] = (error**2).mean()
             terms["cloning"] = cloning_weight * log["loss/cloning"]
         return terms, log
-
-    @property
-    def pairs(self):
-        return self.demos.observations, self.demos.actions
 
     def gradient(self, term):
         names = list(self.leaves)
@@ -283,7 +279,6 @@ class ByHand:
             samples, metrics["value/explained_variance"] = self.samples(rows)
         else:
             self.rate = c["cloning_learning_rate"] * (1 + math.cos(math.pi * k / EPOCHS)) / 2
-        rates = []
         for index in range(c["mini_epochs"] if rolls else 1):
             order = torch.randperm(N * T, generator=self.random) if rolls else None
             divergences = []
@@ -303,7 +298,6 @@ class ByHand:
                     self.rate = max(self.rate / 1.5, c["min_learning_rate"])
                 elif kl < c["kl_threshold"] / 2:
                     self.rate = min(self.rate * 1.5, c["max_learning_rate"])
-            rates.append(self.rate)
         metrics |= {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
         metrics["learning_rate"] = self.rate
         if rolls:
@@ -313,7 +307,6 @@ class ByHand:
         held_out = self.features(self.demos.valid_observations.double())
         error = self.actor(self.weights, held_out) - self.demos.valid_actions.double()
         metrics["loss/validation"] = float((error**2).mean())
-        self.rates = rates
         return metrics
 
 

@@ -68,7 +68,7 @@ class TrainConfig:
     """Lower end of the KL rule."""
 
     max_learning_rate: float = 1e-3
-    """Upper end of the KL rule, which sees a step that is too long only once it is taken."""
+    """Upper end of the KL rule, which sees an update that is too large only once it is made."""
 
     kl_threshold: float = 0.016
     """The KL rule: after a pass with more than twice this KL divergence the learning rate is

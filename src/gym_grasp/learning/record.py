@@ -92,8 +92,8 @@ def versions() -> dict[str, str]:
     try:
         tracked = [*git, "ls-files", "--error-unmatch", Path(__file__).name]
         subprocess.run(tracked, check=True, capture_output=True, timeout=10)
-        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        result = subprocess.run(describe, check=True, capture_output=True, text=True, timeout=10)
+        revision = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        result = subprocess.run(revision, check=True, capture_output=True, text=True, timeout=10)
         found["git"] = result.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         found["git"] = "unknown"
