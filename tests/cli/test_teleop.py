@@ -12,12 +12,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "teleop"))
 
 from fakes import FakeBridge, FakeRuntime
 
+import gym_grasp
 from gym_grasp.cli.main import main
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
 from gym_grasp.demos.replay import replay
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.teleop.devices import gloved_hand
+from gym_grasp.teleop.devices import DEVICES, gloved_hand
+from gym_grasp.teleop.devices.base import DeviceContext
+from gym_grasp.teleop.hand.calibration import calibration_path, save_calibration
+from gym_grasp.teleop.hand.retargeting import TYPICAL, Calibration
 
 FLAT = np.zeros((5, 4))
 
@@ -56,7 +60,7 @@ def test_a_recorded_episode_is_played_from_its_own_seed_to_its_success(capsys, r
     again, thrice = tmp_path / "again.hdf5", tmp_path / "thrice.hdf5"
     original = open_dataset(recorded).episode(1)
     args = ("--device", "playback", "--seed", "99", "--playback")
-    code, _, told = teleop(capsys, *args, str(recorded), "--demo", "1", "--out", str(again))
+    code, _, told = teleop(capsys, *args, str(recorded), "--episode", "1", "--out", str(again))
     assert (code, told["kept"], told["failed"]) == (0, 1, 0)
     assert told["latency"]["arrival_to_applied"]["count"] == len(original)
     played = open_dataset(again).episode(0)
@@ -74,10 +78,12 @@ def test_a_recorded_episode_is_played_from_its_own_seed_to_its_success(capsys, r
 
 def test_playback_refuses_what_is_not_there(capsys, recorded, tmp_path):
     args = ("--device", "playback", "--out", str(tmp_path / "a.hdf5"))
-    assert "--playback FILE goes with --device playback" in refusal(capsys, *args)
-    assert "--playback FILE goes with" in refusal(capsys, "--playback", str(recorded))
-    message = refusal(capsys, *args, "--playback", str(recorded), "--demo", "2")
-    assert "--demo is 2" in message
+    with pytest.raises(SystemExit):
+        teleop(capsys, *args)
+    assert "Missing" in (message := capsys.readouterr().err)
+    assert "--playback PATH" in message
+    message = refusal(capsys, *args, "--playback", str(recorded), "--episode", "2")
+    assert "--episode is 2" in message
     assert "episodes 0 to 1" in message
 
 
@@ -126,12 +132,87 @@ def test_what_is_missing_for_tracker_and_glove_is_named(capsys, tmp_path, monkey
     assert "no address" in refusal(capsys, "--device", "senseglove", "--bridge", "here")
 
 
+def test_help_shows_the_options_of_the_named_device(capsys):
+    for device, shown, hidden in (
+        ("senseglove", ("--wrist", "--bridge", "--calibrate"), ("--playback", "--episode ")),
+        ("playback", ("--playback", "--episode "), ("--wrist", "--bridge")),
+    ):
+        with pytest.raises(SystemExit) as left:
+            main(["teleop", "--device", device, "--help"])
+        assert left.value.code == 0
+        text = capsys.readouterr().out
+        assert all(flag in text for flag in (*shown, "--time-limit", "openxr"))
+        assert not any(flag in text for flag in hidden)
+
+
+STICK = """
+from dataclasses import dataclass
+from gym_grasp.teleop.devices.base import OpenedDevice
+from gym_grasp.teleop.devices.operator import OperatorDevice
+
+@dataclass(frozen=True)
+class StickOptions:
+    serial: str
+    \"\"\"Where it is plugged in.\"\"\"
+    speed: float = 1.0
+
+    def open(self, context):
+        context.say(f"{context.operator} holds {self}")
+        return OpenedDevice(OperatorDevice(context.env), first_seed=77)
+
+@dataclass(frozen=True)
+class Clashing(StickOptions):
+    port: int = 3
+
+class NoOptions:
+    pass
+"""
+
+
+def test_another_packages_device_drives_with_its_own_options(capsys, tmp_path, monkeypatch):
+    (tmp_path / "stick.py").write_text(STICK)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(DEVICES, "targets", dict(DEVICES.targets))
+    gym_grasp.register_device("stick", "stick:StickOptions")
+    gym_grasp.register_device("clashing", "stick:Clashing")
+    gym_grasp.register_device("no-stick", "stick:NoOptions")
+    out = tmp_path / "a.hdf5"
+    args = ("--device", "stick", "--serial", "ttyS0", "--out", str(out), "--operator", "anna")
+    code, messages, told = teleop(capsys, *args, "--episodes", "1", "--speed", "2")
+    assert (code, told["kept"]) == (0, 1)
+    assert "anna holds StickOptions(serial='ttyS0', speed=2.0)" in messages
+    dataset = open_dataset(out)
+    assert (dataset.meta.operator, dataset.episode(0).seed) == ("human", 77)
+    message = refusal(capsys, "--device", "clashing", "--serial", "ttyS0")
+    assert "The options port of the device 'clashing' are taken" in message
+    assert "stick:NoOptions, which is not a dataclass" in refusal(capsys, "--device", "no-stick")
+
+
+def test_the_keyboard_is_the_page_opened_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    context = DeviceContext(env=None, operator="anna", say=print)
+    for device, browse in (("webxr", False), ("keyboard", True)):
+        opened = DEVICES.load(device)().open(context)
+        assert opened.page is opened.device
+        assert (opened.browse, opened.moved_by, opened.first_seed) == (browse, "human", None)
+        path = calibration_path("anna", "joints")
+        assert opened.page._save_to == path
+        assert opened.page._fingers.calibration == TYPICAL["joints"]
+    measured = Calibration((0.0,) * 5, (1.0, 1.0, 4.0, 4.0, 4.0))
+    save_calibration(path, measured)
+    assert DEVICES.load("webxr")().open(context).page._fingers.calibration == measured
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--wrist", "waist"), "--wrist goes with --device openxr"),
-        (("--calibrate",), "--calibrate goes with --device senseglove"),
-        (("--device", "openxr", "--wrist", "right_elbw"), "Did you mean 'right_elbow'?"),
+        (("--wrist", "waist"), "with --device webxr: '--wrist'"),
+        (("--wrist=waist",), "Known: --device, --episodes, --hold, --json, --lan, --operator, "),
+        (("--device", "openxr", "--calibrate"), "with --device openxr: '--calibrate'"),
+        (("--device", "openxr", "--calibrate"), "--token, --wrist."),
+        (("--device=openxr", "--wrist", "right_elbw"), "Did you mean 'right_elbow'?"),
+        (("--device", "senseglov"), "Did you mean 'senseglove'?"),
+        (("--time-limit", "0"), "--time-limit is 0.0; it has to be positive."),
     ],
 )
 def test_options_that_do_not_fit(capsys, args, message):

@@ -8,13 +8,16 @@ import pytest
 
 from gym_grasp.demos.record import describe
 from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.teleop.devices.operator import OperatorDevice
 from gym_grasp.teleop.hand.input import HandInput, Haptics
 from gym_grasp.teleop.session.recording import Recorder
 from gym_grasp.teleop.session.session import Session, SessionConfig, State
 
-sys.path.insert(0, str(Path(__file__).parent))  # for teleop_browser
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "hands")]
+import three  # noqa: E402, F401 (makes the test hand known)
 
 PALM_DOWN = np.array([0.5, -0.5, 0.5, -0.5])
 
@@ -38,18 +41,19 @@ class FakeHand:
 
 
 @cache
-def drawer(max_episode_steps: int) -> GraspVectorEnv:
+def drawer(max_episode_steps: int, robot: str) -> GraspVectorEnv:
     """One environment for all tests of an episode length; every session begins it anew."""
-    return GraspVectorEnv(
-        "open-drawer", 1, autoreset=False, num_threads=1, max_episode_steps=max_episode_steps
-    )
+    spec = EnvSpec("open-drawer", robot=robot, max_episode_steps=max_episode_steps)
+    return GraspVectorEnv(spec, 1, autoreset=False, num_threads=1)
 
 
 class Rig:
     """A session of open-drawer in time that the test makes."""
 
-    def __init__(self, path: Path, max_episode_steps: int = 60, **config: object) -> None:
-        self.env = drawer(max_episode_steps)
+    def __init__(
+        self, path: Path, max_episode_steps: int = 60, robot: str = "ur5-sih", **config: object
+    ) -> None:
+        self.env = drawer(max_episode_steps, robot)
         self.device = FakeHand()
         writer = DatasetWriter(path, describe(self.env, "human", 0), resume=True)
         self.recorder = Recorder(writer)
@@ -81,7 +85,7 @@ class Rig:
 
     @property
     def target(self) -> np.ndarray:
-        """Desired wrist position, then quaternion, then fingers. Shape (12,)."""
+        """Desired wrist position, then quaternion, then drives. Shape (7 + D,)."""
         return self.env.controller.targets.flat()[0].numpy().copy()
 
     @property

@@ -113,7 +113,7 @@ class Emulator {
 
   robot() {
     const connection = globalThis.gymGrasp;
-    const index = connection.manifest.bodies.indexOf("palm");
+    const index = connection.manifest.bodies.indexOf("hand/palm");
     const pose = [...connection.scene.poses.slice(7 * index, 7 * index + 7)];
     return { position: pose.slice(0, 3), quaternion: pose.slice(3) };
   }

@@ -74,7 +74,7 @@ class Operator:
             message["type"], message["version"] = protocol.INPUT_TYPE, protocol.VERSION
             flags = protocol.Flag.VISIBLE
             if self.state != "engaged" and number % 20 < 10:
-                flags |= protocol.Flag.SAVE if self.state == "done" else protocol.Flag.CLUTCH
+                flags |= protocol.Flag.NEXT if self.state == "done" else protocol.Flag.CLUTCH
             message["flags"], message["sequence"] = flags, number
             message["epoch"], message["scene"], message["capture"] = self.epoch, self.scene, now
             right = message["hands"][1]

@@ -165,7 +165,7 @@ def test_mouse_and_keyboard_drive_and_a_hidden_page_stops(browser: Any, tmp_path
     with web.host("open-drawer", out=tmp_path / "a.hdf5") as host:
         page = web.Page(browser, host.url)
         page.wait("waiting")
-        palm = "gymGrasp.scene.poses[7 * gymGrasp.manifest.bodies.indexOf('palm')]"
+        palm = "gymGrasp.scene.poses[7 * gymGrasp.manifest.bodies.indexOf('hand/palm')]"
         before = page.tab.evaluate(palm)
         for _ in range(10):  # a slow machine may draw too seldom, which stops the robot
             if page.tab.get_attribute("body", "data-state") != "engaged":

@@ -9,7 +9,8 @@ from gym_grasp.demos.record import perform
 from gym_grasp.errors import DependencyError, GymGraspError, UsageError
 from gym_grasp.teleop.devices import gloved_hand, senseglove
 from gym_grasp.teleop.devices.gloved_hand import GlovedHand, measure, open_gloved_hand
-from gym_grasp.teleop.devices.openxr import OpenXrDevice, XrFrame, XrPose
+from gym_grasp.teleop.devices.openxr import OpenXrDevice
+from gym_grasp.teleop.devices.openxr_frame import XrFrame, XrPose
 from gym_grasp.teleop.devices.senseglove import GloveSample
 from gym_grasp.teleop.hand import frames
 from gym_grasp.teleop.hand.calibration import load_calibration, save_calibration
@@ -64,7 +65,7 @@ def test_a_gloved_hand_is_as_old_as_its_older_half():
     assert (hand.time, hand.tracked) == (50.0, False)
     assert "the glove is off" in hand.lost
     np.testing.assert_allclose(hand.flexion, [0.5, 0, 1, 0, 0])  # held
-    touch = Haptics.none()
+    touch = Haptics.none(())
     device.feedback(touch)
     assert glove.felt is touch
     device.close()

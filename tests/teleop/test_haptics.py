@@ -1,12 +1,18 @@
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
+import torch
 
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.robots import ur5_sih as robot
-from gym_grasp.teleop.hand.input import FINGERS
-from gym_grasp.teleop.haptics.haptics import (
-    FingertipForces,
+from gym_grasp.robots import load_robot
+from gym_grasp.robots.base import HUMAN_FINGERS as FINGERS
+from gym_grasp.robots.base import Finger, Hand, Robot
+from gym_grasp.tasks.open_drawer import OpenDrawer
+from gym_grasp.teleop.hand.input import Haptics
+from gym_grasp.teleop.haptics.forces import FingertipForces
+from gym_grasp.teleop.haptics.levels import (
     HapticFilter,
     HapticsConfig,
     MovingAverage,
@@ -48,7 +54,7 @@ def test_moving_average_counts_zeros_before_the_first_value():
 
 
 def test_constant_force_gives_constant_brake_and_vibration_that_decays_to_zero():
-    touch = HapticFilter(90.0, CONFIG)
+    touch = HapticFilter(FINGERS, 90.0, CONFIG)
     felt = [touch.tick(force_on_index(10.0), UP) for _ in range(12)]
     np.testing.assert_allclose([one.brake[1] for one in felt], 0.5)
     # after tick k of 9 the average is 10·k/9: (10 − 10k/9 − 1)/10, and 0 from the ninth on
@@ -62,7 +68,7 @@ def test_constant_force_gives_constant_brake_and_vibration_that_decays_to_zero()
 
 
 def test_impact_is_felt_within_the_tick_and_release_is_not():
-    touch = HapticFilter(90.0, CONFIG)
+    touch = HapticFilter(FINGERS, 90.0, CONFIG)
     for _ in range(20):
         assert touch.tick(force_on_index(2.0), UP).vibration[1] < 0.1
     # from 2 to 11 N: the average becomes (8·2 + 11)/9 = 3, the excess is 8, less the dead band 7
@@ -73,63 +79,121 @@ def test_impact_is_felt_within_the_tick_and_release_is_not():
 
 
 def test_reset_forgets():
-    touch = HapticFilter(90.0, CONFIG)
+    touch = HapticFilter(FINGERS, 90.0, CONFIG)
     first = touch.tick(force_on_index(10.0), UP).vibration[1]
     touch.tick(force_on_index(10.0), UP)
     touch.reset()
     assert touch.tick(force_on_index(10.0), UP).vibration[1] == first
 
 
-def hand_under_weights(masses):
-    """Fingers along x that close upwards, each with a weight on its tip, sliding along z."""
-    rate = dict(zip(robot.HAND_JOINTS, robot.HAND_LIMITS, strict=True))
+def weighing_robot():
+    """A robot whose drives stand in another order than its fingers, and close in either sense."""
+    names = ("thumb", "middle", "little")
+    hand = Hand(
+        name="weighing",
+        mjcf=Path(),
+        joints=tuple(f"{name}_{part}" for name in names for part in ("lower", "upper")),
+        limits=6 * ((-2.0, 2.0),),
+        speeds=6 * (1.0,),
+        torques=6 * (1.0,),
+        drives=("little", "thumb", "middle"),
+        drive_of_joint=tuple(name for name in names for _ in range(2)),
+        open=(0.3, 0.3, 0.3, 0.3, -0.5, -0.5),
+        closed=(1.0, 0.7, -0.5, -0.3, -0.1, 0.2),
+        fingers=tuple(
+            Finger(name, f"{name}_end", (f"{name}_left", f"{name}_right"), name) for name in names
+        ),
+        home=(0.0, 0.0, 0.0),
+        flexion_to_drives=np.zeros((3, 5)),
+        mount_position=(0.0, 0.0, 0.0),
+        mount_quaternion=(1.0, 0.0, 0.0, 0.0),
+    )
+    return Robot(load_robot("ur5-sih").arm, hand)
+
+
+def hand_under_weights(robot, masses):
+    """Fingers along x that close upwards; on each of the two pads of its tip lies a weight."""
+    hand = robot.hand
     fingers = ""
-    for row, (name, mass) in enumerate(zip(FINGERS, masses, strict=True)):
-        # the sign of a closed joint decides which turn about y lifts the finger
-        axis = "0 -1 0" if rate[f"{name}_proximal"][1] > 0 else "0 1 0"
+    for row, finger in enumerate(hand.fingers):
+        first = 2 * row
+        # the sense in which a joint closes decides which turn about y lifts the finger
+        axis = "0 -1 0" if hand.closed[first] > hand.open[first] else "0 1 0"
+        y = 0.2 * row
         fingers += f"""
-        <body pos="0 {0.1 * row} 0" gravcomp="1">
-          <joint name="{name}_proximal" axis="{axis}"/>
+        <body pos="0 {y} 0" gravcomp="1">
+          <joint name="hand/{finger.name}_lower" axis="{axis}"/>
           <geom type="capsule" fromto="0 0 0 .05 0 0" size=".01" contype="0" conaffinity="0"/>
           <body pos=".05 0 0" gravcomp="1">
-            <joint name="{name}_distal" axis="{axis}"/>
-            <geom name="{name}_distal_collision" type="capsule" fromto="0 0 0 .04 0 0" size=".01"/>
-            <site name="{name}_tip" pos=".04 0 0"/>
+            <joint name="hand/{finger.name}_upper" axis="{axis}"/>
+            <geom name="hand/{finger.pads[0]}" class="pad" fromto="0 -.03 0 .04 -.03 0"/>
+            <geom name="hand/{finger.pads[1]}" class="pad" fromto="0 .03 0 .04 .03 0"/>
+            <site name="hand/{finger.tip}" pos=".04 0 0"/>
           </body>
-        </body>
-        <body pos=".08 {0.1 * row} .03">
-          <joint type="slide" axis="0 0 1"/> <geom size=".02" mass="{mass}"/>
         </body>"""
-    xml = f"""<mujoco>
+        for side, mass in zip((-0.03, 0.03), masses[row], strict=True):
+            fingers += f"""
+            <body pos=".08 {y + side} .03">
+              <joint stiffness="0" damping="1" armature="0" type="slide" axis="0 0 1"/>
+              <geom size=".02" mass="{mass}"/>
+            </body>"""
+    model = mujoco.MjModel.from_xml_string(f"""<mujoco>
       <option timestep=".002" integrator="implicitfast"/>
-      <default><joint stiffness="2000" damping="90" armature="1"/></default>
-      <worldbody>
-        <body gravcomp="1">
-          <joint name="thumb_rotation"/> <geom size=".01" contype="0"/> {fingers}
-        </body>
-      </worldbody></mujoco>"""
-    model = mujoco.MjModel.from_xml_string(
-        xml.replace(
-            '<joint type="slide"', '<joint stiffness="0" damping="1" armature="0" type="slide"'
-        )
-    )
+      <default>
+        <joint stiffness="2000" damping="90" armature="1"/>
+        <default class="pad"><geom type="capsule" size=".01"/></default>
+      </default>
+      <worldbody> {fingers} </worldbody></mujoco>""")
     data = mujoco.MjData(model)
     mujoco.mj_step(model, data, 1500)
     mujoco.mj_forward(model, data)
     return model, data
 
 
-def test_a_weight_at_rest_on_a_fingertip_brakes_by_its_weight():
-    masses = [1.0, 0.5, 0.2, 2.0, 0.1]
-    model, data = hand_under_weights(masses)
-    reader = FingertipForces(model)
+def test_weights_at_rest_on_the_pads_of_a_fingertip_brake_by_their_weight():
+    robot = weighing_robot()
+    masses = np.array([[1.0, 0.2], [0.5, 0.3], [0.2, 0.0001]])
+    model, data = hand_under_weights(robot, masses)
+    reader = FingertipForces(model, robot)
     force, closing = reader.forces(data), reader.closing(data)
-    expected = np.outer([9.81 * mass for mass in masses], [0.0, 0.0, -1.0])
-    np.testing.assert_allclose(force, expected, atol=0.05)  # the joints yield a milliradian
-    np.testing.assert_allclose(closing, UP, atol=0.02)
-    np.testing.assert_allclose(
-        brake_level(force, closing, 20.0), np.array(masses) * 9.81 / 20, atol=2e-3
-    )
+    weight = 9.81 * masses.sum(axis=1)
+    np.testing.assert_allclose(force, np.outer(weight, [0, 0, -1.0]), atol=0.05)  # joints yield
+    np.testing.assert_allclose(closing, UP[:3], atol=0.02)
+    np.testing.assert_allclose(brake_level(force, closing, 20.0), weight / 20, atol=3e-3)
+
+
+@pytest.mark.parametrize("name", ["ur5-sih", "ur5-three"])
+def test_the_direction_of_closing_is_the_way_that_the_tip_goes_with_its_drive(name):
+    robot = load_robot(name)
+    model = OpenDrawer.build(robot).compile()
+    data, indices = mujoco.MjData(model), robot.indices(model)
+    reader = FingertipForces(model, robot)
+    opposed = torch.tensor(robot.hand.home, dtype=torch.float64)
+
+    def tips(drives):
+        data.qpos[indices.robot] = [*robot.arm.home, *robot.hand.joint_targets(drives)]
+        mujoco.mj_forward(model, data)
+        return data.site_xpos[indices.fingertips]
+
+    before = tips(opposed).copy()
+    closing = reader.closing(data)
+    assert closing.shape == (len(robot.hand.fingers), 3)
+    for index, finger in enumerate(robot.hand.fingers):
+        moved = opposed.clone()
+        moved[robot.hand.drives.index(finger.drive)] += 1e-4
+        way = tips(moved)[index] - before[index]
+        np.testing.assert_allclose(closing[index], way / np.linalg.norm(way), atol=1e-3)
+
+
+def test_a_human_finger_feels_what_the_robots_of_its_name_does_and_else_nothing():
+    felt = Haptics(("middle", "thumb"), np.array([0.1, 0.2]), np.array([0.3, 0.4]))
+    brake, vibration = felt.for_human()
+    assert FINGERS == ("thumb", "index", "middle", "ring", "little")
+    np.testing.assert_array_equal(brake, [0.2, 0, 0.1, 0, 0])
+    np.testing.assert_array_equal(vibration, [0.4, 0, 0.3, 0, 0])
+    nothing = Haptics.none(("middle", "thumb"))
+    assert nothing.brake.shape == nothing.vibration.shape == (2,)
+    assert not np.any(nothing.for_human())
 
 
 def test_grasping_the_handle_is_felt_and_the_picture_is_drawn(tmp_path):
@@ -155,6 +219,6 @@ def test_measuring_leaves_the_simulation_alone():
     env = GraspVectorEnv("open-drawer", 1, num_threads=1, autoreset=False)
     env.reset(seed=3)
     before = env.physics.get_state()
-    FingertipForces(env.physics.model).measure(env.physics)
+    FingertipForces(env.physics.model, env.robot).measure(env.physics)
     assert (env.physics.get_state() == before).all()
     env.close()

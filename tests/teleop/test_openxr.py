@@ -6,13 +6,9 @@ import pytest
 from fakes import FakeRuntime
 
 from gym_grasp.errors import DependencyError, UsageError
-from gym_grasp.teleop.devices.openxr import (
-    GRIP_TO_PALM,
-    OpenXrDevice,
-    XrFrame,
-    XrPose,
-    open_device,
-)
+from gym_grasp.robots.base import HUMAN_FINGERS
+from gym_grasp.teleop.devices.openxr import GRIP_TO_PALM, OpenXrDevice, open_device
+from gym_grasp.teleop.devices.openxr_frame import XrFrame, XrPose
 from gym_grasp.teleop.hand.frames import ORIGIN
 from gym_grasp.teleop.hand.input import Haptics, Pose
 
@@ -95,11 +91,11 @@ def test_a_lost_tracker_keeps_its_last_pose_and_is_untracked():
 def test_controller_head_and_buttons():
     head = XrPose(np.array([0.0, 1.7, 0.0]), LEVEL)
     hand = device(
-        frame(head=head, trigger=0.5, squeeze=1.0, clutch=True, reset=True, save=True)
+        frame(head=head, trigger=0.5, squeeze=1.0, clutch=True, reset=True, next=True)
     ).latest()
     np.testing.assert_array_equal(hand.flexion, [1, 0.5, 0.5, 1, 1])
     assert hand.clutch
-    assert (hand.buttons.reset, hand.buttons.save, hand.buttons.discard) == (True, True, False)
+    assert (hand.buttons.reset, hand.buttons.next, hand.buttons.discard) == (True, True, False)
     np.testing.assert_allclose(hand.head.position - ORIGIN, [0, 0, 1.7])
     # a camera looks along its −z: forward, which is the world's x
     np.testing.assert_allclose(rotated(hand.head.quaternion, [0.0, 0.0, -1.0]), [1, 0, 0])
@@ -108,8 +104,8 @@ def test_controller_head_and_buttons():
 def test_the_strongest_finger_is_felt_and_silence_sends_nothing():
     session = FakeSession()
     one = OpenXrDevice(session)
-    one.feedback(Haptics(np.ones(5), np.array([0.0, 0.2, 0.7, 0.0, 0.1])))
-    one.feedback(Haptics(np.ones(5), np.zeros(5)))
+    one.feedback(Haptics(HUMAN_FINGERS, np.ones(5), np.array([0.0, 0.2, 0.7, 0.0, 0.1])))
+    one.feedback(Haptics(HUMAN_FINGERS, np.ones(5), np.zeros(5)))
     assert session.pulses == [(0.7, 0.05)]
     one.close()
     assert session.closed
@@ -118,7 +114,7 @@ def test_the_strongest_finger_is_felt_and_silence_sends_nothing():
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "xr", None)
     with pytest.raises(DependencyError, match=r"gym-grasp\[openxr\]"):
-        open_device()
+        open_device("right_elbow")
 
 
 def test_an_unknown_role_lists_the_known_ones():
@@ -130,7 +126,7 @@ def test_without_a_runtime_the_error_says_what_to_start(monkeypatch, tmp_path):
     pytest.importorskip("xr", exc_type=ImportError)
     monkeypatch.setenv("XR_RUNTIME_JSON", str(tmp_path / "none.json"))
     with pytest.raises(DependencyError, match=r"No usable OpenXR runtime: .*Start SteamVR"):
-        open_device()
+        open_device("right_elbow")
 
 
 def test_importing_the_device_loads_no_openxr_library():
@@ -160,14 +156,14 @@ def test_a_session_with_a_tracker(runtime):
     assert runtime.calls[0][0] == "begin_session"
     np.testing.assert_allclose(hand.wrist_position - ORIGIN, [0.4, -0.1, 1.0], atol=1e-6)
     np.testing.assert_allclose(hand.head.position - ORIGIN, [0.4, -0.1, 1.7], atol=1e-6)
-    assert (hand.tracked, hand.clutch, hand.buttons.save) == (True, True, False)
+    assert (hand.tracked, hand.clutch, hand.buttons.next) == (True, True, False)
     np.testing.assert_array_equal(hand.flexion, [1, 0, 0, 0.5, 0.5])
     flags = runtime.xr.SpaceLocationFlags
     runtime.flags = flags.POSITION_VALID_BIT | flags.ORIENTATION_VALID_BIT  # only inferred
     assert not one.latest().tracked
     runtime.events = [runtime.xr.SessionState.STOPPING]
     assert one.latest() is None
-    one.feedback(Haptics(np.ones(5), np.ones(5)))  # a tracker cannot vibrate
+    one.feedback(Haptics(HUMAN_FINGERS, np.ones(5), np.ones(5)))  # a tracker cannot vibrate
     one.close()
     names = [call[0] for call in runtime.calls]
     assert names == ["begin_session", "end_session", "destroy_session", "destroy_instance"]
@@ -179,7 +175,7 @@ def test_a_session_with_a_controller(runtime):
     assert list(runtime.bindings) == ["/interaction_profiles/htc/vive_controller"]
     assert "/user/hand/right/input/grip/pose" in next(iter(runtime.bindings.values()))
     assert one.latest().tracked
-    one.feedback(Haptics(np.zeros(5), np.full(5, 0.5)))
+    one.feedback(Haptics(HUMAN_FINGERS, np.zeros(5), np.full(5, 0.5)))
     name, _, _, pulse = runtime.calls[-1]
     assert name == "apply_haptic_feedback"
     assert (pulse.amplitude, pulse.duration) == (0.5, 50_000_000)  # 50 ms in ns
@@ -207,5 +203,5 @@ def test_a_runtime_that_refuses_the_headset_is_told(runtime, monkeypatch):
 
     monkeypatch.setattr(runtime.xr, "get_system", unavailable)
     with pytest.raises(DependencyError, match="the headset is off"):
-        open_device()
+        open_device("right_elbow")
     assert runtime.calls[-1][0] == "destroy_instance"

@@ -96,7 +96,7 @@ def test_the_operator_as_a_device_sends_what_it_sends_when_recording(env):
     assert not device.latest().clutch
     for step in range(20):
         hands = played(device, 3)
-        device.feedback(Haptics.none())
+        device.feedback(Haptics.none(()))
         assert all(hand.clutch and hand.tracked for hand in hands)
         for hand in hands:
             for name, sent in (
@@ -110,17 +110,17 @@ def test_the_operator_as_a_device_sends_what_it_sends_when_recording(env):
         env.step(env.controller.retarget(*batch))
 
 
-def test_an_operator_that_is_done_asks_to_save_then_to_discard_and_begins_anew(env):
+def test_an_operator_that_is_done_asks_for_the_next_then_to_discard_and_begins_anew(env):
     env.reset(seed=5)
     device = OperatorDevice(env, clock=lambda: 1.0)
-    saved = discarded = None
+    asked = discarded = None
     for tick in range(90 * 40):  # the physics stands still, so it tries in vain and gives up
         buttons = device.latest().buttons
-        saved = tick if buttons.save else saved
+        asked = tick if buttons.next else asked
         if buttons.discard:
             discarded = tick
             break
-    assert discarded - saved == 45  # half a second
+    assert discarded - asked == 45  # half a second
     env.reset()
     assert not device.latest().clutch
     assert device.episodes == 2

@@ -9,6 +9,7 @@ import pytest
 from fakes import ANGLES, FakeBridge, eventually, hand_line
 
 from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.robots.base import HUMAN_FINGERS
 from gym_grasp.teleop.devices import senseglove
 from gym_grasp.teleop.devices.senseglove import (
     BridgeReader,
@@ -20,7 +21,11 @@ from gym_grasp.teleop.devices.senseglove import (
 from gym_grasp.teleop.hand.input import Haptics
 
 BRIDGE = Path(__file__).parents[2] / "integrations" / "senseglove_bridge"
-TOUCH = Haptics(np.array([0.0, 0.25, 0.5, 1.0, 2.0]), np.array([0.1, 0.0, np.nan, 0.0, -1.0]))
+TOUCH = Haptics(
+    HUMAN_FINGERS,
+    brake=np.array([0.0, 0.25, 0.5, 1.0, 2.0]),
+    vibration=np.array([0.1, 0.0, np.nan, 0.0, -1.0]),
+)
 TOUCH_LINE = "feel 0.000 0.250 0.500 1.000 1.000 0.100 0.000 0.000 0.000 0.000"
 
 
@@ -213,6 +218,12 @@ def test_feel_line_is_short_and_finite():
     assert feel_line(TOUCH).decode() == TOUCH_LINE + "\n"
 
 
+def test_feel_line_has_every_human_finger_whatever_the_robot_has():
+    felt = Haptics(("index", "thumb"), brake=np.array([0.1, 0.2]), vibration=np.array([0.3, 0.4]))
+    line = "feel 0.200 0.100 0.000 0.000 0.000 0.400 0.300 0.000 0.000 0.000\n"
+    assert feel_line(felt).decode() == line
+
+
 @pytest.fixture(scope="module")
 def simulated_bridge(tmp_path_factory):
     """Build the real bridge with its simulated glove, which needs no SDK."""
@@ -238,7 +249,7 @@ def test_the_real_bridge_serves_angles_and_takes_feedback(simulated_bridge, addr
     eventually(lambda: glove.sample().sequence > first.sequence + 20)
     # it echoes what is felt: the brake of a finger is its spreading angle, the vibration is
     # added to its first bending angle, which else stays within 0.8 rad
-    glove.feedback(Haptics(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.zeros(5)))
+    glove.feedback(Haptics(HUMAN_FINGERS, np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.zeros(5)))
     eventually(lambda: np.allclose(glove.sample().angles[:, 0], [0.1, 0.2, 0.3, 0.4, 0.5]))
     # and lets go by itself when no more comes
     eventually(lambda: np.allclose(glove.sample().angles[:, 0], 0.0))

@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 import aiohttp
+import numpy as np
 import pytest
 from conftest import Rig
 from visitors import FILES, Place, in_place
 
 from gym_grasp.errors import DependencyError, GymGraspError
+from gym_grasp.teleop.hand.input import Haptics
 from gym_grasp.teleop.session.session import Session, State
 from gym_grasp.teleop.web import connection, protocol, server
 from gym_grasp.teleop.web.certificate import tls_context
@@ -132,6 +134,21 @@ def test_who_drives_may_calibrate_and_everyone_reads_the_request(rig: Rig) -> No
         assert there.host.page.guide == ""
         await driver.socket.send_json({"type": "calibrate"})
         await watcher.until(lambda: "Spread" in watcher.told["status"]["guide"])
+
+    in_place(rig, visit)
+
+
+def test_every_scene_says_what_each_finger_feels(rig: Rig) -> None:
+    async def visit(there: Place) -> None:
+        visitor = await there.enter("watch")
+        names = [finger["name"] for finger in visitor.told["welcome"]["scene"]["fingers"]]
+        assert tuple(names) == there.host.session.haptics.fingers
+        felt = Haptics(tuple(names), np.arange(5) / 10, np.arange(5) / 100)
+        there.host.session._nothing = felt
+        last = there.host._sequence
+        await visitor.until(lambda: visitor.scene > last + 2)
+        np.testing.assert_allclose(visitor.felt[0], felt.brake, rtol=1e-6)
+        np.testing.assert_allclose(visitor.felt[1], felt.vibration, rtol=1e-6)
 
     in_place(rig, visit)
 

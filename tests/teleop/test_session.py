@@ -51,6 +51,51 @@ def test_the_robot_makes_the_operators_movement(rig: Rig) -> None:
     np.testing.assert_allclose(rig.target[7:], rig.flexion, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("robot", "drives"),
+    [
+        ("ur5-sih", [0.9, 0.1, 0.2, 0.3, 0.5]),  # as the flexions
+        ("ur5-three", [0.2, 0.5 * 0.3 + 0.5 * 0.5, 0.1, 0.9]),  # index, middle, thumb, turn
+    ],
+)
+def test_any_hand_goes_without_a_jump_to_what_the_fingers_ask_for(
+    make_rig: MakeRig, robot: str, drives: list[float]
+) -> None:
+    rig = make_rig(robot=robot)
+    rig.flexion = np.array([0.9, 0.1, 0.2, 0.3, 0.5])
+    before = rig.target[7:]
+    np.testing.assert_allclose(before, rig.env.robot.hand.home, atol=2e-3)
+    rig.press()
+    np.testing.assert_allclose(rig.target[7:], before, atol=2e-6)
+    rig.tick(2 + 3 * 7)  # with the first one, 8 of the 15 control steps in which it fades
+    half = before + 7 / 15 * (drives - before)
+    np.testing.assert_allclose(rig.target[7:], half, atol=1e-5)
+    rig.tick(3 * 9)
+    np.testing.assert_allclose(rig.target[7:], drives, atol=1e-5)
+    felt = rig.device.felt
+    assert felt is not None
+    assert felt.fingers == tuple(finger.name for finger in rig.env.robot.hand.fingers)
+    assert len(felt.brake) == len(felt.vibration) == len(felt.fingers)
+
+
+def test_a_new_episode_feels_a_touch_as_if_there_had_been_none_before(rig: Rig) -> None:
+    force, closing = np.zeros((5, 3)), np.tile([0.0, 0.0, 1.0], (5, 1))
+    force[1] = [0.0, 0.0, -10.0]
+    rig.session._forces.measure = lambda physics: (force, closing)  # type: ignore[method-assign]
+    # 10 N less their mean over 23 ticks with zeros before and the dead band of 1 N, of 20 N
+    first = (10 - 10 / 23 - 1) / 20
+    for _ in range(2):
+        rig.press()
+        assert rig.device.felt is not None
+        np.testing.assert_allclose(rig.device.felt.vibration, [0, first, 0, 0, 0])
+        np.testing.assert_allclose(rig.device.felt.brake, [0, 0.5, 0, 0, 0])
+        rig.tick(30)
+        np.testing.assert_allclose(rig.device.felt.vibration, 0.0)
+        np.testing.assert_allclose(rig.device.felt.brake, [0, 0.5, 0, 0, 0])
+        rig.tick(buttons=Buttons(reset=True))
+        np.testing.assert_allclose(rig.device.felt.brake, 0.0)
+
+
 def test_released_and_engaged_elsewhere_it_goes_on_from_where_it_was(rig: Rig) -> None:
     rig.press()
     rig.position = rig.position + [0.0, 0.0, 0.02]
@@ -124,7 +169,7 @@ def test_no_physics_step_is_ever_driven_by_a_pose_older_than_the_limit(rig: Rig)
         if not np.array_equal(rig.qpos, before):
             oldest = max(oldest, rig.now - capture)
         if rig.session.state is State.DONE:
-            rig.tick(buttons=Buttons(save=True))
+            rig.tick(buttons=Buttons(next=True))
     assert 0.07 < oldest <= MAX_AGE + 1e-9
 
 
@@ -147,7 +192,7 @@ def test_time_runs_only_while_engaged_and_its_end_is_a_failure(rig: Rig) -> None
     assert not rig.session.success
     rig.recorder.flush()
     assert rig.recorder.counts == (0, 1)
-    rig.tick(buttons=Buttons(save=True))
+    rig.tick(buttons=Buttons(next=True))
     assert rig.session.state is State.WAITING
 
 

@@ -27,6 +27,8 @@ class Visitor:
         self.socket, self.session = socket, session
         self.told: dict[str, dict] = {}
         self.scene = 0
+        self.felt = np.zeros((2, 0))
+        """Brake and vibration, by the robot's fingers."""
         self.number = 0
         self.bytes = 0
 
@@ -35,6 +37,9 @@ class Visitor:
         if received.type is aiohttp.WSMsgType.BINARY:
             header = np.frombuffer(received.data[: protocol.SCENE.itemsize], protocol.SCENE)[0]
             self.scene = int(header["sequence"])
+            count = int(header["fingers"])
+            felt = np.frombuffer(received.data, "<f4", 2 * count, protocol.SCENE.itemsize)
+            self.felt = felt.reshape(2, count)
             self.bytes += len(received.data)
         elif received.type is aiohttp.WSMsgType.TEXT:
             content = json.loads(received.data)
