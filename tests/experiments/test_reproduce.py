@@ -173,7 +173,7 @@ def test_publishing(tiny, place, tmp_path):
     assert published.curve["gradient_cloning"][0] > 0
     assert math.isnan(published.curve["gradient_cloning"][1])
     policy = load_policy(policy_path(out, "open-drawer", "dapg-sparse"))
-    assert policy.identity.task_name == "open-drawer"
+    assert policy.identity.spec["task"] == "open-drawer"
     path = out / "runs" / f"{run.name}.json"
     path.write_text(path.read_text()[:-20])
     with pytest.raises(GymGraspError, match="damaged"):

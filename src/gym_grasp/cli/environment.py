@@ -157,7 +157,7 @@ def refuse_differences(
         names: what to call them.
         what: the sentence above the lines: what is wrong, and what to do.
     """
-    from gym_grasp.envs.spec import differences
+    from gym_grasp.differences import differences
 
     lines = differences(first.to_dict(), second.to_dict(), names, ignore=())
     if lines:

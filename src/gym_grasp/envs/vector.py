@@ -143,9 +143,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         return self.task.name
 
     @property
-    def task_version(self) -> int:
-        """Version of the task's definition."""
-        return self.task.version
+    def description(self) -> dict[str, Any]:
+        """What policies belong to: the spec, and names of observed values and of actions."""
+        names = {"observations": self.packer.names, "actions": self.robot.action_names}
+        return {"spec": self.env_spec.to_dict(), **{key: list(v) for key, v in names.items()}}
 
     def reset(  # type: ignore[override]
         self,

@@ -134,7 +134,7 @@ def learn(
 
 def spec_of_policy(policy: LoadedPolicy) -> EnvSpec:
     """Return the environment that a policy was trained in."""
-    return EnvSpec(policy.identity.task_name, version=policy.identity.task_version)
+    return EnvSpec.from_dict(policy.identity.spec)
 
 
 def attempt(run: Run, place: Place, threads: int = 0) -> str | None:

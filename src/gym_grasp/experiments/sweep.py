@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gym_grasp.differences import differences
 from gym_grasp.envs.control import ControlConfig
-from gym_grasp.envs.spec import EnvSpec, differences
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.learning.config import Method, TrainConfig
 from gym_grasp.robots import DEFAULT_ROBOT
