@@ -53,22 +53,23 @@ def structure(file: h5py.File) -> str:
     those outside `data`. Its own attribute, `structure`, does not count.
     """
     digest = hashlib.sha256()
-
-    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        attributes = [
-            (key, value if isinstance(value, str) else np.asarray(value).tolist())
-            for key, value in sorted(item.attrs.items())
-            if (name, key) != ("", "structure")
-        ]
-        line: list[Any] = [name, attributes]
-        if isinstance(item, h5py.Dataset):
+    # HDF5's own interface: h5py's takes twice the time over thousands of small objects.
+    rest = [("", h5py.h5g.open(file.id, b"/"))]
+    while rest:
+        name, item = rest.pop()
+        line: list[Any] = [name]
+        if isinstance(item, h5py.h5g.GroupID):
+            line += [key.decode() for key in sorted(item)]
+            rest += [(f"{name}/{key.decode()}", h5py.h5o.open(item, key)) for key in sorted(item)]
+        else:
             line += [item.shape, item.dtype.str]
-            if not name.startswith("data/"):
-                line.append(str(item[()].tolist() if item.shape else item[()]))
+            if not name.startswith("/data/"):
+                line.append(str(file[name][()].tolist() if item.shape else file[name][()]))
+        if h5py.h5a.get_num_attrs(item):
+            attributes = dict(file[name or "/"].attrs)
+            attributes.pop("structure", None)
+            line.append(sorted((key, str(value)) for key, value in attributes.items()))
         digest.update(json.dumps(line).encode())
-
-    note("", file)
-    file.visititems(note)
     return digest.hexdigest()
 
 

@@ -52,8 +52,8 @@ class DatasetMeta:
     """Who acted: `synthetic`, `human`, …"""
     base_seed: int
     """Seed of the recording: decides the split, and at will the episodes' seeds."""
-    states: dict[str, dict[str, int]] = field(default_factory=dict)
-    """What stands side by side in each state, in order, with widths."""
+    states: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    """What stands side by side in each state: names and widths, in order."""
     physics_state: str = ""
     """MuJoCo's name of the state `physics`; empty where it is an engine's own."""
     scene: str = ""
@@ -86,7 +86,9 @@ class DatasetMeta:
         if not Packer(self.features).size:
             raise ValueError("no observation is of the group 'policy'")
         plain = json.loads(json.dumps(dict(self.spec)))
+        states = {key: tuple((p, n) for p, n in parts) for key, parts in self.states.items()}
         object.__setattr__(self, "spec", plain)
+        object.__setattr__(self, "states", states)
         object.__setattr__(self, "features", dict(sorted(self.features.items())))
         object.__setattr__(self, "action_names", tuple(self.action_names))
 
@@ -122,7 +124,7 @@ class DatasetMeta:
     def to_json(self) -> str:
         """Return the whole as one line of JSON, the same for the same content."""
         features = {key: feature.to_dict() for key, feature in self.features.items()}
-        return json.dumps({**vars(self), "features": features}, sort_keys=True, default=vars)
+        return json.dumps({**vars(self), "features": features}, default=vars)
 
     @staticmethod
     def from_json(text: str) -> "DatasetMeta":

@@ -87,13 +87,13 @@ def describe(
         base_seed: seed of the recording.
         origin: how its episodes come about; None: they are recorded.
     """
-    states = {
-        name: {name: values[0].numel()}
+    states: dict[str, tuple[tuple[str, int], ...]] = {
+        name: ((name, values[0].numel()),)
         for name, values in env.get_state().items()
         if not name.startswith(FIELD)
     }
     drives = len(env.robot.hand.drives)
-    states["targets"] = {"wrist position": 3, "wrist quaternion": 4, "drives": drives}
+    states["targets"] = ("wrist position", 3), ("wrist quaternion", 4), ("drives", drives)
     on_mujoco = env.device.type == "cpu"
     if on_mujoco:
         states["physics"] = state_parts(env.task.model)

@@ -27,9 +27,7 @@ class EpisodeRecorder:
             if name.startswith(FIELD)
         }
         self._states = {
-            name: [_host(values)]
-            for name, values in state.items()
-            if not name.startswith(FIELD)
+            name: [_host(values)] for name, values in state.items() if not name.startswith(FIELD)
         }
         self._flat = [_host(env.observation())]
         self._beside: dict[str, list[np.ndarray]] = {

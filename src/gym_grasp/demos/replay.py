@@ -127,9 +127,7 @@ def _replay_batch(dataset: Dataset, env: ReplayEnv, indices: Sequence[int]) -> l
     recorded = torch.zeros(longest + 1, count, packer.size)
     for row, episode in enumerate(episodes):
         actions[: len(episode), row] = torch.from_numpy(episode.actions)
-        recorded[: len(episode) + 1, row] = torch.from_numpy(
-            episode.flat_observations(packer)
-        )
+        recorded[: len(episode) + 1, row] = torch.from_numpy(episode.flat_observations(packer))
 
     running = torch.ones(count, dtype=torch.bool)
     exact = torch.ones(count, dtype=torch.bool)

@@ -30,9 +30,7 @@ def model_digest(model: mujoco.MjModel) -> str:
     """
     digest = hashlib.sha256()
     arrays = {
-        name: getattr(model, name)
-        for name in dir(model)
-        if name[0] != "_" and "path" not in name
+        name: getattr(model, name) for name in dir(model) if name[0] != "_" and "path" not in name
     }
     options = {f"opt.{name}": getattr(model.opt, name) for name in dir(model.opt) if name[0] != "_"}
     # Whole numbers of the model are sizes, which follow from the arrays.
@@ -49,13 +47,13 @@ def model_digest(model: mujoco.MjModel) -> str:
     return digest.hexdigest()
 
 
-def state_parts(model: mujoco.MjModel) -> dict[str, int]:
-    """Return what stands side by side in `mjSTATE_INTEGRATION`, with widths, in order."""
+def state_parts(model: mujoco.MjModel) -> tuple[tuple[str, int], ...]:
+    """Return what stands side by side in `mjSTATE_INTEGRATION`: names and widths, in order."""
     whole = int(mujoco.mjtState.mjSTATE_INTEGRATION)
     bits = {
         int(value): name.removeprefix("mjSTATE_").lower()
         for name, value in mujoco.mjtState.__members__.items()
         if name.startswith("mjSTATE_") and int(value).bit_count() == 1 and int(value) & whole
     }
-    sizes = {name: mujoco.mj_stateSize(model, bit) for bit, name in sorted(bits.items())}
-    return {name: size for name, size in sizes.items() if size}
+    sizes = [(name, mujoco.mj_stateSize(model, bit)) for bit, name in sorted(bits.items())]
+    return tuple((name, size) for name, size in sizes if size)
