@@ -1,17 +1,22 @@
 """The robot model against the published figures, and the couplings of its fingers."""
 
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
 import torch
 
-from gym_grasp.robots import ur5_sih
+from gym_grasp.robots import load_robot
+from gym_grasp.robots.sih import SIH
+from gym_grasp.robots.ur5 import UR5
+from gym_grasp.tasks.scene import load_scene
 
-ROOT = ur5_sih.MJCF.parent
+ROBOT = load_robot("ur5-sih")
+ALONE = '<mujoco><include file="gym_grasp.physics.xml"/></mujoco>'
 SCENE = """
 <mujoco>
-  <include file="physics.xml"/>
-  <include file="ur5_sih.xml"/>
+  <include file="gym_grasp.physics.xml"/>
   <worldbody>
     <geom name="table" class="scene_furniture" type="plane" size="2 2 .1"/>
     <body name="ball" pos=".6 .3 .04">
@@ -23,14 +28,14 @@ SCENE = """
 
 # Masses in kg: UR5 as in ur_description; the hand's .65 kg is split palm .35, thumb .1, finger .05.
 MASSES = {
-    "robot_base": 4.0,
-    "shoulder": 3.7,
-    "upper_arm": 8.393,
-    "forearm": 2.275,
-    "wrist_1_link": 1.219,
-    "wrist_2_link": 1.219,
-    "wrist_3_link": 0.1879,
-    "palm": 0.35,
+    "arm/base": 4.0,
+    "arm/shoulder": 3.7,
+    "arm/upper_arm": 8.393,
+    "arm/forearm": 2.275,
+    "arm/wrist_1_link": 1.219,
+    "arm/wrist_2_link": 1.219,
+    "arm/wrist_3_link": 0.1879,
+    "hand/palm": 0.35,
 }
 
 # Origin in m and fixed roll, pitch, yaw in rad of each joint, then what carries the palm.
@@ -51,29 +56,44 @@ SIMPLE_SHAPES = (
     mujoco.mjtGeom.mjGEOM_BOX,
 )
 
+JOINTS = (
+    *("arm/shoulder_pan", "arm/shoulder_lift", "arm/elbow", "arm/wrist_1", "arm/wrist_2"),
+    *("arm/wrist_3", "hand/thumb_rotation", "hand/thumb_proximal", "hand/thumb_distal"),
+    *("hand/index_proximal", "hand/index_distal", "hand/middle_proximal", "hand/middle_distal"),
+    *("hand/ring_proximal", "hand/ring_distal", "hand/little_proximal", "hand/little_distal"),
+)
+
 HOME_POINT = (0.42, 0.0, 0.28)  # m
 
 
+def compiled(xml: str, folder: Path) -> mujoco.MjModel:
+    """Compile a scene as a task does, from a file that may lie anywhere."""
+    path = folder / "scene.xml"
+    path.write_text(xml)
+    scene = load_scene(path)
+    ROBOT.attach(scene)
+    return scene.compile()
+
+
 @pytest.fixture(scope="module")
-def model() -> mujoco.MjModel:
+def model(tmp_path_factory) -> mujoco.MjModel:
     """The robot alone."""
-    return mujoco.MjModel.from_xml_path(str(ur5_sih.MJCF))
+    return compiled(ALONE, tmp_path_factory.mktemp("alone"))
 
 
 @pytest.fixture(scope="module")
-def scene() -> mujoco.MjModel:
-    """The robot as a task includes it."""
-    assets = {name: (ROOT / name).read_bytes() for name in ("physics.xml", "ur5_sih.xml")}
-    return mujoco.MjModel.from_xml_string(SCENE, assets)
+def scene(tmp_path_factory) -> mujoco.MjModel:
+    """The robot with things to touch."""
+    return compiled(SCENE, tmp_path_factory.mktemp("scene"))
 
 
-def hand(*fingers: float) -> np.ndarray:
-    return ur5_sih.hand_targets(torch.tensor(fingers, dtype=torch.float64)).numpy()
+def hand(*drives: float) -> np.ndarray:
+    return SIH.joint_targets(torch.tensor(drives, dtype=torch.float64)).numpy()
 
 
-def at_home(model: mujoco.MjModel, fingers=ur5_sih.HOME_FINGERS) -> mujoco.MjData:
+def at_home(model: mujoco.MjModel, fingers=SIH.home) -> mujoco.MjData:
     data = mujoco.MjData(model)
-    data.qpos[:6] = ur5_sih.HOME_ARM
+    data.qpos[:6] = UR5.home
     data.qpos[6:17] = hand(*fingers)
     data.ctrl[:17] = data.qpos[:17]
     mujoco.mj_forward(model, data)
@@ -81,7 +101,7 @@ def at_home(model: mujoco.MjModel, fingers=ur5_sih.HOME_FINGERS) -> mujoco.MjDat
 
 
 def in_palm(data: mujoco.MjData, site: str) -> np.ndarray:
-    wrist = data.site(ur5_sih.WRIST_SITE)
+    wrist = data.site(ROBOT.wrist)
     return wrist.xmat.reshape(3, 3).T @ (data.site(site).xpos - wrist.xpos)
 
 
@@ -99,14 +119,13 @@ def transform(xyz, rpy) -> np.ndarray:
 
 def test_joints_and_actuators_come_in_the_published_order(model, scene):
     for m in (model, scene):
-        assert tuple(m.joint(i).name for i in range(17)) == ur5_sih.JOINTS
-        assert tuple(m.actuator(i).name for i in range(17)) == ur5_sih.JOINTS
+        assert tuple(m.joint(i).name for i in range(17)) == JOINTS
+        assert tuple(m.actuator(i).name for i in range(17)) == JOINTS
         assert m.jnt_qposadr[:17].tolist() == list(range(17))
         assert m.actuator_trnid[:, 0].tolist() == list(range(17))
     assert (model.nq, model.nv, model.nu) == (17, 17, 17)
-    limits = ur5_sih.ARM_LIMITS + ur5_sih.HAND_LIMITS
-    np.testing.assert_allclose(model.jnt_range, limits)
-    np.testing.assert_allclose(model.actuator_ctrlrange, limits)
+    np.testing.assert_allclose(model.jnt_range, ROBOT.limits)
+    np.testing.assert_allclose(model.actuator_ctrlrange, ROBOT.limits)
     assert model.jnt_limited.all()
 
 
@@ -121,6 +140,15 @@ def test_gains_and_torque_limits(model):
         assert (model.actuator_biasprm[joints, 1:3] == (-kp, -kv)).all()
         assert (model.actuator_forcerange[joints] == (-torque, torque)).all()
         assert (model.dof_armature[joints] == armature).all()
+
+
+def test_published_torques_are_kept_but_where_the_arm_presses_softer(model):
+    force = model.actuator_forcerange[:, 1]
+    assert SIH.torques == tuple(force[6:])
+    assert UR5.torques == (150.0, 150.0, 150.0, 28.0, 28.0, 28.0)
+    assert force[:6].tolist() == [80, 80, 80, 16, 16, 16]
+    assert UR5.speeds == 6 * (np.pi,)
+    assert SIH.speeds == 11 * (2.094,)
 
 
 def test_every_element_is_named(model):
@@ -138,17 +166,20 @@ def test_every_element_is_named(model):
             for i in range(count)
         ]
         assert all(names), kind
-    for site in (ur5_sih.WRIST_SITE, ur5_sih.PALM_SITE, *ur5_sih.FINGERTIPS):
+    for site in (ROBOT.wrist, ROBOT.palm, *ROBOT.fingertips):
         assert model.site(site).id >= 0
 
 
 def test_masses_are_the_published_ones(model):
     for body, mass in MASSES.items():
         assert model.body(body).mass[0] == pytest.approx(mass), body
-    assert model.body("palm").subtreemass[0] == pytest.approx(0.65)
-    assert model.body("robot_base").subtreemass[0] == pytest.approx(20.9939 + 0.65)
-    assert model.body("upper_arm").inertia.tolist() == pytest.approx([0.01511, 0.13389, 0.13389])
-    assert (model.body_inertia[1:] > 0).all()
+    assert model.body("hand/palm").subtreemass[0] == pytest.approx(0.65)
+    assert model.body("arm/base").subtreemass[0] == pytest.approx(20.9939 + 0.65)
+    assert model.body("arm/upper_arm").inertia.tolist() == pytest.approx(
+        [0.01511, 0.13389, 0.13389]
+    )
+    assert model.body(1).name == "robot"  # where it stands, without mass
+    assert (model.body_inertia[2:] > 0).all()
 
 
 def test_geoms_are_either_drawn_or_simple_to_collide(model):
@@ -173,10 +204,10 @@ def test_robot_meets_the_scene_but_never_itself(scene):
         a, b = scene.geom(a), scene.geom(b)
         return bool(a.contype[0] & b.conaffinity[0] | b.contype[0] & a.conaffinity[0])
 
-    assert collide("index_distal_collision", "table")
-    assert collide("forearm_collision", "ball")
+    assert collide("hand/index_distal_collision", "table")
+    assert collide("arm/forearm_collision", "ball")
     assert collide("ball", "table")
-    assert not collide("index_distal_collision", "thumb_distal_collision")
+    assert not collide("hand/index_distal_collision", "hand/thumb_distal_collision")
     assert at_home(scene, (1, 1, 1, 1, 1)).ncon == 0
 
 
@@ -191,20 +222,20 @@ def test_wrist_pose_is_the_product_of_the_published_transforms(model):
         expected = expected @ transform(*SENSOR_IN_FLANGE) @ transform(*PALM_IN_SENSOR)
         data.qpos[:6] = q
         mujoco.mj_kinematics(model, data)
-        wrist = data.site(ur5_sih.WRIST_SITE)
+        wrist = data.site(ROBOT.wrist)
         np.testing.assert_allclose(wrist.xpos, expected[:3, 3], atol=1e-6)
         np.testing.assert_allclose(wrist.xmat.reshape(3, 3), expected[:3, :3], atol=1e-6)
 
 
 def test_home_is_palm_down_with_the_fingers_along_x(model):
     data = at_home(model)
-    wrist = data.site(ur5_sih.WRIST_SITE)
+    wrist = data.site(ROBOT.wrist)
     axes = wrist.xmat.reshape(3, 3)
     np.testing.assert_allclose(wrist.xpos, HOME_POINT, atol=1e-4)
     np.testing.assert_allclose(axes[:, 2], (1, 0, 0), atol=1e-3)  # along the fingers
     np.testing.assert_allclose(axes[:, 1], (0, 0, -1), atol=1e-3)  # out of the palm
     # A right hand, palm down and pointing away: its index finger lies on the left (+y).
-    assert data.site("index_tip").xpos[1] > data.site("little_tip").xpos[1] + 0.05
+    assert data.site("hand/index_tip").xpos[1] > data.site("hand/little_tip").xpos[1] + 0.05
 
 
 def test_gravity_compensation_holds_the_home_pose(scene):
@@ -213,46 +244,46 @@ def test_gravity_compensation_holds_the_home_pose(scene):
     np.testing.assert_allclose(data.qfrc_gravcomp[robot], data.qfrc_bias[robot], atol=1e-9)
     for _ in range(90):
         mujoco.mj_step(scene, data)
-    assert np.abs(data.qpos[:6] - ur5_sih.HOME_ARM).max() < 1e-3
-    assert np.abs(data.qpos[6:17] - hand(*ur5_sih.HOME_FINGERS)).max() < 1e-3
+    assert np.abs(data.qpos[:6] - UR5.home).max() < 1e-3
+    assert np.abs(data.qpos[6:17] - hand(*SIH.home)).max() < 1e-3
 
 
 def test_closing_the_hand_brings_the_tips_to_the_palm(model):
     opened = at_home(model, (1, 0, 0, 0, 0))
     closed = at_home(model, (1, 1, 1, 1, 1))
-    for tip in ur5_sih.FINGERTIPS:
-        before = np.linalg.norm(in_palm(opened, tip) - in_palm(opened, "palm"))
-        after = np.linalg.norm(in_palm(closed, tip) - in_palm(closed, "palm"))
+    for tip in ROBOT.fingertips:
+        before = np.linalg.norm(in_palm(opened, tip) - in_palm(opened, ROBOT.palm))
+        after = np.linalg.norm(in_palm(closed, tip) - in_palm(closed, ROBOT.palm))
         assert after < before, tip
         assert in_palm(closed, tip)[1] > 0.018, tip  # still in front of the palm's surface
 
 
 def test_the_opposed_thumb_pinches_between_index_and_middle_finger(model):
-    beside = in_palm(at_home(model, (0, 0, 0, 0, 0)), "thumb_tip")
-    opposed = in_palm(at_home(model, (1, 0, 0, 0, 0)), "thumb_tip")
+    beside = in_palm(at_home(model, (0, 0, 0, 0, 0)), "hand/thumb_tip")
+    opposed = in_palm(at_home(model, (1, 0, 0, 0, 0)), "hand/thumb_tip")
     assert beside[0] < -0.1
     assert opposed[1] > 0.1
     gaps = {}
     for closing in (0.3, 0.65):
         data = at_home(model, (1, closing, closing, closing, closing))
-        thumb = in_palm(data, "thumb_tip")
+        thumb = in_palm(data, "hand/thumb_tip")
         gaps[closing] = [
-            np.linalg.norm(in_palm(data, f"{finger}_tip") - thumb) for finger in ("index", "middle")
+            np.linalg.norm(in_palm(data, f"hand/{finger}_tip") - thumb)
+            for finger in ("index", "middle")
         ]
-        assert in_palm(data, "index_tip")[0] < thumb[0] < in_palm(data, "middle_tip")[0]
+        assert in_palm(data, "hand/index_tip")[0] < thumb[0] < in_palm(data, "hand/middle_tip")[0]
     assert min(gaps[0.3]) > 0.05  # a 5 cm box fits in
     assert max(gaps[0.65]) < 0.03  # and is held long before the fingers are closed
 
 
-def test_a_pinched_box_is_held_for_two_seconds():
+def test_a_pinched_box_is_held_for_two_seconds(tmp_path):
     box = SCENE.replace(
         '<geom name="ball" class="scene_object" size=".03" mass=".1"/>',
         '<geom name="ball" class="scene_object" type="box" size=".025 .025 .025" mass=".1"/>',
     )
-    assets = {name: (ROOT / name).read_bytes() for name in ("physics.xml", "ur5_sih.xml")}
-    model = mujoco.MjModel.from_xml_string(box, assets)
+    model = compiled(box, tmp_path)
     data = at_home(model, (1, 0.15, 0.15, 0.15, 0.15))
-    wrist = data.site(ur5_sih.WRIST_SITE)
+    wrist = data.site(ROBOT.wrist)
     start = wrist.xpos + wrist.xmat.reshape(3, 3) @ (-0.025, 0.06, 0.15)
     for step in range(60 + 90 + 180):
         closing = min(1.0, 0.15 + step / 60)
@@ -281,33 +312,33 @@ def test_random_full_range_targets_stay_stable(scene, seed):
 
 
 def test_couplings():
-    targets = ur5_sih.hand_targets(torch.tensor([[1.0, 0.5, 0.2, 0.0, 1.0]]))
+    targets = SIH.joint_targets(torch.tensor([[1.0, 0.5, 0.2, 0.0, 1.0]]))
     expected = [-1.571, 0.55, 0.55, -0.29, -0.29, 0.0, 0.0, -1.45, -1.45, -1.45, -1.45]
     assert targets.shape == (1, 11)
     assert targets[0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_targets_stay_within_the_joint_ranges():
-    low, high = torch.tensor(ur5_sih.HAND_LIMITS).T
+    low, high = torch.tensor(SIH.limits).T
     for fingers in (torch.zeros(5), torch.ones(5)):
-        targets = ur5_sih.hand_targets(fingers)
+        targets = SIH.joint_targets(fingers)
         assert (targets >= low).all()
         assert (targets <= high).all()
 
 
 def test_finger_positions_invert_the_targets_and_stay_in_range():
     fingers = torch.rand(7, 5, generator=torch.Generator().manual_seed(0))
-    measured = ur5_sih.finger_positions(ur5_sih.hand_targets(fingers))
+    measured = SIH.drive_positions(SIH.joint_targets(fingers))
     torch.testing.assert_close(measured, fingers)
-    beyond = torch.tensor(ur5_sih.HAND_LIMITS).T
+    beyond = torch.tensor(SIH.limits).T
     for qpos in beyond:
-        measured = ur5_sih.finger_positions(qpos)
+        measured = SIH.drive_positions(qpos)
         assert (measured >= 0).all()
         assert (measured <= 1).all()
 
 
 def test_only_the_driving_joints_are_measured():
-    qpos = ur5_sih.hand_targets(torch.full((5,), 0.5))
-    before = ur5_sih.finger_positions(qpos)
+    qpos = SIH.joint_targets(torch.full((5,), 0.5))
+    before = SIH.drive_positions(qpos)
     qpos[[2, 4, 6, 8, 9, 10]] = 0.0
-    assert torch.equal(ur5_sih.finger_positions(qpos), before)
+    assert torch.equal(SIH.drive_positions(qpos), before)

@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from building import ROBOT
 from gym_grasp.demos.episode import Episode
-from gym_grasp.robots import ur5_sih as robot
 
 
 def depths(model: mujoco.MjModel, episode: Episode) -> np.ndarray:
@@ -14,8 +14,7 @@ def depths(model: mujoco.MjModel, episode: Episode) -> np.ndarray:
     Negative where the pad touches and the rigid tip within it does not.
     """
     data = mujoco.MjData(model)
-    fingers = [tip.removesuffix("_tip") for tip in robot.FINGERTIPS]
-    tips = [model.geom(f"{finger}_distal_collision").id for finger in fingers]
+    tips = [model.geom(f"hand/{pad}").id for finger in ROBOT.hand.fingers for pad in finger.pads]
     table = model.geom("table_top_collision").id
     found = []
     for state in episode.states["physics"]:

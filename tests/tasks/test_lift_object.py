@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from building import ROBOT, build_model, build_task
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.demos.record import perform
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.physics.cpu import CpuPhysics
-from gym_grasp.robots.ur5_sih import FINGERTIPS
 from gym_grasp.tasks.lift_object import (
     AREA_HIGH,
     AREA_LOW,
@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 def placed(name: str, pose: list[float]) -> tuple[LiftObject, CpuPhysics]:
     """The task with its object at a pose: position, quaternion."""
-    task = LiftObject(LiftObject.load_model(object=name), CPU)
+    task = build_task(LiftObject, object=name)
     physics = CpuPhysics(task.model, 1, 1)
     qpos = task.start_qpos[None].clone()
     qpos[0, task.free : task.free + 7] = torch.tensor(pose)
@@ -56,7 +56,7 @@ def test_progress_is_the_height(z: float, progress: float) -> None:
 
 
 def test_starts_cover_the_area_and_every_face() -> None:
-    task = LiftObject(LiftObject.load_model(), CPU)
+    task = build_task(LiftObject)
     start = task.start(torch.arange(2000))[:, task.free : task.free + 7]
     for axis in range(2):
         low, high = AREA_LOW[axis], AREA_HIGH[axis]
@@ -73,8 +73,8 @@ def test_starts_cover_the_area_and_every_face() -> None:
 
 
 def test_start_depends_on_the_seed_alone() -> None:
-    first = LiftObject(LiftObject.load_model(), CPU).start(torch.arange(50))
-    again = LiftObject(LiftObject.load_model(), CPU).start(torch.tensor([7, 3]))
+    first = build_task(LiftObject).start(torch.arange(50))
+    again = build_task(LiftObject).start(torch.tensor([7, 3]))
     assert torch.equal(again, first[[7, 3]])
 
 
@@ -114,7 +114,7 @@ def test_object_pose() -> None:
 def test_hand_distance_is_smallest_between_the_fingertips() -> None:
     task, physics = placed("box", [0.5, 0.1, 0.15, 1, 0, 0, 0])
     sites = physics.bind("site_xpos")[0]
-    thumb, *fingertips = (sites[physics.model.site(tip).id] for tip in FINGERTIPS)
+    thumb, *fingertips = (sites[physics.model.site(tip).id] for tip in ROBOT.fingertips)
     fingers = torch.stack(fingertips).mean(0)
     middle, gap = (thumb + fingers) / 2, (thumb - fingers).norm().item()
     for place, expected in ((middle, gap / 4), (thumb, 3 * gap / 4), (fingers, 3 * gap / 4)):
@@ -128,7 +128,7 @@ def test_users_object(tmp_path: Path) -> None:
         '<mujoco><worldbody><body name="brick"><geom name="brick" type="box" '
         'size=".02 .03 .04" mass=".1"/></body></worldbody></mujoco>'
     )
-    task = LiftObject(LiftObject.load_model(object=str(file)), CPU)
+    task = build_task(LiftObject, object=str(file))
     heights = set((task.settled[:, 0] * 100).round().int().tolist())
     assert heights <= {2, 3, 4}
     assert 2 in heights  # it mostly lies on its largest face
@@ -149,12 +149,12 @@ def test_unfit_objects_are_refused(tmp_path: Path, body: str, message: str) -> N
     file = tmp_path / "bad.xml"
     file.write_text(f"<mujoco><worldbody>{body}</worldbody></mujoco>")
     with pytest.raises(UsageError, match=message):
-        LiftObject.load_model(object=str(file))
+        build_model(LiftObject, object=str(file))
 
 
 def test_rolling_friction_is_an_objects_own() -> None:
     for name, condim in (("box", 4), ("dumbbell", 6)):
-        task = LiftObject(LiftObject.load_model(object=name), CPU)
+        task = build_task(LiftObject, object=name)
         model = task.model
         solid = (model.geom_bodyid == task.object) & (model.geom_contype != 0)
         assert (model.geom_condim[solid] == condim).all()

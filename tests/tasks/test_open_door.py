@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
+from building import ROBOT, build_model, build_task
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.cpu import CpuPhysics
-from gym_grasp.robots import ur5_sih as robot
 from gym_grasp.tasks.open_door import OPEN, OpenDoor
 
-RETRACTED = (pi / 2, *robot.HOME_ARM[1:])
+RETRACTED = (pi / 2, *ROBOT.arm.home[1:])
 """Arm joints, in rad, that keep the hand out of the door's way."""
 
 
 @pytest.fixture(scope="module")
 def model() -> mujoco.MjModel:
-    return OpenDoor.load_model()
+    return build_model(OpenDoor)
 
 
 def pull(model: mujoco.MjModel, force: float, lever: float, seconds: float = 2.0) -> float:
@@ -30,7 +30,7 @@ def pull(model: mujoco.MjModel, force: float, lever: float, seconds: float = 2.0
         lever: angle, in rad, at which a servo holds the lever; 0 leaves it free.
     """
     data = mujoco.MjData(model)
-    home = [*RETRACTED, *robot.hand_targets(torch.tensor(robot.HOME_FINGERS)).tolist()]
+    home = [*RETRACTED, *ROBOT.hand.joint_targets(torch.tensor(ROBOT.hand.home)).tolist()]
     data.qpos[: len(home)] = data.ctrl[: len(home)] = home
     body, dof = model.body("lever").id, model.joint("lever").dofadr[0]
     largest = 0.0
@@ -65,7 +65,7 @@ def test_door_opens_once_the_lever_is_pressed(model: mujoco.MjModel, lever: floa
 
 def test_lever_springs_back(model: mujoco.MjModel) -> None:
     data = mujoco.MjData(model)
-    home = [*RETRACTED, *robot.hand_targets(torch.tensor(robot.HOME_FINGERS)).tolist()]
+    home = [*RETRACTED, *ROBOT.hand.joint_targets(torch.tensor(ROBOT.hand.home)).tolist()]
     data.qpos[: len(home)] = data.ctrl[: len(home)] = home
     data.joint("lever").qpos[0] = 0.6
     mujoco.mj_step(model, data, 180)
@@ -95,7 +95,7 @@ def test_start_is_settled() -> None:
 
 def placed(door: float, lever: float = 0.0) -> tuple[OpenDoor, CpuPhysics]:
     """The task with its door and lever at the given angles, in rad."""
-    task = OpenDoor(OpenDoor.load_model(), torch.device("cpu"))
+    task = build_task(OpenDoor)
     physics = CpuPhysics(task.model, 1, 1)
     qpos = task.start_qpos[None].clone()
     qpos[0, task.hinge] = door

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from building import build_model
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.tasks.pour_cup import BOWL_HEIGHT, CUP_HEIGHT, CUP_OFFSET, PourCup
@@ -73,7 +74,7 @@ def test_particles_start_in_the_cup_and_stay_where_they_are(env: GraspVectorEnv)
 
 
 def test_cup_observation_is_the_pose_of_its_bottom(env: GraspVectorEnv) -> None:
-    pose = env.split(env.observation())["cup_pose"]
+    pose = env.packer.unpack(env.observation())["cup_pose"]
     expected = torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).expand(4, 6)
     torch.testing.assert_close(pose[:, 3:], expected, atol=1e-6, rtol=0)
     assert pose[:, 2].abs().max() < 3e-4
@@ -172,7 +173,7 @@ def test_operator_pours_without_a_leak_and_holds_the_cup_gently() -> None:
     env = GraspVectorEnv("pour-cup", 8)
     env.reset(seed=0)
     depths: list[float] = []
-    model = PourCup.load_model()
+    model = build_model(PourCup)
     data = mujoco.MjData(model)
 
     def measure(step: int, over: Tensor) -> None:

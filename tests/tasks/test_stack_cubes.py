@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from building import build_task
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.cpu import CpuPhysics
@@ -15,7 +16,7 @@ TOWER = [[0.6, 0.2, 0.03], [0.6, 0.2, 0.09], [0.6, 0.2, 0.15]]
 
 def placed(positions: list[list[float]]) -> tuple[StackCubes, CpuPhysics]:
     """The task with red, green and blue cube, not turned, at the given positions in m."""
-    task = StackCubes(StackCubes.load_model(), CPU)
+    task = build_task(StackCubes)
     physics = CpuPhysics(task.model, 1, 1)
     qpos = task.start_qpos[None].clone()
     for free, position in zip(task.free, positions, strict=True):
@@ -41,7 +42,7 @@ def test_start_is_settled_and_far_from_a_tower() -> None:
 
 
 def test_starts_are_spread() -> None:
-    task = StackCubes(StackCubes.load_model(), CPU)
+    task = build_task(StackCubes)
     start = task.start(torch.arange(1000))
     for free, y in zip(task.free, (-0.16, 0.0, 0.16), strict=True):
         offset = start[:, free : free + 2] - torch.tensor([0.55, y])

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from building import build_model, build_task
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.cpu import CpuPhysics
 from gym_grasp.tasks.study_scene import PARTS, StudyScene
@@ -15,7 +16,7 @@ CUBES, DOOR, POUR = range(3)
 
 @pytest.fixture(scope="module")
 def scene() -> tuple[StudyScene, CpuPhysics]:
-    task = StudyScene(StudyScene.load_model(), CPU)
+    task = build_task(StudyScene)
     physics = CpuPhysics(task.model, 1, 1)
     for read in (task.observe, task.success, task.hand_distance):
         read(physics)  # binds what it needs
@@ -82,7 +83,7 @@ def test_things_start_apart_and_settled() -> None:
 
 
 def test_parts_start_independently_of_one_another() -> None:
-    task = StudyScene(StudyScene.load_model(), CPU)
+    task = build_task(StudyScene)
     start = task.start(torch.arange(500))
     cube, cup = (int(task.model.joint(name).qposadr[0]) for name in ("red_cube", "cup"))
     assert abs(torch.corrcoef(start[:, [cube, cup]].T)[0, 1]) < 0.15
@@ -91,7 +92,7 @@ def test_parts_start_independently_of_one_another() -> None:
 
 def test_the_parts_keep_their_own_physics() -> None:
     for part in PARTS:
-        alone, together = part.load_model(), StudyScene.load_model()
+        alone, together = build_model(part), build_model(StudyScene)
         for index in range(alone.ngeom):
             geom = alone.geom(index)
             same = together.geom(geom.name)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from building import ROBOT, build_model, build_task
 from gym_grasp.bench.cards import card
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.record import perform
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.robots import ur5_sih as robot
 from gym_grasp.tasks import TASKS, load_task
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.random import episode_seeds, uniform
@@ -37,7 +37,7 @@ def task(request) -> type[Task]:
 
 @pytest.fixture(scope="module")
 def model(task) -> mujoco.MjModel:
-    return task.load_model()
+    return build_model(task)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,12 @@ def make(task: type[Task], count: int, **kwargs) -> GraspVectorEnv:
 def test_names(task):
     assert task.scene().stem == task.name.replace("-", "_")
     assert task.title == task.name.title().replace("-", "")
-    assert task.version == 0  # as registered; see envs/registration.py
     assert task.summary.endswith(".")
 
 
 def test_the_robot_comes_first(model):
-    assert [model.joint(i).name for i in range(17)] == list(robot.JOINTS)
-    assert [model.actuator(i).name for i in range(17)] == list(robot.JOINTS)
+    assert [model.joint(i).name for i in range(17)] == list(ROBOT.joints)
+    assert [model.actuator(i).name for i in range(17)] == list(ROBOT.joints)
     assert model.nu == 17
 
 
@@ -78,15 +77,45 @@ def test_collision_is_made_of_primitives(model):
     assert set(model.geom_type[solid]) <= {int(kind) for kind in SOLID}
 
 
-def test_observation_layout_and_units(task):
+def test_features_are_what_is_observed(task):
     env = make(task, 2)
     observation, _ = env.reset(seed=0)
     assert observation.shape == (2, env.observation_size)
-    assert list(env.observation_layout) == sorted(env.observation_layout)
-    assert {"finger_positions", "wrist_pose"} <= set(env.observation_layout)
-    assert all("[" in text for text in task.observation_units().values())
-    parts = env.split(observation)
-    assert {key: part.shape[1] for key, part in parts.items()} == env.observation_layout
+    assert {"finger_positions", "wrist_pose"} <= set(env.features)
+    assert list(env.features) == sorted(env.features)
+    found = env.observe()
+    assert set(found) == set(env.features)
+    for key, feature in env.features.items():
+        assert found[key].shape == (2, *feature.shape), key
+        assert str(found[key].dtype) == f"torch.{feature.dtype}", key
+        assert feature.unit, key
+    parts = env.packer.unpack(observation)
+    assert torch.equal(env.packer.pack(parts), observation)
+    assert all(torch.equal(part, found[key]) for key, part in parts.items())
+
+
+def test_the_robots_own_features_are_joint_angles_and_the_wrist_pose(task):
+    env = make(task, 2)
+    env.reset(seed=0)
+    env.step(torch.full((2, 11), 0.2))
+    found = env.observe()
+    assert torch.equal(found["finger_positions"], env.physics.bind("qpos")[:, 6:17])
+    site = env.physics.model.site("hand/wrist").id
+    matrix = env.physics.bind("site_xmat")[:, site].view(2, 3, 3)
+    assert torch.equal(found["wrist_pose"][:, :3], env.physics.bind("site_xpos")[:, site])
+    assert torch.equal(found["wrist_pose"][:, 3:6], matrix[:, :, 0])
+    assert torch.equal(found["wrist_pose"][:, 6:], matrix[:, :, 1])
+
+
+def test_the_arm_starts_at_home_give_or_take_its_noise(task):
+    """Uniform within 0.04 rad of each joint's home, all of which is used; the hand is open."""
+    seeds = episode_seeds(0, torch.arange(512), torch.zeros(512, dtype=torch.int64))
+    start = build_task(task).start(seeds)
+    offset = start[:, :6] - torch.tensor(ROBOT.arm.home)
+    assert offset.abs().max() <= 0.04 + 1e-6
+    assert offset.std(0).numpy() == pytest.approx(0.04 / 3**0.5, rel=0.1)
+    fingers = ROBOT.hand.joint_targets(torch.tensor(ROBOT.hand.home))
+    assert torch.equal(start[:, 6:17], fingers.expand(512, -1))
 
 
 def test_start_states_depend_on_the_seed_alone(task):
@@ -231,8 +260,8 @@ def test_the_dataset_card_in_the_docs_is_of_this_task(task, pytestconfig):
     if path.exists():
         text = path.read_text()
         assert f"# {task.name} v{task.version}: 200 demonstrations" in text, "run `make datasets`"
-        for key, (width, _) in {**task.robot_observations, **task.task_observations}.items():
-            assert f"| `obs/{key}` | (T, {width}) float32 |" in text
+        for key, feature in task.features(ROBOT).items():
+            assert f"| `obs/{key}` | (T, {feature.shape[0]}) float32 |" in text
 
 
 def test_seeds_are_spread_and_reproducible():

@@ -88,11 +88,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.render_mode = render_mode
         self.control_rate = 1.0 / self.controller.period
         mode = gymnasium.vector.AutoresetMode
-        self.metadata = {
-            **self.metadata,
-            "autoreset_mode": mode.SAME_STEP if autoreset else mode.DISABLED,
-            "render_fps": round(self.control_rate),
-        }
+        own = mode.SAME_STEP if autoreset else mode.DISABLED
+        rate = round(self.control_rate)
+        self.metadata = {**self.metadata, "autoreset_mode": own, "render_fps": rate}
         assert spec.max_episode_steps is not None
         self.max_episode_steps = spec.max_episode_steps
         self.features = spec.features
@@ -101,10 +99,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """Packs those that policies act on."""
         self.observation_size = self.packer.size
         self.action_size = self.robot.action_size
-        self.single_observation_space = gymnasium.spaces.Box(
-            -np.inf, np.inf, (self.observation_size,), np.float32
-        )
-        self.single_action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
+        box, observed, acted = gymnasium.spaces.Box, (self.observation_size,), (self.action_size,)
+        self.single_observation_space = box(-np.inf, np.inf, observed, np.float32)
+        self.single_action_space = box(-1.0, 1.0, acted, np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -127,7 +124,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     @property
     def seeded(self) -> bool:
-        """Whether a seed has been chosen, by the caller or by chance."""
+        """Whether a seed has been chosen."""
         return self.episodes.base_seed is not None
 
     @property
@@ -188,8 +185,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         Args:
             seeds: episode seeds as in `episode_seed`, int64. Shape (N,).
 
-        Returns:
-            The observation. Shape (N, O).
+        Returns the observation. Shape (N, O).
         """
         if not self.seeded:
             self.episodes.restart(0)
@@ -279,16 +275,15 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _judge_step(self) -> None:
         diverged = self._diverged.clone()
-        limit = self.max_episode_steps
-        task, physics, episodes = self.task, self.physics, self.episodes
-        self._outcome = judge(task, physics, episodes, diverged, self.reward_kind, limit)
+        parts = self.task, self.physics, self.episodes
+        self._outcome = judge(*parts, diverged, self.reward_kind, self.max_episode_steps)
         self._diverged_count += diverged
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
         self._outcome["final_obs"] = observation
 
     def counters(self) -> dict[str, int]:
-        """Return what went wrong since the start: diverged simulations, NaN actions."""
+        """What went wrong since the start: diverged simulations, NaN actions."""
         return {
             "diverged": int(self._diverged_count.sum()),
             "nan_actions": int(self._nan_count),
@@ -307,8 +302,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Restore what `get_state` returned; what follows is bit-equal on the CPU."""
-        fields = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
-        self.physics.set_fields(fields)
+        own = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
+        self.physics.set_fields(own)
         self.physics.set_state(state["physics"].to(self.device))
         self.controller.targets.load(state["targets"])
         self.episodes.set_state(state)

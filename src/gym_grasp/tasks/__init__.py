@@ -44,13 +44,18 @@ def register_task(
         namespace: Gymnasium's; a package's own name.
 
     Raises:
-        UsageError: the name is taken.
+        UsageError: the name is taken, if only by another version.
     """
     gym = Gym(namespace, version)
     if _gym.get(name) == gym and TASKS.targets[name] == target:
         return
     TASKS.register(name, target)
-    _gym[name] = gym
+    known = _gym.setdefault(name, gym)
+    if known != gym:
+        raise UsageError(
+            f"The task '{name}' is registered already, as {known.id(name)}; choose another name "
+            f"for {gym.id(name)}."
+        )
     gymnasium.register(
         gym_id(name),
         entry_point="gym_grasp.envs.single:GraspEnv",

@@ -11,11 +11,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from math import ceil
 
-import mujoco
 import numpy as np
 
 from gym_grasp.math.rotations import np_from_rotvec, np_multiply, np_slerp
-from gym_grasp.robots.base import HAND, HUMAN_FLEXIONS, Robot
+from gym_grasp.robots.base import HAND, HUMAN_FLEXIONS
+from gym_grasp.tasks.base import Task
 
 Script = Generator[None, None, None]
 
@@ -106,15 +106,13 @@ class Human:
     """One operator's intended hand, view and muscles.
 
     Args:
-        model: the scene, for its names.
-        robot: the robot in it.
+        task: what it does, with its scene, robot and options.
         index: which environment it acts in.
         history: where it looks.
         rng: its own random numbers.
     """
 
-    model: mujoco.MjModel
-    robot: Robot
+    task: Task
     index: int
     history: History
     rng: np.random.Generator
@@ -134,8 +132,8 @@ class Human:
         self._phase = self.rng.uniform(0.0, 2 * np.pi, 3)
         self._time = 0.0
         self._drift = np.zeros(DRIFTS)
-        self._indices = self.robot.indices(self.model)
-        self.position = self._now().site_position[self.index, self._indices.wrist].copy()
+        self.model = self.task.model
+        self.position = self._now().site_position[self.index, self.task.wrist].copy()
 
     # What it sees -------------------------------------------------------------------------------
 
@@ -159,8 +157,8 @@ class Human:
         """Position (3,) in m and quaternion (4,) of the palm frame as seen, world."""
         snapshot = self._seen()
         return (
-            snapshot.site_position[self.index, self._indices.wrist].astype(float),
-            snapshot.body_quaternion[self.index, self._indices.wrist_body].astype(float),
+            snapshot.site_position[self.index, self.task.wrist].astype(float),
+            snapshot.body_quaternion[self.index, self.task.indices.wrist_body].astype(float),
         )
 
     def see_drive(self, finger: str) -> float:
@@ -169,7 +167,7 @@ class Human:
         Args:
             finger: the human finger it stands for; the last one where the hand has none of it.
         """
-        hand = self.robot.hand
+        hand = self.task.robot.hand
         drive = {one.name: one.drive for one in hand.fingers}.get(finger, hand.fingers[-1].drive)
         joint = hand.drive_of_joint.index(drive)
         angle = self.see_joint(HAND + hand.joints[joint])
@@ -178,7 +176,7 @@ class Human:
 
     def feel_wrist(self) -> np.ndarray:
         """Position of its own wrist in the simulation, without delay, world, in m. Shape (3,)."""
-        return self._now().site_position[self.index, self._indices.wrist].astype(float)
+        return self._now().site_position[self.index, self.task.wrist].astype(float)
 
     def _seen(self) -> Snapshot:
         return self.history.ago(self.traits.reaction)

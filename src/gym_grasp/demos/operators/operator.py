@@ -35,13 +35,7 @@ class SyntheticOperator:
         self._look()
         script = load_script(env.task_name)
         self.humans = [
-            Human(
-                env.task.model,
-                env.robot,
-                index,
-                self.history,
-                np.random.default_rng(int(seed) % 2**64),
-            )
+            Human(env.task, index, self.history, np.random.default_rng(int(seed) % 2**64))
             for index, seed in enumerate(env.episode_seed.cpu())
         ]
         self._scripts: list[Script | None] = [script(human) for human in self.humans]

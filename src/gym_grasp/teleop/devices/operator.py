@@ -82,8 +82,8 @@ class OperatorDevice:
         self._tick = self._idle = 0
         self._history = History(self._env.controller.period)
         self._look()
-        model, rng = self._env.task.model, np.random.default_rng(seed % 2**64)
-        self._human = Human(model, self._env.robot, 0, self._history, rng)
+        rng = np.random.default_rng(seed % 2**64)
+        self._human = Human(self._env.task, 0, self._history, rng)
         self._script: Script | None = self._script_of(self._human)
         self._send((self._human.position, self._human.quaternion, self._human.fingers))
 

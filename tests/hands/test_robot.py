@@ -1,0 +1,141 @@
+"""What holds of every robot, of the SIH and of a hand that shares none of its names or sizes."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+from three import THREE
+
+from gym_grasp.errors import UsageError
+from gym_grasp.robots import load_robot, register_hand, robot_names
+from gym_grasp.robots.base import Robot
+from gym_grasp.robots.sih import SIH
+from gym_grasp.robots.ur5 import UR5
+from gym_grasp.tasks.scene import load_scene
+
+ROBOTS = ["ur5-sih", "ur5-three"]
+SCENE = """
+<mujoco>
+  <include file="gym_grasp.physics.xml"/>
+  <worldbody>
+    <body name="ball" pos=".6 .3 .04">
+      <freejoint name="ball"/>
+      <geom name="ball" class="scene_object" size=".03" mass=".1"/>
+    </body>
+  </worldbody>
+</mujoco>"""
+
+
+def compiled(robot: Robot, folder: Path) -> mujoco.MjModel:
+    path = folder / "scene.xml"
+    path.write_text(SCENE)
+    scene = load_scene(path)
+    robot.attach(scene)
+    return scene.compile()
+
+
+def test_any_arm_with_any_hand_has_a_name():
+    assert {"ur5-sih", "ur5-three"} <= set(robot_names())
+    robot = load_robot("ur5-three")
+    assert (robot.arm, robot.hand, robot.name) == (UR5, THREE, "ur5-three")
+    for wrong in ("ur5", "ur5-", "-three", "sih-ur5", "ur5-tree"):
+        with pytest.raises(UsageError, match=rf"Unknown robot '{wrong}'.*ur5-sih"):
+            load_robot(wrong)
+    with pytest.raises(UsageError, match=r"hand 'three' is registered already, as three:THREE"):
+        register_hand("three", "other:THREE")
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_its_joints_and_actuators_come_first_and_say_what_the_data_say(name, tmp_path):
+    robot = load_robot(name)
+    model = compiled(robot, tmp_path)
+    count = len(robot.joints)
+    assert count == model.nu == model.nq - 7
+    for kind in ("joint", "actuator"):
+        names = [getattr(model, kind)(index).name for index in range(count)]
+        assert names == list(robot.joints)
+    assert model.jnt_qposadr[:count].tolist() == list(range(count))
+    assert model.jnt_dofadr[:count].tolist() == list(range(count))
+    assert model.actuator_trnid[:, 0].tolist() == list(range(count))
+    np.testing.assert_allclose(model.jnt_range[:count], robot.limits)
+    np.testing.assert_allclose(model.actuator_ctrlrange, robot.limits)
+    hand = robot.indices(model).hand
+    np.testing.assert_allclose(model.actuator_forcerange[hand, 1], robot.hand.torques)
+    low, high = np.array(robot.hand.limits).T
+    for posture in (robot.hand.open, robot.hand.closed):
+        assert (low <= posture).all()
+        assert (posture <= high).all()
+
+
+def test_sizes_follow_from_the_hand():
+    sih, three = load_robot("ur5-sih"), load_robot("ur5-three")
+    assert (sih.action_size, three.action_size) == (11, 10)
+    assert three.action_names[6:] == ("drive index", "drive middle", "drive thumb", "drive turn")
+    assert three.wrist == "hand/frame"
+    assert three.palm == "hand/pad"
+    assert three.fingertips == ("hand/thumb_end", "hand/index_end", "hand/middle_end")
+
+
+def test_another_hand_leaves_the_arm_as_it_is(tmp_path):
+    models = [compiled(load_robot(name), tmp_path) for name in ROBOTS]
+    arm = slice(0, 6)
+    for field in ("jnt_range", "jnt_axis", "jnt_pos", "dof_armature", "actuator_gainprm"):
+        sih, three = (getattr(model, field)[arm] for model in models)
+        np.testing.assert_array_equal(sih, three, err_msg=field)
+    for field in ("actuator_biasprm", "actuator_forcerange", "actuator_ctrlrange"):
+        sih, three = (getattr(model, field)[arm] for model in models)
+        np.testing.assert_array_equal(sih, three, err_msg=field)
+    bodies = [i for i in range(models[0].nbody) if models[0].body(i).name.startswith("arm/")]
+    assert len(bodies) == 7
+    for body in bodies:
+        sih, three = (model.body(models[0].body(body).name) for model in models)
+        for field in ("mass", "inertia", "pos", "quat", "ipos", "iquat"):
+            np.testing.assert_array_equal(getattr(sih, field), getattr(three, field))
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_the_palm_frame_stands_where_the_hand_says(name, tmp_path):
+    robot = load_robot(name)
+    model = compiled(robot, tmp_path)
+    data = mujoco.MjData(model)
+    data.qpos[:6] = np.random.default_rng(0).uniform(-1, 1, 6)
+    mujoco.mj_kinematics(model, data)
+    flange, wrist = data.site("arm/flange"), data.site(robot.wrist)
+    turn = np.empty(9)
+    mujoco.mju_quat2Mat(turn, np.array(robot.hand.mount_quaternion))
+    rotation = flange.xmat.reshape(3, 3)
+    np.testing.assert_allclose(wrist.xpos - flange.xpos, rotation @ robot.hand.mount_position)
+    np.testing.assert_allclose(wrist.xmat.reshape(3, 3), rotation @ turn.reshape(3, 3), atol=1e-6)
+    indices = robot.indices(model)
+    assert model.body(indices.wrist_body).name == f"hand/{'palm' if name == 'ur5-sih' else 'base'}"
+    np.testing.assert_allclose(data.xmat[indices.wrist_body], wrist.xmat)
+    assert [model.site(tip).name for tip in indices.fingertips] == list(robot.fingertips)
+
+
+@pytest.mark.parametrize("hand", [SIH, THREE], ids=lambda hand: hand.name)
+def test_drives_are_read_back_from_the_joints_that_they_ask_for(hand):
+    drives = torch.rand(9, len(hand.drives), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(hand.drive_positions(hand.joint_targets(drives)), drives)
+    ends = torch.stack([torch.zeros(len(hand.drives)), torch.ones(len(hand.drives))])
+    opened, closed = hand.joint_targets(ends)
+    torch.testing.assert_close(opened, torch.tensor(hand.open))
+    torch.testing.assert_close(closed, torch.tensor(hand.closed))
+    beyond = hand.drive_positions(torch.tensor(hand.limits).T)
+    assert (beyond >= 0).all()
+    assert (beyond <= 1).all()
+
+
+def test_postures_of_the_other_hand():
+    targets = THREE.joint_targets(torch.tensor([0.5, 0.0, 1.0, 0.25]))
+    expected = [0.735, 0.745, 0.02, 0.04, 0.39275, 1.1, 1.1]
+    assert targets.tolist() == pytest.approx(expected)
+
+
+def test_a_persons_fingers_move_the_drives_that_the_rows_name():
+    flexion = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.8])
+    assert SIH.drives_from_flexion(flexion).tolist() == pytest.approx(flexion.tolist())
+    assert THREE.drives_from_flexion(flexion).tolist() == pytest.approx([0.3, 0.6, 0.2, 0.1])
+    many = THREE.drives_from_flexion(torch.tensor([[0.0] * 5, [2.0] * 5]))
+    assert many.tolist() == [[0.0] * 4, [1.0] * 4]
