@@ -64,7 +64,7 @@ class FingertipForces:
         return total
 
     def closing(self, data: mujoco.MjData) -> np.ndarray:
-        """Unit direction in which each fingertip moves as its drive closes, else 0. Shape (F, 3)."""
+        """Unit direction in which each fingertip moves as its drive closes, or 0. Shape (F, 3)."""
         directions = np.zeros((self._fingers, 3))
         for finger, site in enumerate(self._tips):
             mujoco.mj_jacSite(self._model, data, self._jacobian, None, site)
