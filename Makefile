@@ -5,21 +5,26 @@
 # make client build the browser client of teleoperation (needs npm)
 # make cards  write the cards and pictures of tasks anew, and the cards of the datasets in data/
 # make datasets    record all demonstrations anew, replay them, and write the cards
+# make constraints install the newest releases that pyproject.toml allows, and write them down
 # make clean  remove the environment and what was built
 PYTHON ?= python3
 VENV ?= .venv
-# This very version: a range would take whatever CUDA build is newest.
-TORCH ?= torch==2.13.0
+# The tested release: a range would take whatever CUDA build is newest.
+TORCH ?= $(shell grep '^torch==' constraints.txt)
+PYTEST_FLAGS ?=
 BIN := $(VENV)/bin
+TESTED := $(VENV)/constraints.txt
+PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow test-gpu client lint cards datasets clean
+.PHONY: demo test test-slow test-gpu client check-client lint cards datasets constraints clean
 .DEFAULT_GOAL := test
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet "$(TORCH)"
-	$(BIN)/pip install --quiet --editable ".[dev,teleop]"
+	$(PIP) --upgrade pip
+	$(PIP) "$(TORCH)"
+	grep -v '^torch==' constraints.txt > $(TESTED)
+	$(PIP) --constraint $(TESTED) --editable ".[dev,teleop]"
 	touch $@
 
 demo: $(VENV)/ready
@@ -27,24 +32,31 @@ demo: $(VENV)/ready
 
 # The browser client of teleoperation; without npm its end-to-end tests are skipped.
 CLIENT := src/gym_grasp/teleop/webxr
-$(CLIENT)/dist/index.html: $(wildcard $(CLIENT)/src/*) $(CLIENT)/package-lock.json
-	if command -v npm >/dev/null; then cd $(CLIENT) && npm ci --silent && npm run --silent build; fi
+MODULES := $(CLIENT)/node_modules/.package-lock.json
+$(MODULES): $(CLIENT)/package-lock.json
+	if command -v npm >/dev/null; then cd $(CLIENT) && npm ci --silent && touch node_modules/.package-lock.json; fi
+
+$(CLIENT)/dist/index.html: $(wildcard $(CLIENT)/src/*) $(MODULES)
+	if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent build; fi
 
 client: $(CLIENT)/dist/index.html
+
+check-client: $(MODULES)
+	if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent check; fi
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint client
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --durations=10
+test: lint check-client client
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --durations=10 $(PYTEST_FLAGS)
 
 test-slow: $(VENV)/ready
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m slow --durations=0
 
 test-gpu: $(VENV)/ready
-	$(BIN)/pip install --quiet --editable ".[cuda]"
+	$(PIP) --constraint $(TESTED) --editable ".[cuda]"
 	$(BIN)/pytest -m gpu --durations=10
 
 cards: $(VENV)/ready
@@ -54,6 +66,13 @@ datasets: $(VENV)/ready
 	$(BIN)/gym-grasp demos record --all --overwrite
 	for file in data/*.hdf5; do $(BIN)/gym-grasp demos validate $$file || exit 1; done
 	$(BIN)/python -m gym_grasp.bench.cards docs data
+
+# Without CUDA's packages, and torch without its build: which of them fits is the machine's affair.
+constraints: $(VENV)/ready
+	$(PIP) --upgrade --upgrade-strategy eager "$(TORCH)" --editable ".[dev,teleop]"
+	$(BIN)/pip freeze --exclude-editable \
+		| grep -Eiv '^(nvidia|cuda|triton|warp-lang|mujoco-warp)' | sed 's/+.*//' > constraints.txt
+	touch $(VENV)/ready
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache

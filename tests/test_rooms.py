@@ -60,13 +60,42 @@ def test_tasks_know_physics_by_its_interface_alone():
         assert all(name.startswith("gym_grasp.physics.base") for name in physics), path
 
 
-def test_mujoco_warp_has_one_home():
-    users = [
-        path.relative_to(SOURCE).as_posix()
-        for path in SOURCE.rglob("*.py")
-        if any(name.split(".")[0] in ("mujoco_warp", "warp") for name in imports(path))
-    ]
-    assert set(users) <= {"physics/warp.py"}
+HOMES = {
+    "mujoco_warp": "physics",
+    "warp": "physics",
+    "h5py": "demos",
+    "aiohttp": "teleop/web",
+    "ray": "experiments",
+    "rsl_rl": ("integrations", "bench"),
+    "xr": "teleop/devices",
+    "safetensors": "learning",
+}
+"""Where the names of other packages may stand; swapping one then touches one room."""
+
+
+@pytest.mark.parametrize("package", sorted(HOMES))
+def test_other_packages_have_their_homes(package):
+    for path in SOURCE.rglob("*.py"):
+        if package in {name.split(".")[0] for name in imports(path)}:
+            place = path.relative_to(SOURCE).as_posix()
+            assert place.startswith(HOMES[package]) or place.startswith("cli/"), place
+
+
+def test_no_file_is_long():
+    for path in SOURCE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 350, path.relative_to(SOURCE)
+
+
+def test_rooms_do_not_import_in_circles():
+    """Also within a room: of two files, at most one imports the other."""
+    edges = {}
+    for path in SOURCE.rglob("*.py"):
+        name = ".".join(("gym_grasp", *path.relative_to(SOURCE).with_suffix("").parts))
+        edges[name.removesuffix(".__init__")] = imports(path)
+    for name, found in edges.items():
+        for other in found & edges.keys():
+            within = not other.count(".") < 2 and not name.count(".") < 2
+            assert not (within and name in edges[other]), f"{name} and {other} import each other"
 
 
 def test_importing_the_package_is_light():

@@ -22,7 +22,7 @@ def test_smoke_of_a_table(tmp_path, capsys):
         assert json.loads(path.read_text())["smoke"] is True
     assert main([*arguments, "--gather", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["smoke"] is True
-    policy = tmp_path / "results/policies/open-drawer/bc/seed-0.pt"
+    policy = tmp_path / "results/policies/open-drawer/bc.safetensors"
     assert main(["evaluate", str(policy), "--episodes", "1", "--no-video", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["task"] == "open-drawer"
     # Published results need no repetition, wherever they were made.
@@ -37,6 +37,8 @@ def test_refusals(tmp_path, capsys):
     out = ["--out", str(tmp_path), "--runs", str(tmp_path / "none")]
     assert main(["reproduce", "fig7", "--gather", *out]) == 1
     assert "reproduce fig7 --tasks pour-cup" in capsys.readouterr().err
+    assert main(["reproduce", "fig7", "--seeds", "1", *out]) == 2
+    assert "--seeds" in capsys.readouterr().err
     assert main(["reproduce", "demos", "--methods", "bc", *out]) == 2
     assert "--methods" in capsys.readouterr().err
     assert main(["reproduce", "table3", "--tasks", "open-drawr", *out]) == 2

@@ -3,14 +3,18 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import pytest
 
 from gym_grasp.bench.throughput import Throughput
 from gym_grasp.errors import GymGraspError
 from gym_grasp.experiments.perform import perform
-from gym_grasp.experiments.results import cells, common_grid, load, publish
+from gym_grasp.experiments.results import cells, common_grid, load, policy_path, publish
 from gym_grasp.experiments.sweep import Run
+from gym_grasp.learning import published
+from gym_grasp.learning.checkpoint import load_policy
+from gym_grasp.learning.published import load_published
 from gym_grasp.paper import fewer_demos, table1, table3
 
 EARLY = [1.0, 0.5, 0.9, 1.0, 1.0]
@@ -168,8 +172,41 @@ def test_publishing(tiny, place, tmp_path):
     assert published.curve["steps"] == [8, 16]
     assert published.curve["gradient_cloning"][0] > 0
     assert math.isnan(published.curve["gradient_cloning"][1])
-    assert (out / "policies" / f"{run.name}.pt").is_file()
+    policy = load_policy(policy_path(out, "open-drawer", "dapg-sparse"))
+    assert policy.identity.task_name == "open-drawer"
     path = out / "runs" / f"{run.name}.json"
     path.write_text(path.read_text()[:-20])
     with pytest.raises(GymGraspError, match="damaged"):
         load(out)
+
+
+def test_one_policy_a_cell_is_published_and_evaluated_once(tiny, place, tmp_path, monkeypatch):
+    out, measured = tmp_path / "results", []
+    evaluate = published.evaluate
+
+    def counted(policy, env, episodes, seed):
+        measured.append((env.max_episode_steps, episodes))
+        return evaluate(policy, env, episodes, seed)
+
+    monkeypatch.setattr(published, "evaluate", counted)
+    path = policy_path(out, "open-drawer", "ppo-sparse")
+    for seed in (2, 1):
+        perform(tiny(seed=seed), place)
+        publish(place.runs, out)
+        assert load_published(path)["seed"] == seed
+    assert measured == [(8, 2)] * 4
+    perform(tiny(seed=3), place)
+    perform(tiny("dapg-sparse", demos=2), place)
+    before = path.read_bytes()
+    publish(place.runs, out)
+    shutil.rmtree(place.folder(tiny(seed=1)))
+    publish(place.runs, out)
+    assert path.read_bytes() == before
+    assert len(measured) == 4
+    assert [file.relative_to(out) for file in out.glob("policies/**/*.*")] == [
+        path.relative_to(out)
+    ]
+    content = load_published(path)
+    assert content["run"] == "open-drawer/ppo-sparse/seed-1"
+    assert content["evaluation"]["episodes"] == 2
+    assert set(content["evaluation"]["successes"]) == {"float32", "float16"}

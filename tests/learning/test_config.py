@@ -4,15 +4,16 @@ import sys
 import pytest
 
 from gym_grasp.errors import UsageError
-from gym_grasp.learning.config import TrainConfig, Weights
+from gym_grasp.learning.config import TrainConfig
 
 
-def test_methods_are_weights():
-    assert TrainConfig(method="bc").weights(7) == Weights(ppo=0, cloning=1)
-    assert TrainConfig(method="ppo").weights(7) == Weights(ppo=1, cloning=0)
-    dapg = TrainConfig(method="dapg")
-    assert dapg.weights(0) == Weights(ppo=1, cloning=50)
-    assert dapg.weights(390).cloning == pytest.approx(1, rel=0.02)
+def test_methods_are_what_they_learn_from():
+    bc, ppo, dapg = (TrainConfig(method=method) for method in ("bc", "ppo", "dapg"))
+    assert [c.steps_environment for c in (bc, ppo, dapg)] == [False, True, True]
+    assert [c.needs_demonstrations for c in (bc, ppo, dapg)] == [True, False, True]
+    assert not TrainConfig(method="dapg", bc_weight=0.0).needs_demonstrations
+    assert [c.cloning_weight(7) for c in (bc, ppo, dapg)] == [1, 0, 50 * 0.99**7]
+    assert dapg.cloning_weight(0) == 50
 
 
 def test_a_clone_explores_quietly():
@@ -51,7 +52,7 @@ def test_minibatches_fit_the_size(envs, minibatches):
         {"min_learning_rate": 1.0},
         {"learning_rate": float("nan")},
         {"minibatch_size": 0},
-        {"cloning_rate": 0.0},
+        {"cloning_learning_rate": 0.0},
         {"pretrain_epochs": -1},
     ],
 )

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,23 @@ def test_the_last_observation_has_no_action():
     assert demos.actions.flatten().tolist() == [0, 10, 20, 1000, 1010]
     assert demos.valid_observations.tolist() == [[7.0]]
     assert demos.observations.dtype == torch.float32
+
+
+def test_a_dataset_keeps_its_held_out_episodes_apart():
+    dataset = SimpleNamespace(
+        fingerprint="abc",
+        train_indices=[0, 2],
+        valid_indices=[1],
+        flat=lambda indices: [episode(2, 100 * index) for index in indices],
+    )
+    demos = Demonstrations.from_dataset(dataset)
+    assert demos.observations.flatten().tolist() == [0, 1, 200, 201]
+    assert demos.valid_observations.flatten().tolist() == [100, 101]
+    assert demos.fingerprint == "abc"
+    few = Demonstrations.from_dataset(dataset, chosen=[2])
+    assert few.observations.flatten().tolist() == [200, 201]
+    assert few.valid_observations.flatten().tolist() == [100, 101]
+    assert few.fingerprint == "abc[2]"
 
 
 def test_none_held_out():

@@ -98,6 +98,9 @@ def test_torchrun_trains_and_one_process_goes_on(tmp_path):
     assert json.loads(done.stdout)["steps"] == 2 * 4 * 4  # one process prints
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["processes"] == 2
+    content = load(tmp_path / "run" / CHECKPOINT, "training")
+    seeds = torch.cat([process["environment"]["episode_seed"] for process in content["processes"]])
+    assert len(seeds.unique()) == 4  # processes share no episode
     resume = [*grasp, "resume", str(tmp_path / "run"), "--epochs", "3", "--json"]
     done = subprocess.run(resume, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -36,6 +36,26 @@ def test_some_fail_and_are_told_apart(reach):
     assert list(result.success) == able.tolist()
 
 
+def test_diverged_episodes_are_counted_and_only_first_ones(reach):
+    env = reach(num_envs=10)
+    step, calls = env.step, iter(range(1, 100))
+
+    def breaking(action):
+        """Environment 3 breaks in its first step, environment 4 succeeds in it, and fails later."""
+        observation, reward, terminated, truncated, info = step(action)
+        first = next(calls) == 1
+        truncated[3] |= first
+        info["diverged"][3] = first
+        terminated[4] = info["success"][4] = first
+        return observation, reward, terminated, truncated, info
+
+    env.step = breaking
+    result = evaluate(lambda obs: torch.zeros(len(obs), 2), env, episodes=10)
+    assert result.diverged == 1
+    assert list(result.success) == [index == 4 for index in range(10)]
+    assert result.lengths == (25,) * 3 + (1, 1) + (25,) * 5
+
+
 def test_rounds_when_environments_are_few(reach):
     result = evaluate(to_target, reach(num_envs=16), episodes=40)
     assert result.episodes == 40

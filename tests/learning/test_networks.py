@@ -34,3 +34,22 @@ def test_sizes_are_the_papers():
     assert shapes == [(512, 20), (256, 512), (256, 256), (11, 256)]
     assert model.log_std.detach().exp().tolist() == pytest.approx([0.5] * 11)
     assert model.normalized_value(torch.randn(5, 20)).shape == (5,)
+
+
+def test_layers_are_orthogonal_at_first():
+    """Hidden ones with the gain √2; the action mean begins near 0, the value does not."""
+    model = ActorCritic(6, 3, (6, 6), 0.5)
+    for layers, last in ((model.policy.actor, 1e-2), (model.critic, 1.0)):
+        for index, gain in ((0, 2**0.5), (2, 2**0.5), (4, last)):
+            weight = layers[index].weight.detach()
+            square = weight @ weight.T
+            torch.testing.assert_close(square, gain**2 * torch.eye(len(weight)))
+            assert layers[index].bias.abs().max() == 0
+
+
+def test_what_never_varies_is_normalised_and_back():
+    normalizer = RunningNormalizer(1)
+    normalizer.update(torch.full((9, 1), 4.0))
+    scaled = normalizer.normalize(torch.tensor([[4.01]]))
+    assert scaled.item() == pytest.approx(0.01 / 1e-5**0.5, rel=1e-3)
+    assert normalizer.denormalize(scaled).item() == pytest.approx(4.01)

@@ -1,5 +1,7 @@
+import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from gym_grasp.errors import CheckpointError, DatasetError, UsageError
 from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, load, load_policy
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.evaluate import evaluate
+from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.train import load_config, train
 
 SMALL = {
@@ -149,8 +152,46 @@ def test_gradients_that_are_not_finite_end_the_run(reach, tmp_path):
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
-def test_time_is_limited(reach, tmp_path):
-    assert run(reach(), tmp_path, method="ppo", epochs=9, max_minutes=1e-6)["epochs"] == 1
+def test_time_is_limited_over_all_sessions(reach, tmp_path, monkeypatch):
+    """A clock that goes 10 s with each look: 10 s for the rollout, 10 for the update."""
+    clock = itertools.count(0.0, 10.0)
+    monkeypatch.setattr("gym_grasp.learning.train.time.perf_counter", lambda: next(clock))
+    summary = run(reach(), tmp_path, method="ppo", epochs=9, max_minutes=1)
+    assert (summary["epochs"], summary["seconds"]) == (3, 60)
+    assert summary["last"]["steps_per_second"] == 16 * 64 / 20
+    summary = run(reach(), tmp_path, resume=True, method="ppo", epochs=9, max_minutes=1.5)
+    assert (summary["epochs"], summary["seconds"]) == (5, 100)
+
+
+def test_a_seed_is_that_of_networks_and_environments(reach, tmp_path):
+    starts, resets = {}, []
+    for seed in (0, 1, 1):
+        env = reach(num_envs=4)
+        reset = env.reset
+
+        def watched(reset=reset, **arguments):
+            resets.append(arguments)
+            return reset(**arguments)
+
+        env.reset = watched
+        before = torch.get_rng_state()
+        learner = Learner(env, TrainConfig(**SMALL, method="ppo", seed=seed), None)
+        assert torch.equal(torch.get_rng_state(), before)
+        starts.setdefault(seed, []).append(learner.model.state_dict())
+        run(env, tmp_path / str(len(resets)), method="ppo", epochs=1, seed=seed)
+    assert [reset["seed"] for reset in resets] == [0, 1, 1]
+    assert all(reset["options"] == {"stagger": True} for reset in resets)
+    assert same(*starts[1])
+    assert not same(starts[0][0], starts[1][0])
+
+
+def test_the_rates_and_the_noise_are_those_asked_for(reach, demonstrate):
+    config = TrainConfig(**SMALL, method="ppo", learning_rate=3e-4, initial_std=0.3)
+    learner = Learner(reach(), config, None)
+    assert learner.learning_rate.item() == pytest.approx(3e-4)
+    assert learner.model.log_std.exp().tolist() == pytest.approx([0.3, 0.3])
+    learner.begin_with(Learner(reach(), replace(config, seed=7), None).model.policy)
+    assert learner.learning_rate.item() == pytest.approx(config.min_learning_rate)
 
 
 @pytest.mark.parametrize("method", ["bc", "dapg"])

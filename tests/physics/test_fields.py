@@ -1,5 +1,7 @@
 """Model fields that differ per simulation, on both engines, against models compiled with them."""
 
+import gc
+import os
 from collections.abc import Callable
 
 import mujoco
@@ -11,13 +13,14 @@ from torch import Tensor
 from gym_grasp.errors import UsageError
 from gym_grasp.physics.base import Physics
 from gym_grasp.physics.cpu import CpuPhysics
-from gym_grasp.physics.fields import CONSTANT_INPUTS, FIELDS, model_field
+from gym_grasp.physics.fields import CONSTANT_INPUTS, FIELDS, model_field, unit
 
 SCENE = """
 <mujoco>
   <option timestep="0.004" gravity="3 0 -9.81" cone="elliptic"/>
+  <asset><texture name="checks" type="2d" builtin="checker" width="8" height="8"/></asset>
   <worldbody>
-    <geom name="floor" type="plane" size="9 9 .1" friction="0 .005 .0001"/>
+    <geom name="floor" type="plane" size="9 9 .1" friction=".01 .005 .0001"/>
     <body name="box" pos="0 0 .11">
       <freejoint/>
       <inertial pos="0 0 0" mass="1.5" diaginertia=".01 .01 .01"/>
@@ -70,7 +73,7 @@ CHANGES = {
     "body_mass": ('mass=".7"', 'mass="2"'),
     "body_inertia": ('diaginertia=".01 .02 .025"', 'diaginertia=".04 .06 .07"'),
     "body_ipos": ('<inertial pos=".2 0 0"', '<inertial pos=".1 .05 .1"'),
-    "body_iquat": ('.2 0 0" quat="1 0 0 0"', '.2 0 0" quat=".8 .6 0 0"'),
+    "body_iquat": ('0" quat="1 0 0 0" mass', '0" quat=".8 .6 0 0" mass'),
     "body_pos": ('pos="0 5 1"', 'pos=".3 5 1.2"'),
     "body_quat": ('pos="0 5 1" quat="1 0 0 0"', 'pos="0 5 1" quat=".8 0 .6 0"'),
     "dof_armature": ('armature=".02"', 'armature=".2"'),
@@ -297,7 +300,7 @@ def test_fields_are_copies_and_setting_them_again_changes_nothing(make: Make) ->
     if isinstance(physics, CpuPhysics):
         assert torch.equal(physics.get_state(), other.get_state())
     else:  # whose constants it derives in single precision, unlike MuJoCo's compiler
-        torch.testing.assert_close(physics.get_state(), other.get_state(), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(physics.get_state(), other.get_state(), rtol=1e-3, atol=1e-3)
     physics.close()
     other.close()
 
@@ -310,7 +313,7 @@ def test_what_cannot_take_effect_is_refused(make: Make) -> None:
     for unknown in ("body_subtreemass", "opt.timestep", "qpos"):
         with pytest.raises(UsageError, match=r"Unknown model field.*geom_size.*opt\.gravity"):
             physics.get_field(unknown)
-    with pytest.raises(UsageError, match=r"shape \(3, 3\).*\(2, 3, 3\) = \(num_envs"):
+    with pytest.raises(UsageError, match=r"shape \(4, 3\).*\(2, 4, 3\) = \(num_envs"):
         physics.set_field("geom_friction", friction[0])
     with pytest.raises(UsageError, match=r"torch\.int32.*float32 or float64"):
         physics.set_field("geom_friction", friction.int())
@@ -324,8 +327,9 @@ def test_what_cannot_take_effect_is_refused(make: Make) -> None:
 
 
 BAD = {
-    "geom_friction": (float("nan"), "finite numbers, none of them negative"),
+    "geom_friction": (float("nan"), "at least 1e-5"),
     "opt.gravity": (float("inf"), "finite numbers"),
+    "pair_friction": (0.0, "at least 1e-5"),
     "dof_damping": (-0.1, "none of them negative"),
     "body_mass": (0.0, "positive where the model's own are"),
     "geom_quat": (3.0, "unit quaternions"),
@@ -333,14 +337,18 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("on_host", [True, False])
 @pytest.mark.parametrize("name", BAD)
-def test_values_that_are_not_valid_are_refused(make: Make, name: str) -> None:
+def test_values_that_are_not_valid_are_refused(make: Make, name: str, on_host: bool) -> None:
     value, reason = BAD[name]
     physics = make(compiled(), 3)
+    if isinstance(physics, CpuPhysics) and not on_host:
+        pytest.skip("it always looks")
+    physics._on_host &= on_host
     before = physics.get_field(name)
     values = before.clone()
     values[1].view(-1)[3 % values[1].numel()] = value
-    if physics.device.type == "cpu":
+    if physics._on_host:
         with pytest.raises(UsageError, match=rf"'{name}'.*1 simulation.*first in 1;.*{reason}"):
             physics.set_field(name, values)
         assert physics.fields() == {}
@@ -349,6 +357,11 @@ def test_values_that_are_not_valid_are_refused(make: Make, name: str) -> None:
         assert physics.counters()["refused_fields"] == 1
     physics.set_field(name, values, only(physics, 0, 2))
     assert torch.equal(physics.get_field(name), before), "refused, or outside the mask"
+    values = 1.01 * before
+    if FIELDS[name] is not unit and name != "body_ipos":
+        physics.set_field(name, values, only(physics, 2))
+        assert torch.equal(physics.get_field(name)[2], values[2])
+        assert torch.equal(physics.get_field(name)[:2], before[:2])
     physics.close()
 
 
@@ -373,10 +386,10 @@ def test_folded_damping_is_refused_on_the_gpu_engine() -> None:
 
 
 EDITS: dict[str, Callable[[mujoco.MjModel], object]] = {
+    "accessor behind the assets": lambda model: model.actuator(0).gainprm.fill(2.0),
     "named accessor": lambda model: model.geom("box").friction.fill(0.3),
     "option": lambda model: setattr(model.opt, "timestep", 0.001),
-    "option's array": lambda model: setattr(model.opt, "gravity", [0, 0, -1]),
-    "array": lambda model: setattr(model, "actuator_gainprm", 2 * model.actuator_gainprm),
+    "joint's range": lambda model: model.joint("fore").range.fill(0.1),
 }
 
 
@@ -396,6 +409,10 @@ def test_arrays_of_the_model_are_read_only() -> None:
     for array in (physics.model.geom_friction, physics.model.opt.gravity, physics.model.qpos0):
         with pytest.raises(ValueError, match="read-only"):
             array[:] = 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        physics.model.geom_friction = np.zeros((4, 3))
+    with pytest.raises(ValueError, match="read-only"):
+        physics.model.opt.gravity = np.zeros(3)
     copy = physics.model_of(0)
     copy.geom_friction[:] = 0.0
     restart(physics)
@@ -415,3 +432,23 @@ def test_a_closed_physics_says_so(make: Make) -> None:
         with pytest.raises(UsageError, match="closed"):
             use()
     physics.close()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux does")
+def test_closing_ends_the_threads() -> None:
+    """A thread pool that outlives its environment would hang whoever forks afterwards."""
+    before = set(os.listdir("/proc/self/task"))
+    physics = CpuPhysics(compiled(), 2, num_threads=3)
+    kept = physics.bind("qpos"), physics.bind("site_xpos")
+    physics.set_field("body_mass", physics.get_field("body_mass"))
+    restart(physics)
+    run(physics, 1)
+    started = set(os.listdir("/proc/self/task")) - before
+    assert started
+    gc.disable()  # at once, not when somebody collects garbage
+    try:
+        physics.close()
+        assert not started & set(os.listdir("/proc/self/task"))
+    finally:
+        gc.enable()
+    assert bool(kept[0].isfinite().all()), "what was bound stays readable"

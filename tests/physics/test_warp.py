@@ -188,7 +188,7 @@ def test_overflow_is_counted_and_the_remedy_named(
     spec.numeric(buffer).data = [1]
     physics = WarpPhysics(spec.compile(), N, device)
     assert getattr(physics, buffer) == 1
-    nothing = {"overflow_contacts": 0, "overflow_constraints": 0}
+    nothing = {"overflow_contacts": 0, "overflow_constraints": 0, "refused_fields": 0}
     assert physics.counters() == nothing
     flat = torch.zeros(N, MODEL.nq, device=device)
     flat[:, 1] = 0.3  # the arm lies in the table

@@ -1,7 +1,7 @@
 """This learner beside rsl_rl's PPO: `python -m gym_grasp.bench.rsl_rl TASK --device cuda`.
 
 Both train on the same environments with the same network, rollouts, minibatches, discount, clip
-and rule of the step size, one after the other in one process.
+and learning-rate schedule, one after the other in one process.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ def compare(
         task: which task.
         device: cpu or cuda.
         num_envs: environments of each.
-        epochs: of 32 steps and 5 passes each.
+        epochs: rollouts of 32 steps with 5 passes of updates each.
         reward: sparse or dense.
         seed: of the networks and the episodes.
         episodes: of the evaluation.

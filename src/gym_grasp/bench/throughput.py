@@ -13,6 +13,7 @@ import torch
 from mujoco.batch import Batch
 
 from gym_grasp.demos.reader import open_dataset
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.learning import checkpoint
 from gym_grasp.learning.config import TrainConfig
@@ -52,6 +53,8 @@ class Throughput:
     """Time of an epoch over the time of its physics alone and its update alone."""
     counters: dict[str, int]
     gpu_memory_gb: float | None
+    spec: dict[str, Any]
+    """The environment, as `EnvSpec.to_dict` gives it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -59,7 +62,7 @@ class Throughput:
 
 
 def measure(
-    task: str,
+    task: str | EnvSpec,
     num_envs: int,
     device: str = "cpu",
     *,
@@ -76,7 +79,7 @@ def measure(
     the engine alone restarts nothing.
 
     Args:
-        task: which task.
+        task: name of the task, or the environment whole.
         num_envs: environments at once.
         device: cpu or cuda.
         steps: control steps a round.
@@ -109,7 +112,7 @@ def measure(
     env.close()
     samples = num_envs * steps
     return Throughput(
-        task=task,
+        task=env.task_name,
         device=_device_name(env.device),
         num_envs=num_envs,
         physics=samples / median(alone),
@@ -120,6 +123,7 @@ def measure(
         epoch_over_parts=epochs and epochs[2],
         counters=counters,
         gpu_memory_gb=memory,
+        spec=env.env_spec.to_dict(),
     )
 
 
@@ -225,7 +229,7 @@ def _trained_learner(env: GraspVectorEnv, run: Path) -> Learner:
     demos = description["settings"]["demos"]
     demonstrations = None
     if config.needs_demonstrations:
-        dataset = open_dataset(Path(demos), task=(env.task_name, env.task_version))
+        dataset = open_dataset(Path(demos), spec=env.env_spec)
         demonstrations = Demonstrations.from_dataset(dataset)
     learner = Learner(env, config, demonstrations)
     learner.load_state_dict(checkpoint.load(run / checkpoint.CHECKPOINT, "training")["learner"])

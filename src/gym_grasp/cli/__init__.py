@@ -1,1 +1,1 @@
-"""The command `gym-grasp`: one file per verb, each imported only when called."""
+"""The command `gym-grasp`: one file per subcommand, each imported only when called."""

@@ -1,24 +1,30 @@
 """`gym-grasp benchmark`."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from gym_grasp.cli.common import print_json
+from gym_grasp.cli.environment import EnvironmentOptions, call, refuse_differences, spec_of_run
 from gym_grasp.tasks import TASKS
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    tyro.cli(benchmark, args=args, prog="gym-grasp benchmark")
+    """Run the subcommand."""
+    given = dict(pairwise(part for word in args for part in word.split("=", 1))).get("--run")
+    call(
+        benchmark, args, "gym-grasp benchmark", None if given is None else spec_of_run(Path(given))
+    )
 
 
 def benchmark(
     tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
     /,
     *,
+    environment: EnvironmentOptions,
     num_envs: tuple[int, ...] = (1024,),
     device: str = "cpu",
     rounds: int = 5,
@@ -30,7 +36,8 @@ def benchmark(
     """Measure control steps per second: the engine alone, environment, rollout, training epoch.
 
     Args:
-        tasks: which tasks; by default all.
+        tasks: which tasks; by default all, with --run that of the run.
+        environment: what is measured; with --run by default that of the run.
         num_envs: environments at once; several numbers are measured one after the other.
         device: cpu or cuda.
         rounds: of 32 control steps each; medians are reported.
@@ -43,9 +50,15 @@ def benchmark(
     from gym_grasp.bench.report import plot_throughput, throughput_table
     from gym_grasp.bench.throughput import measure
 
+    if run is not None and not tasks:
+        tasks = (spec_of_run(run).task,)
+    specs = [environment.spec(task) for task in tasks or TASKS]
+    for spec in specs if run else ():
+        what = f"The policy of {run} is of another environment than the one to measure:"
+        refuse_differences(spec_of_run(run), spec, ("run", "options"), what)
     results = [
-        measure(task, count, device, rounds=rounds, train=train, run=run)
-        for task in tasks or TASKS
+        measure(spec, count, device, rounds=rounds, train=train, run=run)
+        for spec in specs
         for count in num_envs
     ]
     if plot is not None:

@@ -1,4 +1,4 @@
-"""What several verbs share: where files lie by default, and how results are printed."""
+"""What several subcommands share: where files lie by default, and how results are printed."""
 
 import json
 from pathlib import Path

@@ -5,22 +5,25 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
 from gym_grasp.cli.common import print_json
+from gym_grasp.cli.environment import EnvironmentOptions, call
 
+TASK = "open-drawer"
 EPOCHS = 25
 MOST_MINUTES = 4.0
 """Training ends with whichever comes first; enough for OpenDrawer, see docs/measurements.md."""
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    tyro.cli(demo, args=args, prog="gym-grasp demo")
+    """Run the subcommand."""
+    from gym_grasp.envs.spec import EnvSpec
+
+    call(demo, args, "gym-grasp demo", EnvSpec(TASK))
 
 
 def demo(
     *,
+    environment: EnvironmentOptions,
     out: Path = Path("runs/demo"),
     seed: int = 0,
     epochs: int = EPOCHS,
@@ -30,6 +33,7 @@ def demo(
     """Record demonstrations of OpenDrawer, train DAPG on sparse reward, evaluate and film it.
 
     Args:
+        environment: in which all of it happens.
         out: folder of everything it makes; a folder that holds a demo already is replaced.
         seed: of the recording and the training.
         epochs: of training.
@@ -44,23 +48,24 @@ def demo(
     from gym_grasp.learning.config import TrainConfig
 
     start = time.perf_counter()
-    with Camera(GraspVectorEnv("open-drawer").physics):
+    spec = environment.spec(TASK)
+    with Camera(GraspVectorEnv(spec).physics):
         pass  # better to learn now than after training that nothing can be drawn
 
     def say(text: str) -> None:
         print(f"[{time.perf_counter() - start:5.0f} s] {text}", file=sys.stderr)
 
-    task, dataset, run = "open-drawer", out / "open-drawer.hdf5", out / "dapg"
+    dataset, folder = out / f"{TASK}.hdf5", out / "dapg"
     say("1/4 recording demonstrations with the synthetic operator")
-    record_one(task, dataset, episodes, seed, overwrite=True)
+    record_one(spec, dataset, episodes, seed, overwrite=True)
     say("2/4 training: DAPG on sparse reward")
-    (run / "checkpoints" / "last.pt").unlink(missing_ok=True)
+    (folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
     config = TrainConfig(method="dapg", seed=seed, epochs=epochs, max_minutes=MOST_MINUTES)
-    train_one(task, config, demos=dataset, run=run)
+    train_one(spec, config, demos=dataset, folder=folder)
     say("3/4 evaluating 100 episodes")
-    result = evaluate_runs([run])
+    result = evaluate_runs([folder])
     say("4/4 filming")
-    result["video"], result["still"] = map(str, film_run(run))
+    result["video"], result["still"] = map(str, film_run(folder))
     result["seconds"] = round(time.perf_counter() - start, 1)
     if json:
         print_json(result)

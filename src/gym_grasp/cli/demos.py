@@ -10,31 +10,38 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gym_grasp.cli.common import dataset_path, print_json
-from gym_grasp.errors import DatasetError, UsageError
+from gym_grasp.cli.environment import EnvironmentOptions, call
+from gym_grasp.errors import DatasetError, UsageError, unknown
 from gym_grasp.tasks import TASKS, load_task
 
 if TYPE_CHECKING:
     from gym_grasp.demos.reader import Dataset
+    from gym_grasp.envs.spec import EnvSpec
 
+HELP = ("-h", "--help")
 File = Annotated[Path, tyro.conf.Positional]
 
 
 def main(args: Sequence[str]) -> None:
-    """Run one of the verbs."""
-    verbs: dict[str, Callable[..., Any]] = {
-        "record": record,
-        "info": info,
-        "validate": validate,
-        "replay": replay,
-        "recover": recover,
-    }
-    tyro.extras.subcommand_cli_from_dict(verbs, args=args, prog="gym-grasp demos")
+    """Run one of the subcommands."""
+    functions = (record, info, validate, replay, recover)
+    known: dict[str, Callable[..., Any]] = {one.__name__: one for one in functions}
+    if not args or args[0] in HELP:
+        print("usage: gym-grasp demos [-h] SUBCOMMAND ...\n")
+        for name, function in known.items():
+            print(f"  {name:<8}  {(function.__doc__ or '').splitlines()[0]}")
+        print("\n`gym-grasp demos SUBCOMMAND --help` tells more.")
+        sys.exit(0 if args else 2)
+    if args[0] not in known:
+        raise unknown("subcommand of `gym-grasp demos`", args[0], known)
+    call(known[args[0]], args[1:], f"gym-grasp demos {args[0]}")
 
 
 def record(
     task: Annotated[str | None, tyro.conf.Positional] = None,
     /,
     *,
+    environment: EnvironmentOptions,
     all: bool = False,
     out: Path | None = None,
     episodes: int = 200,
@@ -46,6 +53,7 @@ def record(
 
     Args:
         task: which task to demonstrate.
+        environment: in which it is demonstrated; part of what the file says about itself.
         all: demonstrate every task that policies learn instead (not study-scene).
         out: the file to write; by default data/TASK.hdf5.
         episodes: successful episodes to keep.
@@ -60,23 +68,24 @@ def record(
     results = {}
     learned = [name for name in TASKS if all and not load_task(name).for_people]
     for name in learned or [str(task)]:
-        results[name] = record_one(name, out or dataset_path(name), episodes, seed, overwrite)
+        spec, path = environment.spec(name), out or dataset_path(name)
+        results[name] = record_one(spec, path, episodes, seed, overwrite)
     if json:
         print_json(results)
 
 
 def record_one(
-    task: str, path: Path, episodes: int = 200, seed: int = 0, overwrite: bool = False
+    spec: "EnvSpec", path: Path, episodes: int = 200, seed: int = 0, overwrite: bool = False
 ) -> dict[str, float | str]:
     """Record one task's demonstrations and say so on standard error."""
     from gym_grasp.demos.record import record as record_episodes
 
     start = time.perf_counter()
-    meta = record_episodes(task, path, episodes, seed, overwrite=overwrite)
+    meta = record_episodes(spec, path, episodes, seed, overwrite=overwrite)
     seconds = time.perf_counter() - start
     share = 1 - meta.failures / meta.attempts
     print(
-        f"{path}: {episodes} episodes of {task} in {seconds:.1f} s; "
+        f"{path}: {episodes} episodes of {spec.task} in {seconds:.1f} s; "
         f"{share:.1%} of {meta.attempts} attempts succeeded",
         file=sys.stderr,
     )
@@ -154,9 +163,7 @@ def _replay(dataset: "Dataset", device: str, json: bool) -> None:
     from gym_grasp.demos.replay import replay as replay_episodes
     from gym_grasp.envs.vector import GraspVectorEnv
 
-    task = load_task(dataset.meta.task)
-    dataset.require_task(task.name, task.version)
-    env = GraspVectorEnv(task.name, num_envs=len(dataset), device=device, **dataset.meta.env_kwargs)
+    env = GraspVectorEnv(dataset.env_spec(), len(dataset), device=device)
     report = replay_episodes(dataset, env)
     env.close()
     count = len(report.episodes)

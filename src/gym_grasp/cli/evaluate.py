@@ -2,25 +2,41 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from gym_grasp.cli.common import print_json
+from gym_grasp.cli.environment import (
+    Environment,
+    EnvironmentOptions,
+    call,
+    refuse_differences,
+)
 from gym_grasp.errors import UsageError
+
+if TYPE_CHECKING:
+    from gym_grasp.envs.spec import EnvSpec
 
 VIDEO_EPISODES = 3
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    tyro.cli(evaluate, args=args, prog="gym-grasp evaluate")
+    """Run the subcommand."""
+    from gym_grasp.experiments.perform import spec_of_policy
+    from gym_grasp.learning.checkpoint import POLICY, load_policy
+
+    paths = [Path(word) for word in args]
+    found = next((one for one in paths if one.is_file() or (one / POLICY).is_file()), None)
+    base = None if found is None else spec_of_policy(load_policy(found))
+    call(evaluate, args, "gym-grasp evaluate", base)
 
 
 def evaluate(
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
     /,
     *,
+    environment: EnvironmentOptions,
     episodes: int = 100,
     device: str = "cpu",
     video: bool = True,
@@ -29,22 +45,29 @@ def evaluate(
     """Measure the success of trained policies: last checkpoint, mean action, fresh start states.
 
     Args:
-        runs: folders of runs, or policy files, all of one task; several are read as several seeds
-            of one method.
+        runs: folders of runs, or policy files, all trained in one environment; several are read
+            as several seeds of one method.
+        environment: in which they are evaluated, by default the one that they were trained in.
         episodes: per policy, one in each environment; the same start states for every policy.
         device: where to simulate: cpu or cuda.
         video: film the first policy at work; writes video.mp4 and still.png into the run's folder,
             or beside a policy file, named like it.
         json: print the result as one JSON object.
     """
-    result = evaluate_runs(runs, episodes, device)
+    from gym_grasp.envs.spec import differences
+
+    result = evaluate_runs(runs, episodes, device, environment)
     if video:
-        result["video"], result["still"] = map(str, film_run(runs[0]))
+        spec = environment.spec(result["task"])
+        result["video"], result["still"] = map(str, film_run(runs[0], spec))
     if json:
         print_json(result)
         return
     for row in result["runs"]:
         print(f"{row['run']}: {row['successes']} of {row['episodes']} episodes succeed")
+    if "trained_spec" in result:
+        lines = differences(result["trained_spec"], result["spec"], ("trained", "evaluated"))
+        print("Evaluated in another environment:", *lines, sep="\n  ")
     low, high = result["interval"]
     print(
         f"{result['task']}: success {result['success']:.3f}, 95 % interval {low:.3f} to {high:.3f}"
@@ -53,9 +76,23 @@ def evaluate(
         print(f"video: {result['video']}\nstill: {result['still']}")
 
 
-def evaluate_runs(runs: Sequence[Path], episodes: int = 100, device: str = "cpu") -> dict[str, Any]:
-    """Evaluate policies of one task; returns per-run counts and the pooled interval."""
+def evaluate_runs(
+    runs: Sequence[Path],
+    episodes: int = 100,
+    device: str = "cpu",
+    environment: Environment | None = None,
+) -> dict[str, Any]:
+    """Evaluate policies trained in one environment, in that one or another of the same task.
+
+    Returns:
+        Counts of each run, the pooled interval, and the environment; where the policies were
+        trained in another, that one too.
+
+    Raises:
+        UsageError: the policies were trained in different environments, or cannot act in this one.
+    """
     from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.experiments.perform import spec_of_policy
     from gym_grasp.learning.checkpoint import load_policy
     from gym_grasp.learning.evaluate import evaluate as evaluate_policy
     from gym_grasp.learning.intervals import success_interval
@@ -63,11 +100,15 @@ def evaluate_runs(runs: Sequence[Path], episodes: int = 100, device: str = "cpu"
     if not runs:
         raise UsageError("Name at least one run folder or policy file.")
     policies = [load_policy(run, device) for run in runs]
-    task = policies[0].identity.task_name
-    env = GraspVectorEnv(task, episodes, device=device)
+    trained = spec_of_policy(policies[0])
+    for run, policy in zip(runs, policies, strict=True):
+        what = f"{runs[0]} and {run} were trained in different environments; evaluate them apart:"
+        refuse_differences(trained, spec_of_policy(policy), (str(runs[0]), str(run)), what)
+    spec = trained if environment is None else environment.spec(trained.task)
+    _refuse_unfit(runs[0], trained, spec)
+    env = GraspVectorEnv(spec, episodes, device=device)
     rows: list[dict[str, Any]] = []
     for run, policy in zip(runs, policies, strict=True):
-        policy.check(env)
         result = evaluate_policy(policy, env, episodes)
         rows.append(
             {
@@ -81,7 +122,9 @@ def evaluate_runs(runs: Sequence[Path], episodes: int = 100, device: str = "cpu"
     env.close()
     interval = success_interval([row["successes"] for row in rows], [episodes] * len(rows))
     return {
-        "task": task,
+        "task": spec.task,
+        "spec": spec.to_dict(),
+        **({} if spec == trained else {"trained_spec": trained.to_dict()}),
         "episodes": episodes,
         "evaluation_seed": result.seed,
         "device": device,
@@ -91,16 +134,39 @@ def evaluate_runs(runs: Sequence[Path], episodes: int = 100, device: str = "cpu"
     }
 
 
-def film_run(run: Path, episodes: int = VIDEO_EPISODES) -> tuple[Path, Path]:
-    """Film a policy in evaluation episodes; returns the paths of video and still."""
+def _refuse_unfit(run: Path, trained: "EnvSpec", spec: "EnvSpec") -> None:
+    """Raise `UsageError` where observations or actions are others than a policy knows."""
+    from gym_grasp.tasks.features import Packer
+
+    for what, known, given in (
+        ("observations", Packer(trained.features).names, Packer(spec.features).names),
+        ("actions", trained.action_names, spec.action_names),
+    ):
+        if known != given:
+            raise UsageError(
+                f"{run} knows {len(known)} {what} of {trained.robot}, but {spec.robot} has "
+                f"{len(given)}, or others; leave --robot out."
+            )
+
+
+def film_run(
+    run: Path, spec: "EnvSpec | None" = None, episodes: int = VIDEO_EPISODES
+) -> tuple[Path, Path]:
+    """Film a policy in evaluation episodes; returns the paths of video and still.
+
+    Args:
+        run: its run folder or file.
+        spec: the environment; by default the one that it was trained in.
+        episodes: how many.
+    """
     from gym_grasp.envs.render import film, write_picture, write_video
     from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.experiments.perform import spec_of_policy
     from gym_grasp.learning.checkpoint import load_policy
     from gym_grasp.learning.evaluate import FIRST_SEED
 
     policy = load_policy(run)
-    env = GraspVectorEnv(policy.identity.task_name, 1, autoreset=False)
-    policy.check(env)
+    env = GraspVectorEnv(spec or spec_of_policy(policy), 1, autoreset=False)
     video, still = run.with_suffix(".mp4"), run.with_suffix(".png")
     if run.is_dir():
         video, still = run / "video.mp4", run / "still.png"

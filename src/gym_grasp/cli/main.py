@@ -1,4 +1,4 @@
-"""Entry point: finds the verb, runs it, and turns errors into one line and an exit code."""
+"""Entry point: finds the subcommand, runs it, and turns errors into one line and an exit code."""
 
 import logging
 import os
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from gym_grasp import __version__
+from gym_grasp.envs.opengl import check_choice
 from gym_grasp.errors import GymGraspError, unknown
 
-VERBS = {
+SUBCOMMANDS = {
     "demo": "record demonstrations, train on them, evaluate and film: everything at once",
     "demos": "record, describe, check and replay demonstrations",
     "train": "train a policy with BC, PPO or DAPG",
@@ -41,11 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] == "--version":
         print(f"gym-grasp {__version__}")
         return 0
-    verb, rest = args[0], args[1:]
+    name, rest = args[0], args[1:]
     try:
-        if verb not in VERBS:
-            raise unknown("command", verb, VERBS)
-        import_module(f"gym_grasp.cli.{verb}").main(rest)
+        if name not in SUBCOMMANDS:
+            raise unknown("subcommand", name, SUBCOMMANDS)
+        check_choice()
+        import_module(f"gym_grasp.cli.{name}").main(rest)
     except GymGraspError as error:
         print(f"gym-grasp: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -60,13 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _usage() -> str:
     from gym_grasp.tasks import TASKS
 
-    width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
+    width = max(map(len, SUBCOMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {text}" for name, text in SUBCOMMANDS.items())
     return (
         f"gym-grasp {__version__}: dexterous manipulation from demonstrations\n\n"
-        f"usage: gym-grasp COMMAND ...\n\n{verbs}\n\n"
+        f"usage: gym-grasp SUBCOMMAND ...\n\n{listed}\n\n"
         f"tasks: {', '.join(TASKS)}\n\n"
-        "`gym-grasp COMMAND --help` tells more."
+        "`gym-grasp SUBCOMMAND --help` tells more."
     )
 
 

@@ -6,18 +6,20 @@ from typing import Annotated, Literal
 
 import tyro
 
+from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import GymGraspError
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    tyro.cli(render, args=args, prog="gym-grasp render")
+    """Run the subcommand."""
+    call(render, args, "gym-grasp render")
 
 
 def render(
     task: Annotated[str, tyro.conf.Positional],
     /,
     *,
+    environment: EnvironmentOptions,
     out: Path | None = None,
     camera: Literal["overview", "close"] = "overview",
     seed: int = 0,
@@ -28,6 +30,7 @@ def render(
 
     Args:
         task: which task.
+        environment: what is drawn.
         out: the PNG to write; by default TASK.png.
         camera: from where.
         seed: of the start state.
@@ -38,7 +41,7 @@ def render(
     from gym_grasp.envs.vector import GraspVectorEnv
 
     path = out or Path(f"{task}.png")
-    env = GraspVectorEnv(task, 1)
+    env = GraspVectorEnv(environment.spec(task), 1)
     env.reset(seed=seed)
     with Camera(env.physics, camera, width, height) as lens:
         frame = lens.frame()

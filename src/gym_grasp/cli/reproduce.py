@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from gym_grasp.cli.common import DATA, RUNS, print_json
+from gym_grasp.cli.environment import call
 from gym_grasp.cli.sweep import raise_failures
 from gym_grasp.errors import UsageError
 from gym_grasp.experiments.executors import Execution
 from gym_grasp.experiments.sweep import Outcome, Place, Run, Variant, sweep
 
 RESULTS = Path("results")
-SMOKE: dict[str, Any] = {"episodes": 4, "recorded": 10, "max_episode_steps": 120, "smoke": True}
+SMOKE: dict[str, Any] = {"episodes": 4, "recorded": 10, "smoke": True}
 
 
 @dataclass
@@ -50,12 +51,14 @@ class Reproduce:
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    options = tyro.cli(Reproduce, args=args, prog="gym-grasp reproduce")
-    from gym_grasp.experiments.results import load, publish
+    """Run the subcommand."""
+    options = call(Reproduce, args, "gym-grasp reproduce")
+    from gym_grasp.experiments.results import load, policy_path, publish
 
     if options.methods and options.what != "table3":
         raise UsageError(f"--methods chooses among table3's; {options.what} has its own.")
+    if options.seeds and options.what == "fig7":
+        raise UsageError("--seeds: fig7 films the published policies, one of each method.")
     runs = options.runs or RUNS / ("smoke" if options.smoke else "reproduce")
     out = options.out or (runs / "results" if options.smoke else RESULTS)
     data = runs / "data" if options.smoke else DATA
@@ -66,9 +69,15 @@ def main(args: Sequence[str]) -> None:
     failed: list[Outcome] = []
     if wanted:
         execute = options.execution.make(options.device)
-        at_hand = [one.run for one in load(out) if one.content["smoke"] == options.smoke]
+        at_hand = [
+            one.run
+            for one in load(out)
+            if one.content["smoke"] == options.smoke and one.spec == one.run.spec.to_dict()
+        ]
+        if options.what == "fig7":  # needs the policies themselves
+            at_hand = [run for run in at_hand if policy_path(out, run.task, run.label).exists()]
         failed = sweep(wanted, place, execute, at_hand)
-    publish(runs, out)
+    publish(runs, out, options.device)
     files = _gather(options, out)
     if options.json:
         print_json(
@@ -92,7 +101,7 @@ def _runs(options: Reproduce) -> list[Run]:
     if options.what == "table3":
         return table3.runs(tasks, options.methods, seeds, device, smoke)
     if options.what == "fig7":
-        return table3.runs(tasks or (fig7.TASK,), fig7.SIDES, seeds or (0,), device, smoke)
+        return table3.runs(tasks or (fig7.TASK,), fig7.SIDES, (0,), device, smoke)
     if options.what == "demos":
         return fewer_demos.runs(tasks, seeds, device, smoke)
     return []
@@ -111,12 +120,11 @@ def _gather(options: Reproduce, out: Path) -> list[Path]:
 
         return fewer_demos.gather(results, out, options.smoke)
     if options.what == "table1":
-        from gym_grasp.paper import table1
+        from gym_grasp.paper import table1, table3
 
-        tasks = () if options.gather else options.tasks or tuple(table1.EPOCHS)
+        tasks = () if options.gather else options.tasks or tuple(table3.EPOCHS)
         return table1.make(results, out, tasks, options.device, options.smoke)
     from gym_grasp.paper import fig7
 
-    seed = (options.seeds or (0,))[0]
-    filmed = [fig7.make(out, task, seed, options.smoke) for task in options.tasks or (fig7.TASK,)]
+    filmed = [fig7.make(out, task, options.smoke) for task in options.tasks or (fig7.TASK,)]
     return [path for paths in filmed for path in paths]

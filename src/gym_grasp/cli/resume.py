@@ -8,18 +8,22 @@ from typing import Annotated
 import tyro
 
 from gym_grasp.cli.common import print_json
+from gym_grasp.cli.environment import EnvironmentOptions, call, refuse_differences, spec_of_run
 from gym_grasp.cli.train import train_one
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    tyro.cli(resume, args=args, prog="gym-grasp resume")
+    """Run the subcommand."""
+    folder = next((Path(word) for word in args if Path(word).is_dir()), None)
+    base = spec_of_run(folder) if folder else None
+    call(resume, args, "gym-grasp resume", base)
 
 
 def resume(
     run: Annotated[Path, tyro.conf.Positional],
     /,
     *,
+    environment: EnvironmentOptions,
     epochs: int | None = None,
     max_minutes: float | None = None,
     json: bool = False,
@@ -28,6 +32,7 @@ def resume(
 
     Args:
         run: folder of the run.
+        environment: the run's; another is refused.
         epochs: train up to this epoch instead of the one first asked for.
         max_minutes: stop after this much training in all, the time before the cut included.
         json: print the summary as one JSON object.
@@ -35,20 +40,26 @@ def resume(
     from gym_grasp.learning.train import load_config
 
     config, description = load_config(run)
-    settings = description["settings"]
+    settings, spec = description["settings"], spec_of_run(run)
+    refuse_differences(
+        spec,
+        environment.spec(spec.task),
+        ("run", "options"),
+        f"{run} is resumed in the environment that it began in; leave these options out:",
+    )
     config = dataclasses.replace(
         config,
         epochs=config.epochs if epochs is None else epochs,
         max_minutes=config.max_minutes if max_minutes is None else max_minutes,
     )
     summary = train_one(
-        settings["task"],
+        spec,
         config,
         reward=settings["reward"],
         num_envs=settings["num_envs"],
         device=settings["device"],
         demos=None if settings["demos"] is None else Path(settings["demos"]),
-        run=run,
+        folder=run,
         resume=True,
     )
     if json and summary:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from gym_grasp.cli.common import DATA, RUNS, print_json
+from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.experiments.executors import Execution
 from gym_grasp.experiments.sweep import RESULT, Outcome, Place, Run, Variant, sweep
@@ -23,7 +24,8 @@ class Sweep:
     """
 
     tasks: tuple[str, ...]
-    """Which tasks."""
+    """Which tasks; with one alone, its own options can be given too."""
+    environment: EnvironmentOptions
     methods: tuple[Variant, ...] = ("dapg-sparse",)
     """Methods with their rewards."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -45,22 +47,22 @@ class Sweep:
     runs: Path = RUNS
     """Folder of the runs: TASK/METHOD/seed-N."""
     data: Path = DATA
-    """Folder of the datasets; missing ones are recorded."""
+    """Folder of the datasets; missing ones are recorded, for the environment that runs have."""
     execution: Annotated[Execution, tyro.conf.arg(name="")] = field(default_factory=Execution)
     json: bool = False
     """Print the results as one JSON object."""
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    options = tyro.cli(Sweep, args=args, prog="gym-grasp sweep")
+    """Run the subcommand."""
+    options = call(Sweep, args, "gym-grasp sweep")
     at_once = options.execution.runs_per_gpu
     place = Place(options.runs, options.data, options.device, at_once, options.episodes)
     envs = options.num_envs or default_num_envs(options.device)
     overrides = tuple(parse_setting(text) for text in options.set)
     runs = [
         Run(
-            task,
+            spec.task,
             method,
             seed,
             envs,
@@ -68,8 +70,12 @@ def main(args: Sequence[str]) -> None:
             options.max_minutes,
             options.demos,
             overrides,
+            tuple(spec.options.items()),
+            spec.robot,
+            spec.control,
+            options.environment.max_episode_steps,
         )
-        for task in options.tasks
+        for spec in map(options.environment.spec, options.tasks)
         for method in options.methods
         for seed in options.seeds
     ]

@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from gym_grasp.cli.common import RUNS, dataset_path, print_json
+from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import UsageError
 from gym_grasp.learning.config import TrainConfig, default_num_envs
+
+if TYPE_CHECKING:
+    from gym_grasp.envs.spec import EnvSpec
 
 
 @dataclass
@@ -18,6 +22,7 @@ class Train:
 
     task: tyro.conf.Positional[str]
     """Task to learn, e.g. open-drawer."""
+    environment: EnvironmentOptions
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
     reward: Literal["sparse", "dense"] = "sparse"
     """sparse: 0 on success, −1 otherwise; dense: as the task defines it."""
@@ -34,30 +39,30 @@ class Train:
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
-    options = tyro.cli(Train, args=args, prog="gym-grasp train")
+    """Run the subcommand."""
+    options = call(Train, args, "gym-grasp train")
     summary = train_one(
-        options.task,
+        options.environment.spec(options.task),
         options.config,
         reward=options.reward,
         num_envs=options.num_envs,
         device=options.device,
         demos=options.demos,
-        run=options.run,
+        folder=options.run,
     )
     if options.json and summary:
         print_json(summary)
 
 
 def train_one(
-    task: str,
+    spec: "EnvSpec",
     config: TrainConfig,
     *,
     reward: Literal["sparse", "dense"] = "sparse",
     num_envs: int | None = None,
     device: str = "cpu",
     demos: Path | None = None,
-    run: Path | None = None,
+    folder: Path | None = None,
     resume: bool = False,
 ) -> dict[str, Any]:
     """Make environment and demonstrations, and train; returns the run's summary and folder.
@@ -66,43 +71,29 @@ def train_one(
     """
     from gym_grasp.demos.reader import open_dataset
     from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.experiments.perform import learn
     from gym_grasp.learning import distributed
     from gym_grasp.learning.demonstrations import Demonstrations
-    from gym_grasp.learning.train import train
-    from gym_grasp.tasks import load_task
 
-    task_class = load_task(task)
-    run = run or RUNS / f"{task}-{config.method}-{reward}-{config.seed}"
+    folder = folder or RUNS / f"{spec.task}-{config.method}-{reward}-{config.seed}"
     demonstrations = None
     if config.needs_demonstrations:
-        demos = demos or dataset_path(task)
-        dataset = open_dataset(demos, task=(task, task_class.version))
-        demonstrations = Demonstrations.from_dataset(dataset)
+        demos = demos or dataset_path(spec.task)
+        demonstrations = Demonstrations.from_dataset(open_dataset(demos, spec=spec))
     elif demos is not None:
         raise UsageError(f"--demos is given, but the method '{config.method}' uses none.")
     if num_envs is None:
         num_envs = default_num_envs(device)
     if not config.steps_environment:
         num_envs = 1
-    settings = {
-        "task": task,
-        "reward": reward,
-        "num_envs": num_envs,
-        "device": device,
-        "demos": None if demos is None else str(demos.resolve()),
-    }
     with distributed.joined(device) as own_device:
         env = GraspVectorEnv(
-            task,
+            spec,
             num_envs,
             device=own_device,
             reward=reward,
             num_threads=distributed.threads(),
             first_env=num_envs * distributed.rank(),
         )
-        try:
-            summary = train(env, config, run, demonstrations, resume=resume, settings=settings)
-        finally:
-            counters = env.counters()
-            env.close()
-    return {"run": str(run), **summary, "counters": counters} if summary else {}
+        summary = learn(env, config, folder, demonstrations, demos, device, resume)
+    return {"run": str(folder), **summary} if summary else {}

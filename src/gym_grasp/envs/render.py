@@ -8,18 +8,14 @@ import mujoco
 import numpy as np
 from torch import Tensor
 
+from gym_grasp.envs.opengl import make_renderer
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import DependencyError, GymGraspError
+from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.physics.base import Physics
 
 WIDTH, HEIGHT = 640, 480
 HOLD = 15
 """Frames for which a film stands still at the end of an episode."""
-NO_RENDERER = (
-    "Rendering needs OpenGL without a display, and neither EGL nor OSMesa works here ({reason}). "
-    "On Debian or Ubuntu: apt-get install libegl1 libegl-mesa0 (or libosmesa6, then set "
-    "MUJOCO_GL=osmesa)."
-)
 
 
 class Camera:
@@ -28,11 +24,12 @@ class Camera:
     Args:
         physics: the simulations.
         name: the camera, an element of every scene: `overview` or `close`.
-        width: in pixels.
-        height: in pixels.
+        width: in pixels, up to the scene's `offwidth`.
+        height: in pixels, up to the scene's `offheight`.
 
     Raises:
-        DependencyError: no OpenGL library is there; the message names the packages.
+        DependencyError: nothing can be drawn here; the message names the packages.
+        UsageError: the size is out of range.
     """
 
     def __init__(
@@ -41,11 +38,14 @@ class Camera:
         self._physics = physics
         self._name = name
         self._data = mujoco.MjData(physics.model)
-        try:
-            self._renderer = mujoco.Renderer(physics.model, height, width)
-        except (ImportError, RuntimeError, AttributeError, mujoco.FatalError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DependencyError(NO_RENDERER.format(reason=reason)) from error
+        limit = physics.model.vis.global_
+        for what, size, most in (
+            ("width", width, limit.offwidth),
+            ("height", height, limit.offheight),
+        ):
+            if not 1 <= size <= most:
+                raise UsageError(f"The {what} is {size}; it must be from 1 to {most} pixels.")
+        self._renderer = make_renderer(physics.model, width, height)
         options = mujoco.MjvOption()
         options.geomgroup[:] = [1, 1, 1, 0, 0, 0]  # collision geoms of the robot are group 3
         self._options = options
@@ -87,9 +87,11 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
 
 
 def write_picture(path: Path, frame: np.ndarray) -> None:
-    """Write one frame (height, width, 3) uint8 as PNG."""
+    """Write one frame (height, width, 3) uint8 as PNG; raises `UsageError` for another suffix."""
     import imageio.v3
 
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"The picture {path} would be a PNG; let its name end in .png.")
     imageio.v3.imwrite(path, frame)
 
 

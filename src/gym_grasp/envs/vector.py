@@ -88,11 +88,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.render_mode = render_mode
         self.control_rate = 1.0 / self.controller.period
         mode = gymnasium.vector.AutoresetMode
-        self.metadata = {
-            **self.metadata,
-            "autoreset_mode": mode.SAME_STEP if autoreset else mode.DISABLED,
-            "render_fps": round(self.control_rate),
-        }
+        own = mode.SAME_STEP if autoreset else mode.DISABLED
+        rate = round(self.control_rate)
+        self.metadata = {**self.metadata, "autoreset_mode": own, "render_fps": rate}
         assert spec.max_episode_steps is not None
         self.max_episode_steps = spec.max_episode_steps
         self.features = spec.features
@@ -187,8 +185,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         Args:
             seeds: episode seeds as in `episode_seed`, int64. Shape (N,).
 
-        Returns:
-            The observation. Shape (N, O).
+        Returns the observation. Shape (N, O).
         """
         if not self.seeded:
             self.episodes.restart(0)
@@ -286,7 +283,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._outcome["final_obs"] = observation
 
     def counters(self) -> dict[str, int]:
-        """Return what went wrong since the start: diverged simulations, NaN actions."""
+        """What went wrong since the start: diverged simulations, NaN actions."""
         return {
             "diverged": int(self._diverged_count.sum()),
             "nan_actions": int(self._nan_count),

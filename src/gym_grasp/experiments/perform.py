@@ -19,16 +19,17 @@ import torch
 
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError, GymGraspError
 from gym_grasp.experiments.sweep import RESULT, Place, Run
 from gym_grasp.files import write_json, writing
-from gym_grasp.learning.checkpoint import CHECKPOINT, load_policy
+from gym_grasp.learning.checkpoint import CHECKPOINT, LoadedPolicy, load_policy
+from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.evaluate import Evaluation, evaluate
 from gym_grasp.learning.metrics import METRICS
 from gym_grasp.learning.train import train
-from gym_grasp.tasks import load_task
 
 PR_SET_PDEATHSIG = 1
 
@@ -49,42 +50,29 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
     Raises:
         GymGraspError: whatever stood in the way.
     """
-    folder = place.folder(run)
+    folder, path = place.folder(run), place.dataset(run)
     with only_one(folder / ".lock", wait=False):
         config = run.config()
-        path = place.data / f"{run.task}.hdf5"
         demonstrations, count = None, 0
         if config.needs_demonstrations:
             demonstrations, count = load_demonstrations(run, path, place.recorded, threads)
         env = GraspVectorEnv(
-            run.task,
+            run.spec,
             run.num_envs if config.steps_environment else 1,
             device=place.device,
             reward=run.reward,
-            max_episode_steps=place.max_episode_steps,
             num_threads=threads,
         )
-        settings = {
-            "task": run.task,
-            "reward": run.reward,
-            "num_envs": env.num_envs,
-            "device": place.device,
-            "demos": str(path.resolve()) if demonstrations else None,
-        }
         resume = (folder / CHECKPOINT).exists()
-        try:
-            train(env, config, folder, demonstrations, resume=resume, settings=settings)
-        finally:
-            counters, limit = env.counters(), env.max_episode_steps
-            env.close()
+        used = path if demonstrations else None
+        learned = learn(env, config, folder, demonstrations, used, place.device, resume)
         evaluation = evaluate_run(run, place, threads)
         summary = json.loads((folder / METRICS).read_text())["summary"]
         result = {
             "smoke": place.smoke,
             "run": run.to_dict(),
+            "spec": run.spec.to_dict(),
             "config": {**dataclasses.asdict(config), "hidden_sizes": list(config.hidden_sizes)},
-            "task_version": load_task(run.task).version,
-            "max_episode_steps": limit,
             "demonstrations": count,
             "dataset": demonstrations.fingerprint if demonstrations else None,
             "device": device_name(place.device),
@@ -94,7 +82,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
             "steps": summary["steps"],
             "seconds": round(summary["seconds"], 2),
             "steps_per_second": round(summary["steps_per_second"]),
-            "counters": counters,
+            "counters": learned["counters"],
             "evaluation_seed": evaluation.seed,
             "episodes": evaluation.episodes,
             "successes": evaluation.successes,
@@ -104,6 +92,49 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
         }
         write_json(folder / RESULT, result)
     return result
+
+
+def learn(
+    env: GraspVectorEnv,
+    config: TrainConfig,
+    folder: Path,
+    demonstrations: Demonstrations | None,
+    path: Path | None,
+    device: str,
+    resume: bool,
+) -> dict[str, Any]:
+    """Train, with all in config.json that making the same environment again takes; close `env`.
+
+    Args:
+        env: the environments.
+        config: settings of the run.
+        folder: of the run.
+        demonstrations: what is learned from, or None.
+        path: their file, or None.
+        device: as it was asked for; processes that share a run have one of their own each.
+        resume: go on from the folder's checkpoint.
+
+    Returns:
+        The summary with the environment's counters; in processes but the first, nothing.
+    """
+    settings = {
+        "spec": env.env_spec.to_dict(),
+        "reward": env.reward_kind,
+        "num_envs": env.num_envs,
+        "device": device,
+        "demos": None if path is None else str(path.resolve()),
+    }
+    try:
+        summary = train(env, config, folder, demonstrations, resume=resume, settings=settings)
+    finally:
+        counters = env.counters()
+        env.close()
+    return {**summary, "counters": counters} if summary else {}
+
+
+def spec_of_policy(policy: LoadedPolicy) -> EnvSpec:
+    """Return the environment that a policy was trained in."""
+    return EnvSpec(policy.identity.task_name, version=policy.identity.task_version)
 
 
 def attempt(run: Run, place: Place, threads: int = 0) -> str | None:
@@ -128,8 +159,9 @@ def load_demonstrations(
     if not path.exists():
         with only_one(path.with_name(f".{path.name}.lock"), wait=True):
             if not path.exists():
-                record(run.task, path, recorded, overwrite=True, num_threads=threads)
-    dataset = open_dataset(path, task=(run.task, load_task(run.task).version))
+                spec = run.spec.replace(max_episode_steps=None)
+                record(spec, path, recorded, overwrite=True, num_threads=threads)
+    dataset = open_dataset(path, spec=run.spec)
     train = list(dataset.train_indices)
     if run.demos is None:
         return Demonstrations.from_dataset(dataset), len(train)
@@ -146,13 +178,7 @@ def load_demonstrations(
 def evaluate_run(run: Run, place: Place, threads: int = 0) -> Evaluation:
     """Evaluate a run's last policy, one episode an environment, in the start states of all runs."""
     policy = load_policy(place.folder(run), place.device)
-    env = GraspVectorEnv(
-        run.task,
-        place.episodes,
-        device=place.device,
-        max_episode_steps=place.max_episode_steps,
-        num_threads=threads,
-    )
+    env = GraspVectorEnv(run.spec, place.episodes, device=place.device, num_threads=threads)
     policy.check(env)
     try:
         return evaluate(policy, env, place.episodes)

@@ -1,6 +1,7 @@
 """Results as they are published: small files per run, which tables and figures are made from."""
 
 import contextlib
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -10,12 +11,19 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError
 from gym_grasp.experiments.sweep import RESULT, Run
 from gym_grasp.files import write_atomically
-from gym_grasp.learning.checkpoint import POLICY
+from gym_grasp.learning.checkpoint import POLICY, load_policy
 from gym_grasp.learning.intervals import SuccessInterval, success_interval
 from gym_grasp.learning.metrics import read_history
+from gym_grasp.learning.published import (
+    SUFFIX,
+    choose_precision,
+    load_published,
+    save_published,
+)
 
 COLUMNS = {
     "steps": "steps",
@@ -50,6 +58,15 @@ class Result:
         return Run.from_dict(self.content["run"])
 
     @property
+    def spec(self) -> dict[str, Any]:
+        """The environment, as `EnvSpec.to_dict` gives it; of older results two parts of it."""
+        content = self.content
+        if "spec" in content:
+            return content["spec"]
+        steps = content["max_episode_steps"]
+        return {"version": content["task_version"], "max_episode_steps": steps}
+
+    @property
     def successes(self) -> int:
         """Successful evaluation episodes."""
         return self.content["successes"]
@@ -77,7 +94,7 @@ class Result:
         is 1 however rare they are.
         """
         horizon = self.content["config"]["horizon"]
-        window = math.ceil(self.content["max_episode_steps"] / horizon)
+        window = math.ceil(self.spec["max_episode_steps"] / horizon)
         unknown = [math.nan] * len(self.curve["steps"])
         ended = [0.0 if math.isnan(n) else n for n in self.curve.get("episodes", unknown)]
         share = self.curve.get("success", unknown)
@@ -139,11 +156,8 @@ class Cell:
 
     @property
     def uniform(self) -> bool:
-        """Whether settings and task version of all runs agree, seeds apart."""
-        kinds = {
-            json.dumps([one.run.to_dict() | {"seed": 0}, one.content["task_version"]])
-            for one in self.results
-        }
+        """Whether settings and environment of all runs agree, seeds apart."""
+        kinds = {json.dumps([one.run.to_dict() | {"seed": 0}, one.spec]) for one in self.results}
         return len(kinds) == 1
 
 
@@ -151,8 +165,16 @@ Cells = dict[tuple[str, str], Cell]
 """Cells by task and label."""
 
 
-def publish(runs: Path, out: Path) -> list[str]:
-    """Copy the results, curves and policies of all finished runs into a folder fit for git.
+def publish(runs: Path, out: Path, device: str = "cpu") -> list[str]:
+    """Copy the results and curves of all finished runs into a folder fit for git.
+
+    Of each cell of the tables the policy of the lowest seed goes with them, in half precision where
+    an evaluation shows no loss; `reproduce` makes the others anew.
+
+    Args:
+        runs: folder of the run folders.
+        out: where to publish.
+        device: where policies are evaluated: cpu or cuda.
 
     Returns:
         The names of the runs.
@@ -161,27 +183,68 @@ def publish(runs: Path, out: Path) -> list[str]:
         GymGraspError: a run folder is incomplete.
     """
     names = []
+    first: dict[Path, tuple[Path, dict[str, Any]]] = {}
     for path in sorted(runs.glob(f"*/*/seed-*/{RESULT}")):
         folder, content = path.parent, json.loads(path.read_text())
-        name = Run.from_dict(content["run"]).name
+        run = Run.from_dict(content["run"])
         history = read_history(folder)
         curve = {
             column: [_rounded(row.get(metric, math.nan)) for row in history]
             for column, metric in COLUMNS.items()
             if any(metric in row for row in history)
         }
-        try:
-            policy = (folder / POLICY).read_bytes()
-        except OSError as error:
-            raise GymGraspError(f"Cannot read {folder / POLICY}: copy the run whole.") from error
-        write_atomically(out / "policies" / f"{name}.pt", policy)
         text = json.dumps(content, indent=1)[:-2] + ',\n "curve": {\n'
         rows = (f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in curve.items())
         write_atomically(
-            out / "runs" / f"{name}.json", (text + ",\n".join(rows) + "\n }\n}\n").encode()
+            out / "runs" / f"{run.name}.json", (text + ",\n".join(rows) + "\n }\n}\n").encode()
         )
-        names.append(name)
+        names.append(run.name)
+        target = policy_path(out, run.task, run.label)
+        if run.demos is None and (
+            target not in first or run.seed < first[target][1]["run"]["seed"]
+        ):
+            first[target] = folder, content
+    for target, (folder, content) in first.items():
+        _publish_policy(folder, content, target, device)
     return names
+
+
+def policy_path(out: Path, task: str, label: str) -> Path:
+    """Return where the policy of a cell is published."""
+    return out / "policies" / task / f"{label}{SUFFIX}"
+
+
+def _publish_policy(folder: Path, content: dict[str, Any], target: Path, device: str) -> None:
+    """Write a run's policy, unless it or that of a lower seed is there."""
+    try:
+        source = hashlib.sha256((folder / POLICY).read_bytes()).hexdigest()
+    except OSError as error:
+        raise GymGraspError(f"Cannot read {folder / POLICY}: copy the run whole.") from error
+    run = Run.from_dict(content["run"])
+    if target.exists():
+        there = load_published(target)
+        if there["seed"] < run.seed or there["source"] == source:
+            return
+    policy = load_policy(folder, device)
+    env = GraspVectorEnv(
+        run.task,
+        content["episodes"],
+        device=device,
+        max_episode_steps=content["max_episode_steps"],
+    )
+    try:
+        policy.check(env)
+        dtype, evaluation = choose_precision(policy, env, content["episodes"])
+    finally:
+        env.close()
+    metadata = {
+        "identity": vars(policy.identity),
+        "run": run.name,
+        "seed": run.seed,
+        "source": source,
+        "evaluation": evaluation,
+    }
+    save_published(target, policy, metadata, dtype)
 
 
 def load(out: Path) -> list[Result]:

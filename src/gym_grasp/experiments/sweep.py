@@ -1,16 +1,19 @@
 """Many training runs: what each one is, which are done already, and what became of the others."""
 
 import dataclasses
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gym_grasp.envs.control import ControlConfig
+from gym_grasp.envs.spec import EnvSpec, differences
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.learning.config import Method, TrainConfig
-from gym_grasp.tasks import TASKS
+from gym_grasp.robots import DEFAULT_ROBOT
 
 Variant = Literal["dapg-sparse", "dapg-dense", "ppo-dense", "ppo-sparse", "bc"]
 """A method with its reward; bc knows no reward."""
@@ -33,15 +36,22 @@ class Run:
     """Demonstrations to learn from, drawn by the seed; None takes all of the training split."""
     overrides: tuple[tuple[str, Any], ...] = ()
     """Further fields of `TrainConfig` with their values."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Options of the task with their values; those left out are filled in."""
+    robot: str = DEFAULT_ROBOT
+    """Name of the robot."""
+    control: ControlConfig = field(default_factory=ControlConfig)
+    """How actions become joint targets."""
+    max_episode_steps: int | None = None
+    """Actions after which episodes are truncated; None: the task's own limit."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what does not exist or does not go together."""
-        if self.task not in TASKS:
-            raise unknown("task", self.task, TASKS)
+        object.__setattr__(self, "options", tuple(sorted(self.spec.options.items())))
         if self.variant not in VARIANTS:
             raise unknown("method", self.variant, VARIANTS)
-        fields = {field.name for field in dataclasses.fields(TrainConfig)}
-        taken = {field.name for field in dataclasses.fields(Run)} | {"method"}
+        fields = {one.name for one in dataclasses.fields(TrainConfig)}
+        taken = {one.name for one in dataclasses.fields(Run)} | {"method"}
         for name, _ in self.overrides:
             if name not in fields - taken:
                 raise unknown("training setting", name, fields - taken)
@@ -64,9 +74,23 @@ class Run:
         return "dense" if self.variant.endswith("dense") else "sparse"
 
     @property
+    def spec(self) -> EnvSpec:
+        """The environment."""
+        options, steps = dict(self.options), self.max_episode_steps
+        return EnvSpec(self.task, options, self.robot, self.control, steps)
+
+    @property
+    def suffix(self) -> str:
+        """Ends the names of what belongs to another environment than the task's default one."""
+        differing = differences(EnvSpec(self.task).to_dict(), self.spec.to_dict(), ("", ""))
+        digest = hashlib.sha256("\n".join(sorted(differing)).encode()).hexdigest()
+        return f"-{digest[:8]}" if differing else ""
+
+    @property
     def label(self) -> str:
         """Which column of a table it belongs to, such as "dapg-sparse" or "dapg-sparse-5-demos"."""
-        return self.variant if self.demos is None else f"{self.variant}-{self.demos}-demos"
+        demos = "" if self.demos is None else f"-{self.demos}-demos"
+        return f"{self.variant}{demos}{self.suffix}"
 
     @property
     def name(self) -> str:
@@ -85,21 +109,24 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; `from_dict` takes it back."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        values = dataclasses.asdict(self) | {"options": dict(self.options)}
+        return json.loads(json.dumps(values))
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Run":
         """Return the run that `to_dict` described."""
-        overrides = tuple(
-            (name, tuple(item) if isinstance(item, list) else item)
-            for name, item in value.get("overrides", ())
-        )
-        return cls(**{**value, "overrides": overrides})
+        control = {name: _hashable(item) for name, item in value.get("control", {}).items()}
+        parts = {
+            "overrides": tuple((name, _hashable(item)) for name, item in value["overrides"]),
+            "options": tuple(value.get("options", {}).items()),
+            "control": ControlConfig(**control),
+        }
+        return cls(**{**value, **parts})
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs are performed, and how they are judged."""
+    """Where runs are performed, and in how many episodes they are judged."""
 
     runs: Path
     """Folder of the run folders."""
@@ -113,14 +140,16 @@ class Place:
     """Evaluation episodes."""
     recorded: int = 200
     """Demonstrations in a dataset that is recorded."""
-    max_episode_steps: int | None = None
-    """Actions after which episodes are truncated; None: the task's own limit."""
     smoke: bool = False
     """The figures mean nothing: only whether everything runs is tried."""
 
     def folder(self, run: Run) -> Path:
         """Return the folder of a run."""
         return self.runs / run.name
+
+    def dataset(self, run: Run) -> Path:
+        """Return the file of a run's demonstrations."""
+        return self.data / f"{run.task}{run.suffix}.hdf5"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, paths absolute; `from_dict` takes it back."""
@@ -132,6 +161,9 @@ class Place:
         """Return the place that `to_dict` described."""
         return cls(**{**value, "runs": Path(value["runs"]), "data": Path(value["data"])})
 
+
+IN_SPEC = ("task", "options", "robot", "control", "max_episode_steps")
+"""Parts of a run that its result holds once more, whole, in `spec`."""
 
 Outcome = tuple[Run, str | None]
 """A run and what went wrong, or None."""
@@ -147,14 +179,12 @@ def is_done(run: Run, place: Place) -> bool:
     """
     path = place.folder(run) / RESULT
     try:
-        found = json.loads(path.read_text())["run"]
+        content = json.loads(path.read_text())
+        found = {**content["run"], "spec": content.get("spec", {})}
     except (OSError, ValueError, KeyError):
         return False
-    differing = [
-        f"{name} was {found.get(name)!r}, is {value!r}"
-        for name, value in run.to_dict().items()
-        if found.get(name) != value
-    ]
+    wanted = {**run.to_dict(), "spec": run.spec.to_dict()}
+    differing = differences(found, wanted, ("was", "is"), ignore=IN_SPEC)
     if differing:
         raise UsageError(
             f"{path.parent} holds a run with other settings ({'; '.join(differing)}); move it "
@@ -196,6 +226,10 @@ def sweep(
         if reason:
             failed.append((run, reason))
     return failed
+
+
+def _hashable(item: Any) -> Any:
+    return tuple(item) if isinstance(item, list) else item
 
 
 def _say(text: str) -> None:

@@ -18,6 +18,7 @@ from gym_grasp.errors import CheckpointError
 from gym_grasp.files import write_atomically
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import Policy
+from gym_grasp.learning.published import SUFFIX, load_published
 
 FORMAT = 1
 """Version of the file format; files of another are refused."""
@@ -125,7 +126,7 @@ def save_policy(path: Path, policy: Policy, identity: Identity) -> None:
 
 
 def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedPolicy:
-    """Read a policy from a file or a run folder.
+    """Read a policy from a file, one that is published too, or a run folder.
 
     Returns:
         A module: observations (N, O) on `device` in, actions (N, A) in [−1, 1] out.
@@ -136,7 +137,7 @@ def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedP
     path = Path(path)
     if path.is_dir():
         path = path / POLICY
-    content = load(path, "policy")
+    content = load_published(path) if path.suffix == SUFFIX else load(path, "policy")
     identity = Identity(**content["identity"])
     size = sum(identity.observation_layout.values())
     policy = LoadedPolicy(size, identity.action_size, tuple(content["hidden_sizes"]))

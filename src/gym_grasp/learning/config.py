@@ -19,14 +19,6 @@ def default_num_envs(device: str) -> int:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """How much each half of the loss counts in one epoch: this is all that a method is."""
-
-    ppo: float
-    cloning: float
-
-
-@dataclass(frozen=True)
 class TrainConfig:
     """How a policy is trained. The defaults fit 256 environments on a CPU and 16,384 on a GPU."""
 
@@ -40,7 +32,7 @@ class TrainConfig:
     """Number of rollouts with their updates; for bc, of passes over the demonstrations."""
 
     max_minutes: float | None = None
-    """Stop after this wall-clock time, even if epochs are left."""
+    """Stop after this time in pretraining, rollouts and updates, even if epochs are left."""
 
     horizon: int = 32
     """Steps of every environment in one epoch."""
@@ -49,10 +41,11 @@ class TrainConfig:
     """Passes over each rollout."""
 
     minibatch_size: int | None = None
-    """Samples in one gradient step; by default a quarter of the rollout, at most 32,768."""
+    """Samples in one gradient step, as nearly as equal parts of the rollout allow; by default a
+    quarter of it, at most 32,768."""
 
     demo_batch_size: int = 1024
-    """Demonstration samples in one gradient step, drawn afresh for each."""
+    """Demonstration samples in one gradient step, drawn afresh for each; at most all there are."""
 
     hidden_sizes: tuple[int, ...] = (512, 256, 256)
     """Hidden layers of the actor, and of the critic."""
@@ -64,21 +57,22 @@ class TrainConfig:
     """Standard deviation of the exploration noise at the start, in units of the action; by default
     0.5, after pretraining 0.05: more throws a clone off its path."""
 
-    cloning_rate: float = 4e-3
-    """Adam's step size at the start of bc and of pretraining; a cosine takes it to 0."""
+    cloning_learning_rate: float = 4e-3
+    """Adam's learning rate at the start of bc and of pretraining; a cosine takes it to 0."""
 
     learning_rate: float = 5e-4
-    """Adam's step size at the first rollout, after pretraining min_learning_rate; then the KL rule
-    moves it."""
+    """Adam's learning rate at the first rollout, after pretraining min_learning_rate; then the KL
+    rule moves it."""
 
     min_learning_rate: float = 1e-5
     """Lower end of the KL rule."""
 
     max_learning_rate: float = 1e-3
-    """Upper end of the KL rule, which sees a step that is too long only once it is taken."""
+    """Upper end of the KL rule, which sees an update that is too large only once it is made."""
 
     kl_threshold: float = 0.016
-    """The KL rule: above twice this the step size is divided by 1.5, below half multiplied."""
+    """The KL rule: after a pass with more than twice this KL divergence the learning rate is
+    divided by 1.5, with less than half multiplied by it."""
 
     discount: float = 0.99
     """Discount γ of one control step."""
@@ -131,7 +125,7 @@ class TrainConfig:
             _check(name, getattr(self, name), 0, math.inf)
         _check("initial_std", self.exploration_std, 1e-12, math.inf)
         for name in (
-            "cloning_rate",
+            "cloning_learning_rate",
             "learning_rate",
             "min_learning_rate",
             "max_learning_rate",
@@ -153,13 +147,11 @@ class TrainConfig:
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise UsageError(f"hidden_sizes is {self.hidden_sizes}; give positive layer sizes.")
 
-    def weights(self, epoch: int) -> Weights:
-        """Return the weights of the PPO and the BC loss in an epoch, counted from 0."""
+    def cloning_weight(self, epoch: int) -> float:
+        """Return the weight of the BC loss in an epoch, counted from 0; PPO's is 1 or absent."""
         if self.method == "bc":
-            return Weights(ppo=0.0, cloning=1.0)
-        if self.method == "ppo":
-            return Weights(ppo=1.0, cloning=0.0)
-        return Weights(ppo=1.0, cloning=self.bc_weight * self.bc_decay**epoch)
+            return 1.0
+        return self.bc_weight * self.bc_decay**epoch if self.method == "dapg" else 0.0
 
     @property
     def exploration_std(self) -> float:

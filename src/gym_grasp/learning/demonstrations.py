@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gym_grasp.demos.reader import Dataset
 from gym_grasp.errors import DatasetError
+from gym_grasp.learning.env import Environment
 
 Episode = tuple[Any, Any]
 """Observations (T+1, O) and actions (T, A) of one episode, arrays or tensors."""
@@ -53,9 +54,12 @@ class Demonstrations:
     def from_dataset(
         cls, dataset: Dataset, chosen: Sequence[int] | None = None
     ) -> "Demonstrations":
-        """Take the training episodes of a dataset, or only the chosen ones; and the held-out ones.
+        """Take a dataset's training episodes, or the chosen ones instead, and the held-out ones.
 
         The choice is part of the fingerprint.
+
+        Raises:
+            DatasetError: If there are no training episodes or they hold NaN or infinity.
         """
         fingerprint = dataset.fingerprint
         if chosen is None:
@@ -70,7 +74,11 @@ class Demonstrations:
     def from_episodes(
         cls, train: Sequence[Episode], valid: Sequence[Episode], fingerprint: str
     ) -> "Demonstrations":
-        """Join episodes; the last observation of each has no action and is left out."""
+        """Join episodes; the last observation of each has no action and is left out.
+
+        Raises:
+            DatasetError: If there is none to train on, sizes do not fit or a value is not finite.
+        """
         if not train:
             raise DatasetError("The dataset has no training episodes; record some first.")
         observations, actions = _join(train)
@@ -79,6 +87,17 @@ class Demonstrations:
         else:
             valid_observations, valid_actions = observations[:0], actions[:0]
         return cls(observations, actions, valid_observations, valid_actions, fingerprint)
+
+    def check(self, env: Environment) -> None:
+        """Raise `DatasetError` unless they have the environment's sizes."""
+        found = (self.observations.shape[1], self.actions.shape[1])
+        expected = (env.observation_size, env.action_size)
+        if found != expected:
+            raise DatasetError(
+                f"The demonstrations hold {found[0]} observed values and {found[1]} actions, the "
+                f"task '{env.task_name}' has {expected[0]} and {expected[1]}; record "
+                "demonstrations of this task and version."
+            )
 
     def to(self, device: torch.device) -> "Demonstrations":
         """Return the same demonstrations on a device."""
@@ -92,9 +111,9 @@ class Demonstrations:
 
 
 class DemonstrationSampler:
-    """Hands out training pairs in random order; each is seen once before any is seen twice.
+    """Hands out training pairs in random order, in each pass over them none twice.
 
-    The pairs that no longer fill a batch at the end of a pass are left for the next shuffle.
+    The pairs that no longer fill a batch at the end of a pass are left out of it.
     It has a random generator of its own, so that demonstrations do not disturb exploration.
     """
 

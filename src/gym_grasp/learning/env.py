@@ -12,8 +12,8 @@ class Environment(Protocol):
     Environments that end restart in the same step (SAME_STEP): where `terminated | truncated`,
     the returned observation already is the next episode's first one, and `info["final_obs"]`
     (N, O) holds the last one of the episode that ended (elsewhere, the observation itself).
-    Further info: "success" and "diverged" (N,) bool; "episode_return" (N,) and
-    "episode_length" (N,) int64, valid where an episode ended.
+    Further info, valid where an episode ended: "success", "diverged" (a simulation that broke cut
+    it off; elsewhere False), both (N,) bool; "episode_return" (N,) and "episode_length" (N,) int64.
     """
 
     @property
@@ -33,7 +33,7 @@ class Environment(Protocol):
 
     @property
     def observation_size(self) -> int:
-        """O."""
+        """O, the size of the observations that the policy reads."""
         ...
 
     @property

@@ -54,7 +54,8 @@ def evaluate(
     """Run a policy for a number of episodes, the first one of each environment.
 
     The start states depend on the seed and on the number of environments alone, so methods that
-    are evaluated with the same of both meet the same ones. With fewer environments than
+    are evaluated with the same of both meet the same ones. An episode that ended is not counted
+    again, whatever its environment does next. With fewer environments than
     episodes, further rounds begin with the following seeds.
 
     Args:

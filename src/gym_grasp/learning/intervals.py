@@ -37,6 +37,9 @@ def success_interval(
         successes: Successes of each run.
         episodes: Episodes of each run.
         confidence: Probability that the interval is to cover.
+
+    Raises:
+        ValueError: If there is no run, a run without episodes, or numbers of both that differ.
     """
     if len(successes) != len(episodes) or not episodes or min(episodes) < 1:
         raise ValueError(f"expected as many successes as episodes, got {successes}, {episodes}")

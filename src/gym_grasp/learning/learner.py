@@ -7,20 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from gym_grasp.capture import Captured
-from gym_grasp.errors import DatasetError, UsageError
+from gym_grasp.errors import UsageError
 from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import ActorCritic, Policy
-from gym_grasp.learning.rollout import (
-    STATISTICS,
-    Rollout,
-    advantages,
-    collect,
-    next_values,
-    values_of,
-)
+from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
+from gym_grasp.learning.samples import Minibatches, Samples, make_samples
 
 PPO_LOG = ("policy/kl", "policy/clipped", "loss/surrogate", "loss/value", "loss/bounds")
 CLONING_LOG = ("loss/cloning",)
@@ -36,7 +30,7 @@ class Learner:
       policy that is updated is exactly the one that acted.
     - Every gradient step draws a fresh batch of demonstrations.
     - One gradient, of the weighted sum of all terms, is clipped by its norm.
-    - After each pass over the rollout the KL rule moves the step size. Without a rollout (bc) a
+    - After each pass over the rollout the KL rule moves the learning rate. Without a rollout (bc) a
       cosine takes it to zero.
     - Several processes have rollouts and demonstration batches of their own; gradient, statistics
       and KL are those of all together, so that they stay equal in everything else.
@@ -74,7 +68,8 @@ class Learner:
         self._sampler: DemonstrationSampler | None = None
         self._demonstrations: Demonstrations | None = None
         if demonstrations is not None:
-            self._demonstrations = self._fitting(demonstrations).to(self.device)
+            demonstrations.check(env)
+            self._demonstrations = demonstrations.to(self.device)
         if config.needs_demonstrations:
             if self._demonstrations is None:
                 raise UsageError(
@@ -88,13 +83,11 @@ class Learner:
     def _prepare_steps(self) -> None:
         """Allocate what a gradient step reads and writes."""
         names: tuple[str, ...] = ()
+        self._samples: Samples | None = None  # from the first rollout on always the same tensors
         if self._rollout is not None:
             names += PPO_LOG
-            steps, envs = self._rollout.rewards.shape
-            self._minibatches = self.config.minibatches(steps * envs)
-            size = steps * envs // self._minibatches
-            self._rows = torch.zeros(size, dtype=torch.int64, device=self.device)
-            self._samples: dict[str, Tensor] = {}
+            count = self._rollout.rewards.numel()
+            self._minibatches = Minibatches(count, self.config.minibatches(count), self._generator)
             self._old_log_std = torch.zeros_like(self.model.log_std)
         if self._sampler is not None:
             names += CLONING_LOG
@@ -108,7 +101,7 @@ class Learner:
         self._apply = Captured(self._apply_gradient, self.device)
 
     def begin_with(self, policy: Policy) -> None:
-        """Continue from a policy that is good already, with short steps at first."""
+        """Continue from a policy that is good already, at first with the lowest learning rate."""
         self.model.policy.load_state_dict(policy.state_dict())
         self.learning_rate.fill_(self.config.min_learning_rate)
 
@@ -118,16 +111,21 @@ class Learner:
         return collect(self.env, self.model, observation, self._rollout, self._generator)
 
     def update(self, epoch: int, last: Tensor | None) -> dict[str, float]:
-        """Learn from the rollout (which ended with `last`), the demonstrations, or both.
+        """Learn from the rollout, the demonstrations, or both.
 
-        Returns the epoch's metrics, the only values that are read from the device.
+        Args:
+            epoch: Number of the epoch, counted from 0.
+            last: Observation (N, O) that the rollout ended with; None for bc.
+
+        Returns:
+            The epoch's metrics, the only values that are read from the device.
         """
         config = self.config
-        self._cloning_weight.fill_(config.weights(epoch).cloning)
+        self._cloning_weight.fill_(config.cloning_weight(epoch))
         metrics: dict[str, Tensor] = {}
         if last is None:
             cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
-            self.learning_rate.fill_(config.cloning_rate * cosine)
+            self.learning_rate.fill_(config.cloning_learning_rate * cosine)
         else:
             metrics["value/explained_variance"] = self._take_samples(last)
         measured = epoch % config.gradient_norm_interval == 0
@@ -205,64 +203,40 @@ class Learner:
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
-    @torch.no_grad()
     def _take_samples(self, last: Tensor) -> Tensor:
-        """Make training samples of the rollout; return the explained variance of its values."""
-        config, model, rollout = self.config, self.model, self._rollout
-        assert rollout is not None
-        old_values = values_of(model, rollout.observations)
-        values = model.denormalize_value(old_values)
-        following = next_values(model, rollout, values, last)
-        done = rollout.terminated | rollout.truncated
-        advantage = advantages(
-            rollout.rewards, values, following, done, config.discount, config.gae_lambda
-        )
-        returns = advantage + values
-        model.value_normalizer.merge(*distributed.moments(returns[..., None]))
-        mean, var, _ = distributed.moments(advantage[..., None])
-        self._old_log_std.copy_(model.log_std)
-        samples = {
-            # The normaliser stands still during an update, so every pass reads the same features.
-            "features": model.policy.features(rollout.observations),
-            "action": rollout.actions,
-            "old_mean": rollout.means,
-            "old_log_prob": loss.log_prob(rollout.actions, rollout.means, self._old_log_std),
-            "old_value": old_values,
-            "target": model.value_normalizer.normalize(returns),
-            "advantage": (advantage - mean) / (var.sqrt() + 1e-8),
-        }
-        for name, value in samples.items():
-            flat = value.flatten(0, 1)
-            if name in self._samples:
-                self._samples[name].copy_(flat)
-            else:
-                self._samples[name] = flat.clone()
-        return 1 - advantage.var() / (returns.var() + 1e-8)
+        """Make samples of the rollout; return the explained variance of its values."""
+        assert self._rollout is not None
+        samples, explained = make_samples(self._rollout, self.model, last, self.config)
+        self._old_log_std.copy_(self.model.log_std.detach())
+        if self._samples is None:
+            self._samples = samples.clone()
+        else:
+            self._samples.copy_(samples)
+        return explained
 
     def _begin_pass(self) -> int:
         """Put the samples in a random order; return the number of gradient steps of the pass."""
         if self._rollout is None:
             assert self._sampler is not None
             return self._sampler.batches_per_pass
-        count = self._rollout.rewards.numel()
-        self._order = torch.randperm(count, generator=self._generator, device=self.device)
-        return self._minibatches
+        self._minibatches.shuffle()
+        return self._minibatches.count
 
     def _choose_samples(self, step: int) -> None:
         """Choose the samples and the demonstrations of a gradient step."""
         if self._rollout is not None:
-            start = step * len(self._rows)  # the few that do not fill the last step wait
-            self._rows.copy_(self._order[start : start + len(self._rows)])
+            self._minibatches.choose(step)
         if self._sampler is not None:
             self._demo_rows.copy_(self._sampler.draw())
 
     def _terms(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return the weighted terms whose sum is the loss, and what is logged of them. (K,)."""
         config, policy = self.config, self.model.policy
-        batch, features, log = {}, [], []
-        if self._rollout is not None:
-            batch = {name: values[self._rows] for name, values in self._samples.items()}
-            features.append(batch["features"])
+        batch: Samples | None = None
+        features, log = [], []
+        if self._samples is not None:
+            batch = self._samples.choose(self._minibatches.rows)
+            features.append(batch.features)
         if self._sampler is not None:
             assert self._demonstrations is not None
             demo_action = self._demonstrations.actions[self._demo_rows]
@@ -270,23 +244,23 @@ class Learner:
         # Rollout and demonstrations pass the actor together, the latter last.
         means = policy.actor(torch.cat(features))
         terms: dict[str, Tensor] = {}
-        if batch:
+        if batch is not None:
             log_std, old_log_std = self.model.log_std, self._old_log_std
-            mean = means[: len(self._rows)]
+            mean = means[: len(batch)]
             surrogate, clipped = loss.surrogate_loss(
-                loss.log_prob(batch["action"], mean, log_std),
-                batch["old_log_prob"],
-                batch["advantage"],
+                loss.log_prob(batch.action, mean, log_std),
+                batch.old_log_prob,
+                batch.advantage,
                 config.clip_range,
             )
             value = loss.value_loss(
-                self.model.critic(batch["features"]).squeeze(-1),
-                batch["old_value"],
-                batch["target"],
+                self.model.critic(batch.features).squeeze(-1),
+                batch.old_value,
+                batch.target,
                 config.clip_range,
             )
             bounds = loss.bounds_loss(mean, config.mean_limit)
-            kl = loss.gaussian_kl(batch["old_mean"], old_log_std, mean, log_std)
+            kl = loss.gaussian_kl(batch.old_mean, old_log_std, mean, log_std)
             log += [kl, clipped, surrogate, value, bounds]
             terms["surrogate"] = surrogate
             terms["value"] = config.value_weight * value
@@ -334,15 +308,3 @@ class Learner:
                 config.max_learning_rate,
             )
         )
-
-    def _fitting(self, demonstrations: Demonstrations) -> Demonstrations:
-        """Return demonstrations that have the environment's sizes, or raise `DatasetError`."""
-        found = (demonstrations.observations.shape[1], demonstrations.actions.shape[1])
-        expected = (self.env.observation_size, self.env.action_size)
-        if found != expected:
-            raise DatasetError(
-                f"The demonstrations hold {found[0]} observed values and {found[1]} actions, the "
-                f"task '{self.env.task_name}' has {expected[0]} and {expected[1]}; record "
-                "demonstrations of this task and version."
-            )
-        return demonstrations

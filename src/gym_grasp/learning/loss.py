@@ -15,7 +15,7 @@ def log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
 
 
 def gaussian_kl(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Return KL(old ‖ new), averaged over the batch."""
+    """Return KL(old ‖ new) of diagonal Gaussians with means (N, A), averaged over the batch."""
     variance = torch.exp(2 * log_std)
     spread = torch.exp(2 * old_log_std) + (old_mean - mean) ** 2
     return (log_std - old_log_std + spread / (2 * variance) - 0.5).sum(-1).mean()
@@ -24,7 +24,10 @@ def gaussian_kl(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Te
 def surrogate_loss(
     log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float
 ) -> tuple[Tensor, Tensor]:
-    """Return PPO's clipped surrogate (to be minimised) and the share of ratios it clips."""
+    """Return PPO's clipped surrogate (to be minimised) and the share of ratios out of range.
+
+    Log-densities and advantages have shape (N,); both results are scalars.
+    """
     ratio = torch.exp(log_prob - old_log_prob)
     clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
     loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
@@ -32,7 +35,7 @@ def surrogate_loss(
 
 
 def value_loss(value: Tensor, old_value: Tensor, target: Tensor, clip_range: float) -> Tensor:
-    """Return the clipped squared error, all in normalised units.
+    """Return the mean clipped squared error of values (N,), all in normalised units.
 
     `old_value` is the network's own output at the time of the rollout, so a change of the
     normaliser in between does not count as a change of the network.
@@ -42,18 +45,21 @@ def value_loss(value: Tensor, old_value: Tensor, target: Tensor, clip_range: flo
 
 
 def bounds_loss(mean: Tensor, limit: float) -> Tensor:
-    """Return the squared excess of |mean| over a limit, summed over the actions."""
+    """Return the squared excess of |mean| (N, A) over a limit, summed over A, averaged over N."""
     return ((mean.abs() - limit).clamp(min=0) ** 2).sum(-1).mean()
 
 
 def cloning_loss(mean: Tensor, action: Tensor) -> Tensor:
-    """Return the mean squared error of the action mean; the standard deviation is PPO's own."""
+    """Return the squared error of the action mean, averaged over N and A.
+
+    The standard deviation is PPO's own.
+    """
     return ((mean - action) ** 2).mean()
 
 
 def adapt_learning_rate(
     learning_rate: Tensor, kl: Tensor, threshold: float, low: float, high: float
 ) -> Tensor:
-    """Return the step size that the KL rule asks for, without leaving the device."""
+    """Return the learning rate that the KL rule asks for, without leaving the device."""
     factor = torch.where(kl > 2 * threshold, 1 / 1.5, torch.where(kl < 0.5 * threshold, 1.5, 1.0))
     return (learning_rate * factor).clamp(low, high)

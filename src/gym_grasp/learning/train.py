@@ -3,15 +3,14 @@
 import dataclasses
 import json
 import math
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gym_grasp import __version__
 from gym_grasp.errors import CheckpointError, GymGraspError, UsageError
@@ -23,8 +22,7 @@ from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.metrics import Metrics, RunLog
-from gym_grasp.learning.networks import Policy
-from gym_grasp.learning.rollout import STATISTICS
+from gym_grasp.learning.record import describe, epoch_metrics, summarise, versions
 
 CONFIG = "config.json"
 
@@ -57,7 +55,8 @@ def train(
         env: The environments; for bc they are not stepped, and one is enough.
         config: Settings of the run.
         run_dir: The run folder.
-        demonstrations: Needed by bc and dapg; ppo reports its loss on the held-out ones.
+        demonstrations: Needed by bc and dapg; with ppo, only the loss on the held-out ones is
+            reported.
         resume: Continue from the folder's last checkpoint.
         settings: What else config.json is to hold, such as how the environment was made.
         on_epoch: Called with the epoch and its metrics after each epoch and its checkpoint, in
@@ -65,7 +64,8 @@ def train(
         progress: Whether to show progress on standard error.
 
     Returns:
-        The summary that metrics.json holds too; in processes but the first, nothing.
+        The summary that metrics.json holds too; nothing in processes but the first, or where no
+        epoch was left to do.
 
     Raises:
         UsageError: If the folder holds a run already, or demonstrations are missing.
@@ -78,120 +78,170 @@ def train(
             f"{run_dir} holds a run already; choose another folder with --run, or go on with "
             f"`gym-grasp resume {run_dir}`."
         )
-    learner = Learner(env, config, demonstrations)
-    fingerprint = demonstrations.fingerprint if config.needs_demonstrations else None  # type: ignore[union-attr]
-    start, steps, seconds, observation = 0, 0, 0.0, None
+    run = Run(env, config, run_dir, demonstrations)
     if resume:
-        content = _load_to_resume(run_dir / CHECKPOINT, env, config, fingerprint)
+        run.restore()
+    run.start_episodes()
+    log: RunLog | None = None
+    if distributed.rank() == 0:
+        description = describe(env, config, settings or {}, run.dataset, run.versions)
+        write_json(run_dir / CONFIG, description)
+        tracked = description if config.wandb else None
+        log = RunLog(run_dir, config.epochs, run.epoch, tracked, progress)
+    summary: dict[str, Any] = {}
+    with distributed.naming_the_dead(), closing(log) if log else nullcontext():
+        if config.pretrains and not resume:
+            run.pretrain(log)
+        while not run.finished:
+            metrics = run.learn()
+            if log is not None:
+                log.add(metrics)
+            if run.finished or run.epoch % config.checkpoint_interval == 0:
+                summary = run.save(log)
+            if on_epoch is not None:
+                on_epoch(run.epoch - 1, metrics)
+    return summary
+
+
+class Run:
+    """A run under way, as one of its processes sees it.
+
+    Attributes:
+        epoch: Epochs done.
+        steps: Control steps of all environments of all processes.
+        seconds: Training time over all sessions; checkpoints are not counted.
+        dataset: Fingerprint of the demonstrations that the method learns from.
+        versions: Versions that the result depends on.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        config: TrainConfig,
+        run_dir: Path,
+        demonstrations: Demonstrations | None,
+    ) -> None:
+        self.epoch, self.steps, self.seconds = 0, 0, 0.0
+        self.learner = Learner(env, config, demonstrations)
+        self.dataset: str | None = None
+        if demonstrations is not None and config.needs_demonstrations:
+            self.dataset = demonstrations.fingerprint
+        self.versions = versions()
+        self._env, self._config, self._run_dir = env, config, run_dir
+        self._demonstrations = demonstrations
+        self._observation: Tensor | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done or the time is up."""
+        limit = self._config.max_minutes
+        late = limit is not None and self.seconds >= 60 * limit
+        return late or self.epoch >= self._config.epochs
+
+    def restore(self) -> None:
+        """Continue from the last checkpoint, or raise `CheckpointError`.
+
+        With another number of processes what was learned goes on, but not the episodes.
+        """
+        env, learner = self._env, self.learner
+        content = _load_to_resume(self._run_dir / CHECKPOINT, env, self._config, self.dataset)
         learner.load_state_dict(content["learner"])
-        start, steps, seconds = content["epoch"], content["steps"], content["seconds"]
+        self.epoch, self.steps = content["epoch"], content["steps"]
+        self.seconds = content["seconds"]
         if len(content["processes"]) == distributed.size():
             own = content["processes"][distributed.rank()]
             learner.load_random_state(own["random"])
-            if config.steps_environment:
+            if self._config.steps_environment:
                 env.set_state({k: v.to(env.device) for k, v in own["environment"].items()})
-                observation = own["observation"].to(env.device)
-    if config.steps_environment and observation is None:
-        # Episodes that all begin and end together would show each epoch another part of the task.
-        observation, _ = env.reset(seed=config.seed, options={"stagger": True})
-    versions = _versions()
-    description = {
-        "train": dataclasses.asdict(config),
-        "settings": dict(settings or {}),
-        "task": env.task_name,
-        "task_version": env.task_version,
-        "reward": env.reward_kind,
-        "num_envs": env.num_envs,
-        "processes": distributed.size(),
-        "device": str(env.device),
-        "dataset": fingerprint,
-        "versions": versions,
-    }
-    log: RunLog | None = None
-    if distributed.rank() == 0:
-        write_json(run_dir / CONFIG, description)
-        log = RunLog(run_dir, config.epochs, start, description if config.wandb else None, progress)
-    identity = Identity.of(env)
-    summary: dict[str, Any] = {}
+                self._observation = own["observation"].to(env.device)
 
-    def save(epoch: int) -> None:
+    def start_episodes(self) -> None:
+        """Reset the environments, if they are stepped and were not restored."""
+        if self._config.steps_environment and self._observation is None:
+            # Episodes that all begin and end together would show each epoch another part of the
+            # task.
+            self._observation, _ = self._env.reset(
+                seed=self._config.seed, options={"stagger": True}
+            )
+
+    def pretrain(self, log: RunLog | None) -> None:
+        """Learn from the demonstrations alone, and begin with the policy that results."""
+        began = time.perf_counter()
+        passes = self._config.pretrain_epochs
+        config = dataclasses.replace(self._config, method="bc", epochs=passes)
+        cloner = Learner(self._env, config, self._demonstrations)
+        for epoch in range(passes):
+            metrics = cloner.update(epoch, None)
+            if log is not None:
+                log.pretraining(epoch, passes, metrics)
+        self.learner.begin_with(cloner.model.policy)
+        self.seconds = distributed.average_number(time.perf_counter() - began)
+
+    def learn(self) -> Metrics:
+        """Do one epoch and return its metrics.
+
+        Raises:
+            GymGraspError: If the gradient is not finite.
+        """
+        began = time.perf_counter()
+        samples = 0
+        if self._observation is not None:
+            self._observation = self.learner.collect(self._observation)
+            samples = self._config.horizon * self._env.num_envs * distributed.size()
+        collected = time.perf_counter()
+        raw = self.learner.update(self.epoch, self._observation)
+        ended = time.perf_counter()
+        elapsed = distributed.average_number(ended - began)
+        self.steps += samples
+        self.seconds += elapsed
+        metrics = epoch_metrics(raw, self._config, self.epoch, self.steps)
+        metrics["seconds"] = self.seconds
+        metrics["seconds/rollout"] = collected - began
+        metrics["seconds/update"] = ended - collected
+        if samples:
+            metrics["steps_per_second"] = samples / elapsed
+        if not math.isfinite(metrics["gradient/total"]):
+            raise GymGraspError(
+                f"Training diverged in epoch {self.epoch}: the gradient is not finite. The last "
+                "checkpoint is from before; lower learning_rate or max_learning_rate."
+            )
+        self.epoch += 1
+        return metrics
+
+    def save(self, log: RunLog | None) -> dict[str, Any]:
+        """Write checkpoint, policy and metrics.json; return the summary.
+
+        Every process has to call it; all but the first, which holds the log, write and return
+        nothing.
+        """
+        env, config, learner = self._env, self._config, self.learner
         own = {
             "random": learner.random_state(),
             "environment": env.get_state() if config.steps_environment else None,
-            "observation": observation,
+            "observation": self._observation,
         }
         processes = distributed.gather(_on_host(own))
         if log is None:
-            return
+            return {}
+        identity = Identity.of(env)
         state = {
             "identity": vars(identity),
             "config": dataclasses.asdict(config),
             "num_envs": env.num_envs,
-            "dataset": fingerprint,
-            "epoch": epoch,
-            "steps": steps,
-            "seconds": seconds,
+            "dataset": self.dataset,
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "seconds": self.seconds,
             "learner": learner.state_dict(),
             "processes": processes,
         }
-        checkpoint.save(run_dir / CHECKPOINT, "training", state)
-        checkpoint.save_policy(run_dir / POLICY, learner.model.policy, identity)
-        summary.update(_summary(config, epoch, steps, seconds, log.history, versions))
+        checkpoint.save(self._run_dir / CHECKPOINT, "training", state)
+        checkpoint.save_policy(self._run_dir / POLICY, learner.model.policy, identity)
+        summary = summarise(
+            config, self.epoch, self.steps, self.seconds, log.history, self.versions
+        )
         log.write(summary)
-
-    with distributed.naming_the_dead(), closing(log) if log else nullcontext():
-        if config.pretrains and not resume:
-            began = time.perf_counter()
-            learner.begin_with(_clone(env, config, demonstrations, log))
-            seconds = distributed.average_number(time.perf_counter() - began)
-        epoch = start
-        while epoch < config.epochs and not _out_of_time(config, seconds):
-            began = time.perf_counter()
-            if config.steps_environment:
-                observation = learner.collect(observation)  # type: ignore[arg-type]
-                steps += config.horizon * env.num_envs * distributed.size()
-            collected = time.perf_counter()
-            raw = learner.update(epoch, observation)
-            ended = time.perf_counter()
-            elapsed = distributed.average_number(ended - began)
-            seconds += elapsed
-            metrics = _epoch_metrics(raw, config, epoch, steps)
-            metrics["seconds"] = seconds
-            metrics["seconds/rollout"] = collected - began
-            metrics["seconds/update"] = ended - collected
-            if config.steps_environment:
-                samples = config.horizon * env.num_envs * distributed.size()
-                metrics["steps_per_second"] = samples / elapsed
-            if not math.isfinite(metrics["gradient/total"]):
-                raise GymGraspError(
-                    f"Training diverged in epoch {epoch}: the gradient is not finite. The last "
-                    "checkpoint is from before; lower learning_rate or max_learning_rate."
-                )
-            if log is not None:
-                log.add(metrics)
-            epoch += 1
-            last = epoch == config.epochs or _out_of_time(config, seconds)
-            if last or epoch % config.checkpoint_interval == 0:
-                save(epoch)
-            if on_epoch is not None:
-                on_epoch(epoch - 1, metrics)
-    return summary
-
-
-def _clone(
-    env: Environment,
-    config: TrainConfig,
-    demonstrations: Demonstrations | None,
-    log: RunLog | None,
-) -> Policy:
-    """Return a policy that has learned from the demonstrations alone."""
-    passes = config.pretrain_epochs
-    cloner = Learner(env, dataclasses.replace(config, method="bc", epochs=passes), demonstrations)
-    for epoch in range(passes):
-        metrics = cloner.update(epoch, None)
-        if log is not None:
-            log.pretraining(epoch, passes, metrics)
-    return cloner.model.policy
+        return summary
 
 
 def _on_host(value: Any) -> Any:
@@ -256,68 +306,3 @@ def _load_to_resume(
             f"{', '.join(sorted(CHANGEABLE))} may change."
         )
     return content
-
-
-def _epoch_metrics(
-    raw: Mapping[str, float], config: TrainConfig, epoch: int, steps: int
-) -> Metrics:
-    """Return an epoch's metrics: sums over episodes become means, NaN where none ended."""
-    metrics: Metrics = {"epoch": epoch, "steps": steps}
-    metrics |= {name: value for name, value in raw.items() if name not in STATISTICS}
-    metrics["cloning_weight"] = config.weights(epoch).cloning
-    if config.steps_environment:
-        episodes = raw["episodes"]
-        for name, key in (
-            ("success", "successes"),
-            ("return", "return_sum"),
-            ("length", "length_sum"),
-        ):
-            metrics[f"rollout/{name}"] = raw[key] / episodes if episodes else math.nan
-        metrics["rollout/episodes"] = episodes
-        metrics["rollout/diverged"] = raw["diverged"]
-    return metrics
-
-
-def _summary(
-    config: TrainConfig,
-    epochs: int,
-    steps: int,
-    seconds: float,
-    history: list[Metrics],
-    versions: dict[str, str],
-) -> dict[str, Any]:
-    last = history[-1] if history else {}
-    finite = {name: value for name, value in last.items() if math.isfinite(value)}
-    return {
-        "method": config.method,
-        "seed": config.seed,
-        "epochs": epochs,
-        "steps": steps,
-        "seconds": seconds,
-        "steps_per_second": steps / seconds if seconds else 0.0,
-        "last": finite,
-        "versions": versions,
-    }
-
-
-def _out_of_time(config: TrainConfig, seconds: float) -> bool:
-    return config.max_minutes is not None and seconds >= 60 * config.max_minutes
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions that the result depends on, with the git revision where there is one."""
-    versions = {"gym-grasp": __version__, "torch": torch.__version__}
-    try:
-        versions["mujoco"] = metadata.version("mujoco")
-    except metadata.PackageNotFoundError:
-        versions["mujoco"] = "not installed"
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        tracked = [*git, "ls-files", "--error-unmatch", "train.py"]
-        subprocess.run(tracked, check=True, capture_output=True, timeout=10)
-        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        result = subprocess.run(describe, check=True, capture_output=True, text=True, timeout=10)
-        versions["git"] = result.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        versions["git"] = "unknown"
-    return versions

@@ -31,7 +31,8 @@ def runs(
 
 def gather(results: Sequence[Result], out: Path, smoke: bool = False) -> list[Path]:
     """Write demos.md, demos.json and demos.png from whatever results there are."""
-    found = cells(one for one in results if one.run.variant == "dapg-sparse")
+    dapg = (one for one in results if one.run.variant == "dapg-sparse" and not one.run.suffix)
+    found = cells(dapg)
     tasks = sorted({task for task, label in found if label != "dapg-sparse"})
     chosen = sorted(
         (cell for (task, _), cell in found.items() if task in tasks),

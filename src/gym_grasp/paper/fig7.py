@@ -9,6 +9,8 @@ import numpy as np
 from gym_grasp.envs.render import film, write_picture, write_video
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import CheckpointError
+from gym_grasp.experiments.perform import spec_of_policy
+from gym_grasp.experiments.results import policy_path
 from gym_grasp.experiments.sweep import Variant
 from gym_grasp.learning.checkpoint import load_policy
 from gym_grasp.learning.evaluate import FIRST_SEED
@@ -17,14 +19,14 @@ TASK = "pour-cup"
 SIDES: tuple[Variant, Variant] = ("ppo-dense", "dapg-sparse")
 EPISODES = 2
 RATE = 30.0
-"""Frames per second: one a control step."""
+"""Frames per second: one each control step."""
 STRIP = 6
 """Frames of the first episode in the still picture."""
 SMOKE_STEPS = 8
 
 
-def make(out: Path, task: str = TASK, seed: int = 0, smoke: bool = False) -> list[Path]:
-    """Film the published policies of one training seed in the same start states.
+def make(out: Path, task: str = TASK, smoke: bool = False) -> list[Path]:
+    """Film the published policies of a task in the same start states.
 
     Returns:
         The video and a strip of its first episode, named fig7 (for other tasks, fig7-TASK).
@@ -34,7 +36,7 @@ def make(out: Path, task: str = TASK, seed: int = 0, smoke: bool = False) -> lis
     """
     name = "fig7" if task == TASK else f"fig7-{task}"
     video, strip = out / f"{name}.mp4", out / f"{name}.png"
-    paths = [out / "policies" / task / label / f"seed-{seed}.pt" for label in SIDES]
+    paths = [policy_path(out, task, label) for label in SIDES]
     for path in paths:
         if not path.exists():
             raise CheckpointError(
@@ -68,12 +70,12 @@ def make(out: Path, task: str = TASK, seed: int = 0, smoke: bool = False) -> lis
 def _film(path: Path, seed: int, smoke: bool) -> Iterator[np.ndarray]:
     """Yield the labelled frames of one episode."""
     policy = load_policy(path)
-    limit = SMOKE_STEPS if smoke else None
-    task = policy.identity.task_name
-    env = GraspVectorEnv(task, 1, autoreset=False, max_episode_steps=limit)
-    policy.check(env)
+    spec = spec_of_policy(policy)
+    if smoke:
+        spec = spec.replace(max_episode_steps=SMOKE_STEPS)
+    env = GraspVectorEnv(spec, 1, autoreset=False)
     for frame in film(env, policy, 1, seed=seed, camera="close"):
-        yield _labelled(frame, f"{'SMOKE ' if smoke else ''}{path.parent.name}")
+        yield _labelled(frame, f"{'SMOKE ' if smoke else ''}{path.stem}")
     env.close()
 
 

@@ -46,6 +46,7 @@ class Physics(ABC):
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, device: torch.device) -> None:
         self._check_model = freeze(model)
+        self._on_host = device.type == "cpu"
         self._simple = torch.as_tensor(model.body_simple > 0, device=device)
         self._own: dict[str, Tensor] = {}
         self._live: dict[str, Tensor] = {}
@@ -131,19 +132,20 @@ class Physics(ABC):
                 f"expected ({self.num_envs},) = (num_envs,), torch.bool."
             )
         values, mask = values.to(self.device), mask.to(self.device)
-        good = valid(name, values, own, self._simple)
-        bad = mask & ~good
-        if self.device.type == "cpu":
-            if not mask.any():
+        if self._on_host:
+            chosen = mask.nonzero()[:, 0]
+            if len(chosen) == 0:
                 return
+            bad = ~valid(name, values[chosen], own, self._simple)
             if bad.any():
-                raise _invalid(name, bad)
-        self._refused += bad.sum()
-        mask = mask & good
-        if name not in self._live:
-            self._live[name] = self._expand(name)
-        live = self._live[name]
-        live.copy_(torch.where(mask.view(-1, *[1] * own.dim()), values, live))
+                raise _invalid(name, chosen[bad])
+            self._values(name)[chosen] = values[chosen].to(self.dtype)
+        else:
+            good = valid(name, values, own, self._simple)
+            self._refused += (mask & ~good).sum()
+            mask = mask & good
+            live = self._values(name)
+            live.copy_(torch.where(mask.view(-1, *[1] * own.dim()), values, live))
         self._follow(name, mask)
 
     def fields(self) -> dict[str, Tensor]:
@@ -182,6 +184,11 @@ class Physics(ABC):
     def _follow(self, name: str, mask: Tensor) -> None:
         """Take over what was written into the live values of simulations in `mask` (N,)."""
 
+    def _values(self, name: str) -> Tensor:
+        if name not in self._live:
+            self._live[name] = self._expand(name)
+        return self._live[name]
+
     def _model_values(self, name: str) -> Tensor:
         if name not in self._own:
             array = model_field(self.model, name)
@@ -196,12 +203,11 @@ def _closed(*_: object, **__: object) -> NoReturn:
 
 
 def _invalid(name: str, bad: Tensor) -> UsageError:
-    first = int(bad.nonzero()[0, 0])
     allowed = str(FIELDS[name].__doc__).rstrip(".").lower()
     if name in ("body_ipos", "body_iquat"):
         allowed += '; a body compiled as simple keeps its own (or set simple="false" in its MJCF)'
     return UsageError(
-        f"Values of '{name}' are not valid in {int(bad.sum())} simulation(s), first in {first}; "
+        f"Values of '{name}' are not valid in {len(bad)} simulation(s), first in {int(bad[0])}; "
         f"allowed: {allowed}. Nothing was set."
     )
 

@@ -24,6 +24,11 @@ def not_negative(values: Tensor, own: Tensor) -> Tensor:
     return values.isfinite() & (values >= 0.0)
 
 
+def frictional(values: Tensor, own: Tensor) -> Tensor:
+    """Finite numbers of at least 1e-5, or of the model's own where these are smaller."""
+    return values.isfinite() & (values >= own.clamp_max(mujoco.mjMINMU))
+
+
 def positive(values: Tensor, own: Tensor) -> Tensor:
     """Finite numbers, positive where the model's own are."""
     return values.isfinite() & torch.where(own > 0.0, values > 0.0, values >= 0.0)
@@ -36,10 +41,10 @@ def unit(values: Tensor, own: Tensor) -> Tensor:
 
 FIELDS: dict[str, Rule] = {
     "opt.gravity": finite,
-    "geom_friction": not_negative,
+    "geom_friction": frictional,
     "geom_solref": finite,
     "geom_solimp": finite,
-    "pair_friction": not_negative,
+    "pair_friction": frictional,
     "eq_solref": finite,
     "eq_solimp": finite,
     "jnt_stiffness": not_negative,

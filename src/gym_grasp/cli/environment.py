@@ -1,0 +1,164 @@
+"""The options of an environment, the same for every subcommand that makes one.
+
+A subcommand takes them by a parameter `environment: EnvironmentOptions`, and is called by `call`.
+"""
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+from gym_grasp.errors import CheckpointError, UsageError, unknown
+from gym_grasp.tasks import TASKS, load_task
+
+if TYPE_CHECKING:
+    from gym_grasp.envs.control import ControlConfig
+    from gym_grasp.envs.spec import EnvSpec
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What is left of an `EnvSpec` without its task: what options say."""
+
+    robot: str
+    control: "ControlConfig"
+    max_episode_steps: int | None
+    options: Any = None
+    """Instance of the task's `Options`; None where no single task is named."""
+
+    def spec(self, task: str) -> "EnvSpec":
+        """Return the whole for a task; raises `UsageError` for what does not exist."""
+        from gym_grasp.envs.spec import EnvSpec
+
+        own = {} if self.options is None else dataclasses.asdict(self.options)
+        return EnvSpec(task, own, self.robot, self.control, self.max_episode_steps)
+
+
+EnvironmentOptions = Annotated[Environment, tyro.conf.arg(name="")]
+"""Options of an environment among a subcommand's own."""
+
+
+def call(
+    subcommand: Callable[..., Any], args: Sequence[str], prog: str, base: "EnvSpec | None" = None
+) -> Any:
+    """Parse arguments and call a subcommand; return what it returns.
+
+    Args:
+        subcommand: a function, or a dataclass of its options.
+        args: what follows the name of the program.
+        prog: that name.
+        base: whose values the options have where they are not given, and whose task's options
+            there are; by default those of the one task named in `args`.
+
+    Raises:
+        UsageError: an option does not exist, or is of another task.
+    """
+    named = list(dict.fromkeys(word for word in args if word in TASKS))
+    task = base.task if base else named[0] if len(named) == 1 else None
+    registry = ConstructorRegistry()
+    registry.struct_rule(lambda info: _constructor(info, task, base))
+    _refuse_unknown(args, set(_flags(subcommand, registry)), prog)
+    return tyro.cli(subcommand, args=args, prog=prog, registry=registry)
+
+
+def _constructor(
+    info: StructTypeInfo, task: str | None, base: "EnvSpec | None"
+) -> StructConstructorSpec | None:
+    """Tell tyro which options there are, with their defaults."""
+    if info.type is not Environment:
+        return None
+    from gym_grasp.envs.control import ControlConfig
+    from gym_grasp.robots import DEFAULT_ROBOT, robot_names
+
+    robot, control, steps = DEFAULT_ROBOT, ControlConfig(), None
+    if base:
+        robot, control, steps = base.robot, base.control, base.max_episode_steps
+        if steps == base.replace(max_episode_steps=None).max_episode_steps:
+            steps = None  # it follows the control rate, should that change
+    limit = "Actions after which an episode is truncated; by default the task's time limit."
+    fields = [
+        StructFieldSpec("robot", str, robot, f"ARM-HAND: {', '.join(robot_names())}."),
+        StructFieldSpec("max_episode_steps", int | None, steps, limit),  # type: ignore[arg-type]
+        StructFieldSpec("control", ControlConfig, control),
+    ]
+    if task:
+        kind = load_task(task)
+        chosen = load_task(task).choose(base.options if base else {})
+        flat = Annotated[kind.Options, tyro.conf.arg(name="")]  # type: ignore[name-defined]
+        fields.insert(0, StructFieldSpec("options", flat, chosen))  # type: ignore[arg-type]
+    return StructConstructorSpec(Environment, tuple(fields))
+
+
+def _flags(subcommand: Callable[..., Any], registry: ConstructorRegistry) -> Iterator[str]:
+    """Yield every option that a subcommand's help shows."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        tyro.cli(subcommand, args=["--help"], registry=registry)
+    for match in re.finditer(r"--[a-z][\w.-]*", text.getvalue()):
+        yield match[0]
+
+
+def _refuse_unknown(args: Sequence[str], known: set[str], prog: str) -> None:
+    for word in args:
+        flag = word.partition("=")[0].replace("_", "-")
+        if not flag.startswith("--") or flag == "--" or flag in known:
+            continue
+        owners = [name for name in TASKS if flag in task_flags(name)]
+        if owners:
+            raise UsageError(
+                f"The option '{flag}' is one of {' or '.join(owners)}, and goes with that task "
+                f"alone. Known here: {', '.join(sorted(known))}."
+            )
+        raise unknown(f"option of `{prog}`", flag, known)
+
+
+def task_flags(task: str) -> list[str]:
+    """Return the names of a task's own options on the command line."""
+    names = [one.name for one in dataclasses.fields(load_task(task).Options)]
+    return [f"--{name.replace('_', '-')}" for name in names]
+
+
+# What was trained ---------------------------------------------------------------------------------
+
+
+def spec_of_run(folder: Path) -> "EnvSpec":
+    """Return the environment that a run was trained in; raises `CheckpointError` if unknown."""
+    from gym_grasp.envs.spec import EnvSpec
+    from gym_grasp.learning.train import load_config
+
+    _, description = load_config(folder)
+    try:
+        return EnvSpec.from_dict(description["settings"]["spec"])
+    except (KeyError, UsageError) as error:
+        reason = error if isinstance(error, UsageError) else "it does not say its environment."
+        raise CheckpointError(f"The run {folder} cannot be used: {reason}") from error
+
+
+def refuse_differences(
+    first: "EnvSpec", second: "EnvSpec", names: tuple[str, str], what: str
+) -> None:
+    """Raise `UsageError` with a line for each difference of two specs.
+
+    Args:
+        first: one.
+        second: the other.
+        names: what to call them.
+        what: the sentence above the lines: what is wrong, and what to do.
+    """
+    from gym_grasp.envs.spec import differences
+
+    lines = differences(first.to_dict(), second.to_dict(), names, ignore=())
+    if lines:
+        raise UsageError("\n  ".join([what, *lines]))
