@@ -7,8 +7,14 @@ from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.tasks.features import Feature, scalar
 
-LAYOUT = {"wrist": 7, "drawer_opening": 1, "fingers": 5}
+FEATURES = {
+    "wrist": Feature("wrist: position and quaternion", "m, 1", tuple("xyzabcd")),
+    "drawer_opening": scalar("how far it is open", "m"),
+    "fingers": Feature("drives", "1", tuple("abcde")),
+}
+ACTIONS = tuple(f"action {index}" for index in range(11))
 
 
 def build_episode(seed, steps=None, **changes):
@@ -19,8 +25,8 @@ def build_episode(seed, steps=None, **changes):
     rewards[-1] = 0
     episode = Episode(
         observations={
-            key: rng.normal(size=(steps + 1, width)).astype(np.float32)
-            for key, width in LAYOUT.items()
+            key: rng.normal(size=(steps + 1, *feature.shape)).astype(np.float32)
+            for key, feature in FEATURES.items()
         },
         actions=rng.uniform(-1, 1, size=(steps, 11)).astype(np.float32),
         rewards=rewards,
@@ -34,6 +40,7 @@ def build_episode(seed, steps=None, **changes):
             "target": rng.normal(size=(steps + 1, 2, 3)).astype(np.float32),
             "engaged": rng.integers(0, 2, size=steps + 1).astype(bool),
         },
+        fields={"geom_friction": rng.normal(size=(4, 3)).astype(np.float32)},
         operator_input={
             "wrist_pose": rng.normal(size=(steps, 7)),
             "time": np.arange(steps) / 30,
@@ -47,14 +54,14 @@ def build_episode(seed, steps=None, **changes):
 def build_meta(**changes):
     return dataclasses.replace(
         DatasetMeta(
-            task="open-drawer",
-            task_version=0,
-            observation_layout=LAYOUT,
+            spec={"task": "open-drawer", "version": 0, "robot": "ur5-sih"},
+            env_name="gym_grasp/OpenDrawer-v0",
+            features=FEATURES,
+            action_names=ACTIONS,
             control_rate=30.0,
             operator="synthetic",
             base_seed=4,
-            env_kwargs={"reward": "sparse"},
-            units={"obs/drawer_opening": "m"},
+            scene="<mujoco/>",
         ),
         **changes,
     )

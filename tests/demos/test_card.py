@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from gym_grasp.demos.card import dataset_card, plot_summary, summarise
-from gym_grasp.demos.episode import split_observations
+from gym_grasp.demos.episode import Origin
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.tasks.features import Feature, scalar
 
 
 @pytest.fixture
@@ -52,10 +53,13 @@ def test_card_names_everything(known):
         "- Length: 0.1 to 0.3 s, median 0.1 s (3 to 8 steps at 30 Hz)",
         "- Licence: Apache-2.0",
         known.fingerprint,
-        "| `obs/drawer_opening` | (T, 1) float32 | observation before the step | m |",
+        "- Origin: 3 recorded",
+        "`gym-grasp demos record open-drawer --episodes 3 --seed 4`",
+        "| `obs/drawer_opening` | (T, 1) float32 | how far it is open | m |",
+        "| `fields/geom_friction` | (4, 3) float32 |",
         "| `operator_input/wrist_pose` | (T, 7) float64 |",
         "| `operator_input/time` | (T,) float64 |",
-        "| 0 | wrist translation x | 0.100 |",
+        "| 0 | action 0 | 0.100 |",
         "`gym_grasp/OpenDrawer-v0`",
         "mujoco 3.17",
     ):
@@ -70,18 +74,60 @@ def test_plot_is_a_picture_with_something_in_it(known, tmp_path):
     assert 0.02 < (picture[..., :3].min(axis=2) < 250).mean() < 0.5
 
 
-def test_split_observations():
-    flat = np.arange(12.0).reshape(2, 6)
-    parts = split_observations(flat, {"c": 1, "a": 3, "b": 2})
-    assert list(parts) == ["a", "b", "c"]
-    assert parts["b"].tolist() == [[3, 4], [9, 10]]
-    with pytest.raises(ValueError, match="6 wide, but the layout adds up to 4"):
-        split_observations(flat, {"a": 4})
+def test_card_says_what_was_chosen_and_where_it_came_from(tmp_path, make_episode, make_meta):
+    meta = make_meta(
+        spec={
+            "task": "lift-object",
+            "version": 0,
+            "options": {"object": "sphere"},
+            "robot": "ur5-sih",
+            "control": {"interval": 6, "linear_speed": 0.6},
+        },
+        states={"targets": (("wrist position", 3), ("drives", 5))},
+        physics_state="mjSTATE_INTEGRATION",
+    )
+    with DatasetWriter(tmp_path / "a.hdf5", meta) as writer:
+        writer.add(make_episode(0))
+        writer.add(make_episode(1, origin=Origin("multiplied", ("3f2a",))))
+    card = dataset_card(open_dataset(tmp_path / "a.hdf5"))
+    for text in (
+        "demos record lift-object --episodes 2 --seed 4 --object sphere --control.interval 6`",
+        "- Options: object sphere\n",
+        "- Control: interval 6, linear_speed 0.6\n",
+        "- Robot: ur5-sih\n",
+        "- Origin: 1 recorded; 1 multiplied from 3f2a\n",
+        "`physics` is MuJoCo's `mjSTATE_INTEGRATION`",
+        "| `targets` | wrist position 3, drives 5 |",
+    ):
+        assert text in card, text
 
 
 def test_meta_survives_json(make_meta):
-    meta = make_meta(env_kwargs={"max_episode_steps": 300, "reward": "dense"})
+    meta = make_meta(
+        spec={"task": "a", "version": 3, "robot": "r", "control": {"low": (1, 2.5)}},
+        origin=Origin("retargeted", ("b.hdf5",)),
+        states={"targets": (("position", 3), ("drives", 5))},
+    )
     assert DatasetMeta.from_json(meta.to_json()) == meta
+    assert (meta.task, meta.task_version, meta.robot) == ("a", 3, "r")
     assert meta.versions.keys() == {"gym-grasp", "mujoco", "numpy"}
-    with pytest.raises(ValueError, match="bad name or width"):
-        make_meta(observation_layout={"a/b": 1})
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"features": {"a/b": scalar("", "1")}}, "observation 'a/b'"),
+        ({"features": {"a": scalar("", "1")} | {"": scalar("", "1")}}, "observation ''"),
+        ({"features": {"a": Feature("", "1", ("v",), groups=("critic",))}}, "group 'policy'"),
+        ({"features": {"a": Feature("", "1", ("v",), dtype="uint8")}}, "'a' is uint8"),
+        ({"spec": {"task": "a", "version": 0}}, "lacks its robot"),
+    ],
+)
+def test_meta_refuses(make_meta, changes, text):
+    with pytest.raises(ValueError, match=text):
+        make_meta(**changes)
+
+
+def test_unknown_origin():
+    with pytest.raises(ValueError, match="origin is 'found'; known: recorded, multiplied, retar"):
+        Origin("found")

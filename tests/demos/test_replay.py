@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from gym_grasp.demos.episode import split_observations
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.replay import replay
 from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.tasks.features import Feature, Packer, scalar
 
-LAYOUT = {"position": 2, "seed": 1}
+FEATURES = {"position": Feature("of the point", "m", ("x", "y")), "seed": scalar("its seed", "1")}
 
 
 class PointEnv:
@@ -32,6 +32,11 @@ class PointEnv:
 
     def observe(self):
         return torch.cat([self.position, self.seeds[:, None].float()], dim=1)
+
+    def get_state(self):
+        """Friction is drawn from the seed; anything else is no model field."""
+        friction = 0.5 + 0.1 * self.seeds[:, None].float()
+        return {"field geom_friction": friction, "elapsed": self.count}
 
     def step(self, action):
         assert action.shape == (self.num_envs, 11)
@@ -60,7 +65,8 @@ def demonstrate(env, seed, speed, make_episode):
     return make_episode(
         seed,
         steps=len(actions),
-        observations=split_observations(flat, LAYOUT),
+        observations=Packer(FEATURES).unpack(flat),
+        fields={"geom_friction": np.array([0.5 + 0.1 * seed], np.float32)},
         actions=torch.cat(actions).numpy(),
     )
 
@@ -69,7 +75,7 @@ def demonstrate(env, seed, speed, make_episode):
 def points(tmp_path, make_episode, make_meta):
     """Return a dataset of 7 episodes of various lengths."""
     env = PointEnv(1)
-    with DatasetWriter(tmp_path / "p.hdf5", make_meta(observation_layout=LAYOUT)) as writer:
+    with DatasetWriter(tmp_path / "p.hdf5", make_meta(features=FEATURES)) as writer:
         for seed in range(7):
             writer.add(demonstrate(env, seed, 0.4 + 0.1 * (seed % 4), make_episode))
     return open_dataset(tmp_path / "p.hdf5")
@@ -94,6 +100,7 @@ def test_every_episode_is_reproduced_bit_for_bit(points, num_envs):
         "bit_exact": 7,
         "max_deviation": 0.0,
         "not_reproduced": [],
+        "other_fields": [],
     }
 
 
@@ -127,8 +134,31 @@ def test_one_bit_is_seen(points, tmp_path, make_meta):
     changed = dataclasses.replace(
         episode, observations=episode.observations | {"position": position}
     )
-    with DatasetWriter(tmp_path / "q.hdf5", make_meta(observation_layout=LAYOUT)) as writer:
+    with DatasetWriter(tmp_path / "q.hdf5", make_meta(features=FEATURES)) as writer:
         writer.add(changed)
     report = replay(open_dataset(tmp_path / "q.hdf5"), PointEnv(1))
     assert (report.reproduced, report.bit_exact) == (1, 0)
     assert 0 < report.max_deviation < 1e-6
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"geom_friction": np.array([0.5000001], np.float32)},
+        {},
+        {
+            "geom_friction": np.array([0.5], np.float32),
+            "body_mass": np.array([1.0], np.float32),
+        },
+    ],
+)
+def test_model_fields_that_are_drawn_otherwise_are_seen(points, tmp_path, make_meta, fields):
+    with DatasetWriter(tmp_path / "q.hdf5", make_meta(features=FEATURES)) as writer:
+        writer.add(dataclasses.replace(points.episode(0), fields=fields))
+        writer.add(points.episode(1))
+    report = replay(open_dataset(tmp_path / "q.hdf5"), PointEnv(2))
+    (name,) = report.episodes[0].other_fields
+    assert name == ("body_mass" if "body_mass" in fields else "geom_friction")
+    assert report.episodes[1].other_fields == ()
+    assert (report.reproduced, report.bit_exact) == (2, 1)
+    assert report.to_dict()["other_fields"] == [name]

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
+from gym_grasp.demos import hdf5
+from gym_grasp.demos.episode import Origin
 from gym_grasp.demos.reader import check, open_dataset
 from gym_grasp.demos.writer import DatasetWriter, parts_folder, recover, split
 from gym_grasp.errors import DatasetError
+from gym_grasp.tasks.features import Feature
 
 RECORD_FOREVER = """
 import itertools, sys
@@ -27,7 +31,8 @@ for seed in itertools.count():
 
 
 def start(script, *arguments, **kwargs):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, **kwargs)
 
@@ -61,6 +66,56 @@ def test_episode_without_states_and_input(tmp_path, make_episode, make_meta):
     assert_same(open_dataset(tmp_path / "a.hdf5").episode(0), episode)
 
 
+def test_observations_of_any_type_and_shape(tmp_path, make_episode, make_meta):
+    rng = np.random.default_rng(0)
+    beside = {
+        "image": Feature("camera", "1", tuple("rgb"), (8, 8, 3), "uint8", ("camera",)),
+        "contacts": Feature("touching geoms", "1", ("a", "b"), dtype="int64", groups=("critic",)),
+        "far": Feature("too large for float32", "m", ("x",), dtype="float64", groups=("critic",)),
+    }
+    episode = make_episode(0, steps=5)
+    seen = {
+        "image": rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8),
+        "contacts": rng.integers(-(2**63), 2**63, (6, 2), dtype=np.int64),
+        "far": rng.normal(size=(6, 1)),
+    }
+    episode = dataclasses.replace(
+        episode,
+        observations={**episode.observations, **seen},
+        origin=Origin("multiplied", ("a1b2", "c3.hdf5")),
+    )
+    meta = make_meta(features={**make_meta().features, **beside})
+    with DatasetWriter(tmp_path / "a.hdf5", meta) as writer:
+        for key, bad in [
+            ("image", seen["image"].astype(np.float32)),
+            ("image", seen["image"][:, :, :4]),
+            ("contacts", seen["contacts"].astype(np.int32)),
+            ("far", np.full((6, 1), np.inf)),
+        ]:
+            changed = {**episode.observations, key: bad}
+            with pytest.raises(DatasetError, match=f"observation '{key}'"):
+                writer.add(dataclasses.replace(episode, observations=changed))
+        writer.add(episode)
+    dataset = open_dataset(tmp_path / "a.hdf5")
+    check(dataset)
+    assert dataset.meta == dataclasses.replace(meta, attempts=1)
+    assert_same(dataset.episode(0), episode)
+    # What policies do not act on is not held in memory.
+    assert list(dataset.summaries[0].observations) == ["drawer_opening", "fingers", "wrist"]
+    assert dataset.flat([0])[0][0].shape == (6, 13)
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        image = file["data/demo_0/obs/image"]
+        assert (image.shape, image.dtype) == ((5, 8, 8, 3), np.uint8)
+
+
+def test_large_images_are_stored_in_parts_that_can_be_read_alone(tmp_path):
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        hdf5._store(file, "small", np.zeros((300, 20)))
+        hdf5._store(file, "image", np.zeros((10, 512, 512, 3), np.uint8))
+        assert file["small"].chunks == (300, 20)
+        assert file["image"].chunks == (1, 512, 512, 3)
+
+
 def test_same_input_same_bytes(tmp_path, record):
     first = record(tmp_path / "a.hdf5", 3).read_bytes()
     time.sleep(1.1)  # a time stamp in the file would show
@@ -70,9 +125,12 @@ def test_same_input_same_bytes(tmp_path, record):
 def test_robomimic_reads_it(tmp_path, make_episode, record):
     with h5py.File(record(tmp_path / "a.hdf5", 3), "r") as file:
         data = file["data"]
-        assert data.attrs["env_args"] == (
-            '{"env_kwargs": {"reward": "sparse"}, "env_name": "gym_grasp/OpenDrawer-v0", "type": 2}'
-        )
+        assert json.loads(data.attrs["env_args"]) == {
+            "env_name": "gym_grasp/OpenDrawer-v0",
+            "type": 2,
+            "env_kwargs": {"task": {"task": "open-drawer", "version": 0, "robot": "ur5-sih"}},
+        }
+        assert file["scene"][()] == b"<mujoco/>"
         assert data.attrs["total"] == sum(len(make_episode(seed)) for seed in range(3))
         names = file["mask/train"][()].tolist() + file["mask/valid"][()].tolist()
         assert sorted(names) == [b"demo_0", b"demo_1", b"demo_2"]
@@ -120,7 +178,9 @@ def test_no_episode_makes_no_file(tmp_path, make_meta):
         ({"dense_rewards": np.full(3, np.inf, np.float32)}, "dense_rewards: NaN"),
         ({"observations": {}}, "observations are"),
         ({"states": {"x": np.zeros((3, 2))}}, "expected 4 rows"),
-        ({"states": {"x": np.full((4, 2), np.nan)}}, "state 'x' holds NaN"),
+        ({"fields": {"a/b": np.zeros(3)}}, "field 'a/b': a name must not"),
+        ({"fields": {"x": np.array([0, np.nan])}}, "field 'x': NaN or infinity in row 1"),
+        ({"states": {"x": np.full((4, 2), np.nan)}}, "state 'x': NaN"),
         ({"states": {"x": np.zeros(4, dtype=complex)}}, "complex128"),
         ({"operator_input": {"a/b": np.zeros(3)}}, "must not contain"),
         ({"events": {"x": [1]}}, "plain scalar"),

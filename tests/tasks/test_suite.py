@@ -187,7 +187,7 @@ def test_recorded_actions_succeed_again_bit_by_bit(task, episodes):
                 assert bool(info["success"][index]) == episode.success
                 assert bool(info["progress"][index] >= 1.0) == episode.success
                 np.testing.assert_array_equal(
-                    info["final_obs"][index].numpy(), episode.flat_observations()[-1]
+                    info["final_obs"][index].numpy(), episode.flat_observations(env.packer)[-1]
                 )
 
 

@@ -1,30 +1,18 @@
 """What a dataset holds, in numbers, in a picture and in words."""
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from gym_grasp.demos.episode import ACTION_SIZE
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import Dataset
+from gym_grasp.envs.control import ControlConfig
 from gym_grasp.markdown import table
-
-ACTION_NAMES = (
-    "wrist translation x",
-    "wrist translation y",
-    "wrist translation z",
-    "wrist rotation x",
-    "wrist rotation y",
-    "wrist rotation z",
-    "thumb rotation",
-    "thumb flexion",
-    "index flexion",
-    "middle flexion",
-    "ring and little flexion",
-)
+from gym_grasp.tasks.features import POLICY
 
 
 @dataclass(frozen=True)
@@ -100,7 +88,7 @@ def summarise(dataset: Dataset) -> Summary:
                 max=float(column.max()),
                 saturated=float((np.abs(column) == 1).mean()),
             )
-            for name, column in zip(ACTION_NAMES, actions.T, strict=True)
+            for name, column in zip(meta.action_names, actions.T, strict=True)
         ),
         mistakes=sum(mistakes),
         episodes_with_mistakes=sum(count > 0 for count in mistakes),
@@ -119,7 +107,7 @@ def plot_summary(dataset: Dataset, png: str | Path) -> None:
 
     columns = np.concatenate([episode.actions for episode in dataset.summaries])
     actions.boxplot(columns, orientation="horizontal", whis=(1, 99), showfliers=False)
-    actions.set_yticks(range(1, len(ACTION_NAMES) + 1), ACTION_NAMES, fontsize=7)
+    actions.set_yticks(range(1, columns.shape[1] + 1), meta.action_names, fontsize=7)
     actions.invert_yaxis()
     actions.set(xlabel="action (box: quartiles, whiskers: 1 to 99 %)", xlim=(-1.05, 1.05))
 
@@ -142,7 +130,8 @@ def dataset_card(dataset: Dataset) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(meta.versions.items()))
     facts = {
         "Operator": operator,
-        **({"Made by": _made_by(meta)} if meta.operator == "synthetic" else {}),
+        **({"Made by": _made_by(meta, len(dataset))} if meta.operator == "synthetic" else {}),
+        "Origin": _origin(dataset),
         "Attempts": f"{summary.attempts}, {summary.failures} of them failed and are left out"
         f" ({100 * summary.success_rate:.1f} % succeeded)",
         "Mistakes mended": f"{summary.mistakes} in {summary.episodes_with_mistakes} episodes",
@@ -150,6 +139,13 @@ def dataset_card(dataset: Dataset) -> str:
         "Length": f"{seconds.min:.1f} to {seconds.max:.1f} s, median {seconds.median:.1f} s"
         f" ({steps.min:g} to {steps.max:g} steps at {meta.control_rate:g} Hz)",
         "Environment": f"`{meta.env_name}`, base seed {meta.base_seed}",
+        **{
+            name.capitalize(): text
+            for name in ("options", "control")
+            if (text := _chosen(meta, name))
+        },
+        "Robot": meta.robot,
+        "Scene": f"`{meta.model_digest}` (SHA-256 of the compiled model; its XML is in the file)",
         "Made with": versions,
         "Licence": meta.licence,
         "Fingerprint": f"`{dataset.fingerprint}`",
@@ -182,29 +178,76 @@ def dataset_card(dataset: Dataset) -> str:
         " change in one step.",
         "",
         *table(("index", "action", "mean", "std", "min", "max", "at ±1"), actions),
+        "",
+        "## States",
+        "",
+        "`states` and `final_state` hold the real-valued ones side by side, names sorted;"
+        " `integer_states` the others likewise."
+        + (f" `physics` is MuJoCo's `{meta.physics_state}`." if meta.physics_state else ""),
+        "",
+        *table(("state", "holds, with widths"), _states(meta)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _made_by(meta: DatasetMeta) -> str:
+def _made_by(meta: DatasetMeta, episodes: int) -> str:
+    usual = dataclasses.asdict(ControlConfig())
+    control = {
+        f"control.{name}": value
+        for name, value in meta.spec.get("control", {}).items()
+        if value != usual.get(name)
+    }
+    flags = {
+        "episodes": episodes,
+        "seed": meta.base_seed,
+        **meta.spec.get("options", {}),
+        **control,
+    }
+    command = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())
     return (
-        f"`gym-grasp demos record {meta.task} --seed {meta.base_seed}`: a scripted hand that acts"
+        f"`gym-grasp demos record {meta.task} {command}`: a scripted hand that acts"
         " through the path of teleoperation, on a delayed view of the scene, with minimum-jerk"
         " movements, tremor and drift, each episode at its own pace; some begin with a mistake that"
         " the hand sees and mends"
     )
 
 
+def _origin(dataset: Dataset) -> str:
+    """Return how the episodes came about, and from what."""
+    origins = Counter(episode.origin or dataset.meta.origin for episode in dataset.summaries)
+    return "; ".join(
+        f"{count} {origin.kind}" + (f" from {', '.join(origin.source)}" if origin.source else "")
+        for origin, count in origins.items()
+    )
+
+
+def _chosen(meta: DatasetMeta, part: str) -> str:
+    return ", ".join(f"{name} {value}" for name, value in meta.spec.get(part, {}).items())
+
+
+def _states(meta: DatasetMeta) -> list[tuple[str, str]]:
+    return [
+        (f"`{name}`", ", ".join(f"{part} {width}" for part, width in parts))
+        for name, parts in sorted(meta.states.items())
+    ]
+
+
 def _fields(dataset: Dataset) -> list[tuple[str, ...]]:
     """Return path, shape and type, meaning and unit of everything in an episode."""
-    raw = dataset.episode(0).operator_input
+    first, features = dataset.episode(0), dataset.meta.features
+    observations = [
+        (
+            f"obs/{key}",
+            f"({', '.join(['T', *map(str, feature.shape)])}) {feature.dtype}",
+            feature.description
+            + ("" if POLICY in feature.groups else f" (for {', '.join(feature.groups)})"),
+        )
+        for key, feature in features.items()
+    ]
     fields = [
-        *(
-            (f"obs/{key}", f"(T, {width}) float32", "observation before the step")
-            for key, width in dataset.meta.observation_layout.items()
-        ),
-        ("next_obs/…", "as obs", "observation after the step"),
-        ("actions", f"(T, {ACTION_SIZE}) float32", "in [-1, 1], see below"),
+        *observations,
+        ("next_obs/…", "as obs", "the same after the step"),
+        ("actions", f"(T, {len(dataset.meta.action_names)}) float32", "in [-1, 1], see below"),
         ("rewards", "(T,) float32", "sparse: 0 at success, -1 otherwise"),
         ("dense_rewards", "(T,) float32", "the task's dense reward"),
         ("dones", "(T,) uint8", "1 at the last step"),
@@ -212,16 +255,23 @@ def _fields(dataset: Dataset) -> list[tuple[str, ...]]:
         ("final_state", "(S,) float64", "the same after the last step"),
         ("integer_states", "(T + 1, K) int64", "what of the state is whole numbers"),
         *(
+            (f"fields/{key}", f"{value.shape} {value.dtype}", "model field of this episode")
+            for key, value in sorted(first.fields.items())
+        ),
+        *(
             (
                 f"operator_input/{key}",
                 f"{_rows(value.shape)} {value.dtype}",
                 "as the operator sent it",
             )
-            for key, value in sorted(raw.items())
+            for key, value in sorted(first.operator_input.items())
         ),
         ("attributes", "", "num_samples, seed, success, events, state_layout, sha256"),
     ]
-    units = dataset.meta.units
+    units = {
+        **dataset.meta.units,
+        **{f"obs/{key}": feature.unit for key, feature in features.items()},
+    }
     return [(f"`{name}`", shape, text, units.get(name, "")) for name, shape, text in fields]
 
 

@@ -1,20 +1,26 @@
-"""The layout of an episode inside the HDF5 file, written and read here alone.
+"""The layout of the HDF5 file, written and read here alone; `docs/datasets.md` describes it.
 
-robomimic reads the file as it is (``obs``, ``next_obs``, ``actions``, ``rewards``, ``dones``,
-``states``: T rows each). What robomimic has no place for stands beside it: the last row of the
-states, integers that float64 would round, dense rewards, the operator's raw input and the seed.
+robomimic reads the file as it is (`obs`, `next_obs`, `actions`, `rewards`, `dones`, `states`: T
+rows each). What robomimic has no place for stands beside it: the last row of the states, integers
+that float64 would round, model fields, dense rewards, the operator's raw input and the seed.
 """
 
+import dataclasses
+import hashlib
 import json
+from collections.abc import Collection
 from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
-from gym_grasp.demos.episode import Episode
+from gym_grasp.demos.episode import Episode, Origin
+from gym_grasp.demos.meta import DatasetMeta
 
 FORMAT = "gym-grasp demonstrations"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+CHUNK_BYTES = 1 << 20
+"""Largest chunk of an array, where a row is not larger."""
 
 
 def create(raw: BinaryIO) -> h5py.File:
@@ -25,13 +31,57 @@ def create(raw: BinaryIO) -> h5py.File:
     return h5py.File(raw, "w", libver=("v108", "v110"))
 
 
+def write_meta(file: h5py.File, meta: DatasetMeta) -> None:
+    """Write what the file says about itself: the scene as a dataset, the rest as attributes."""
+    file.attrs["format"] = FORMAT
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["meta"] = dataclasses.replace(meta, scene="").to_json()
+    file["scene"] = meta.scene
+    file.create_group("data").attrs["env_args"] = meta.env_args()
+
+
+def read_meta(file: h5py.File) -> DatasetMeta:
+    """Read what `write_meta` wrote; raises ValueError or KeyError where it is damaged."""
+    meta = DatasetMeta.from_json(file.attrs["meta"])
+    return dataclasses.replace(meta, scene=file["scene"][()].decode())
+
+
+def structure(file: h5py.File) -> str:
+    """Return the SHA-256, in hex, of everything but the episodes' numbers.
+
+    That is the name, attributes, shape and type of every group and dataset, and the content of
+    those outside `data`. Its own attribute, `structure`, does not count.
+    """
+    digest = hashlib.sha256()
+    # HDF5's own interface: h5py's takes twice the time over thousands of small objects.
+    rest = [("", h5py.h5g.open(file.id, b"/"))]
+    while rest:
+        name, item = rest.pop()
+        line: list[Any] = [name]
+        if isinstance(item, h5py.h5g.GroupID):
+            line += [key.decode() for key in sorted(item)]
+            rest += [(f"{name}/{key.decode()}", h5py.h5o.open(item, key)) for key in sorted(item)]
+        else:
+            line += [item.shape, item.dtype.str]
+            if not name.startswith("/data/"):
+                line.append(str(file[name][()].tolist() if item.shape else file[name][()]))
+        if h5py.h5a.get_num_attrs(item):
+            attributes = dict(file[name or "/"].attrs)
+            attributes.pop("structure", None)
+            line.append(sorted((key, str(value)) for key, value in attributes.items()))
+        digest.update(json.dumps(line).encode())
+    return digest.hexdigest()
+
+
 def write_episode(group: h5py.Group, episode: Episode) -> None:
-    """Write ``episode``, which has passed its check, into the empty ``group``."""
+    """Write an episode, which has passed its check, into the empty group."""
     steps = len(episode)
     group.attrs["num_samples"] = steps
     group.attrs["seed"] = np.int64(episode.seed)
     group.attrs["success"] = bool(episode.success)
     group.attrs["events"] = json.dumps(episode.events, sort_keys=True)
+    if episode.origin is not None:
+        group.attrs["origin"] = json.dumps(dataclasses.asdict(episode.origin), sort_keys=True)
     group.attrs["sha256"] = episode.digest()
     _store(group, "actions", episode.actions)
     for key in sorted(episode.observations):
@@ -49,12 +99,18 @@ def write_episode(group: h5py.Group, episode: Episode) -> None:
     group.attrs["state_layout"] = json.dumps(
         {key: [value.dtype.str, value.shape[1:]] for key, value in sorted(episode.states.items())}
     )
+    for key in sorted(episode.fields):
+        _store(group, f"fields/{key}", episode.fields[key])
     for key in sorted(episode.operator_input):
         _store(group, f"operator_input/{key}", episode.operator_input[key])
 
 
-def read_episode(group: h5py.Group, full: bool = True) -> Episode:
-    """Read an episode bit for bit; without ``full`` it lacks its states and operator input.
+def read_episode(group: h5py.Group, keys: Collection[str] | None = None) -> Episode:
+    """Read an episode bit for bit.
+
+    Args:
+        group: where `write_episode` wrote it.
+        keys: the only observations to read, without states and operator input; None reads all.
 
     Raises:
         ValueError, KeyError, OSError: the group does not hold an intact episode.
@@ -67,15 +123,17 @@ def read_episode(group: h5py.Group, full: bool = True) -> Episode:
     if rows["dones"][:-1].any() or not rows["dones"][-1:].all():
         raise ValueError("'dones' has to be 1 at the last step and nowhere else")
     return Episode(
-        observations=_read_observations(group, steps),
+        observations=_read_observations(group, steps, keys),
         actions=rows["actions"],
         rewards=rows["rewards"],
         dense_rewards=rows["dense_rewards"],
         seed=int(group.attrs["seed"]),
         success=bool(group.attrs["success"]),
-        states=_read_states(group) if full else {},
-        operator_input=_read_all(group.get("operator_input", {})) if full else {},
+        states=_read_states(group) if keys is None else {},
+        fields=_read_all(group.get("fields", {})),
+        operator_input=_read_all(group.get("operator_input", {})) if keys is None else {},
         events=json.loads(group.attrs["events"]),
+        origin=Origin(**json.loads(group.attrs["origin"])) if "origin" in group.attrs else None,
     )
 
 
@@ -83,10 +141,14 @@ def _read_all(group: Any) -> dict[str, np.ndarray]:
     return {key: dataset[()] for key, dataset in group.items()}
 
 
-def _read_observations(group: h5py.Group, steps: int) -> dict[str, np.ndarray]:
-    before, after = _read_all(group["obs"]), _read_all(group["next_obs"])
-    if set(before) != set(after):
-        raise ValueError(f"obs {sorted(before)} and next_obs {sorted(after)} differ")
+def _read_observations(
+    group: h5py.Group, steps: int, keys: Collection[str] | None
+) -> dict[str, np.ndarray]:
+    names = set(group["obs"])
+    if names != set(group["next_obs"]):
+        raise ValueError(f"obs {sorted(names)} and next_obs {sorted(group['next_obs'])} differ")
+    names = names if keys is None else names & set(keys)
+    before, after = ({key: group[part][key][()] for key in names} for part in ("obs", "next_obs"))
     for key in before:
         if len(before[key]) != steps or before[key].shape != after[key].shape:
             raise ValueError(
@@ -132,5 +194,7 @@ def _pack_states(states: dict[str, np.ndarray], rows: int) -> tuple[np.ndarray, 
 def _store(group: h5py.Group, name: str, value: np.ndarray) -> None:
     if value.ndim < 2 or value.size == 0:
         group.create_dataset(name, data=value)
-    else:
-        group.create_dataset(name, data=value, chunks=value.shape, compression="gzip", shuffle=True)
+        return
+    rows = min(len(value), max(1, CHUNK_BYTES // value[0].nbytes))
+    chunks = (rows, *value.shape[1:])
+    group.create_dataset(name, data=value, chunks=chunks, compression="gzip", shuffle=True)

@@ -2,11 +2,23 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
 import gym_grasp
+from gym_grasp.demos.episode import Origin
+from gym_grasp.tasks.features import Feature, Packer
+
+FIELD_UNITS = {
+    "actions": "1",
+    "rewards": "1",
+    "dense_rewards": "1",
+    "operator_input/wrist_position": "m, world",
+    "operator_input/wrist_quaternion": "w x y z, world",
+    "operator_input/finger_flexion": "0 open to 1 closed",
+}
 
 
 def package_versions() -> dict[str, str]:
@@ -20,20 +32,36 @@ def package_versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class DatasetMeta:
-    """Where the episodes of one file come from and how to read them."""
+    """Where the episodes of one file come from and how to read them.
 
-    task: str
-    """Name of the task, such as ``open-drawer``."""
-    task_version: int
-    """Version of the task; another version has other dynamics, observations or rewards."""
-    observation_layout: dict[str, int]
-    """Name and width of every observation; kept in sorted order."""
+    Raises:
+        ValueError: at construction, where a name or a feature is one that a file cannot hold.
+    """
+
+    spec: Mapping[str, Any]
+    """The environment: an `EnvSpec`, as its `to_dict` gives it."""
+    env_name: str
+    """Name under which Gymnasium knows the environment: `gym_grasp/OpenDrawer-v0`."""
+    features: dict[str, Feature]
+    """Every observation of all groups, by key; kept in sorted order."""
+    action_names: tuple[str, ...]
+    """What each action moves, in order."""
     control_rate: float
-    """Actions per second, in [Hz]."""
+    """Actions per second, in Hz."""
     operator: str
-    """Who acted: ``synthetic``, ``human``, ..."""
+    """Who acted: `synthetic`, `human`, …"""
     base_seed: int
     """Seed of the recording: decides the split, and at will the episodes' seeds."""
+    states: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    """What stands side by side in each state: names and widths, in order."""
+    physics_state: str = ""
+    """MuJoCo's name of the state `physics`; empty where it is an engine's own."""
+    scene: str = ""
+    """The compiled scene as MJCF, whose numbers are rounded."""
+    model_digest: str = ""
+    """Identity of the compiled scene, see `envs.scene.model_digest`."""
+    origin: Origin = field(default_factory=Origin)
+    """How the episodes came about; an episode of another origin says so itself."""
     attempts: int = 0
     """Episodes begun; the writer counts them."""
     failures: int = 0
@@ -44,43 +72,69 @@ class DatasetMeta:
     """A sentence or two for the dataset card."""
     versions: dict[str, str] = field(default_factory=package_versions)
     """Package versions at the time of recording."""
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments that make the same environment again; plain JSON values."""
-    units: dict[str, str] = field(default_factory=dict)
-    """Unit of a field by its path in an episode, such as ``obs/drawer_opening``: ``m``."""
+    units: dict[str, str] = field(default_factory=lambda: dict(FIELD_UNITS))
+    """Units of what is no observation, by path in an episode; features have their own."""
 
     def __post_init__(self) -> None:
-        """Sort the layout and refuse names that the file cannot hold."""
-        for key, width in self.observation_layout.items():
-            if not key or "/" in key or width < 1:
-                raise ValueError(f"observation '{key}' of width {width}: bad name or width")
-        if not self.observation_layout:
-            raise ValueError("the observation layout is empty")
-        object.__setattr__(
-            self, "observation_layout", dict(sorted(self.observation_layout.items()))
-        )
+        """Check what the file could not hold, and bring it into the form that JSON gives back."""
+        for part in ("task", "version", "robot"):
+            if part not in self.spec:
+                raise ValueError(f"the specification of the environment lacks its {part}")
+        for key in self.features:
+            if not key or "/" in key:
+                raise ValueError(f"observation '{key}': a name has letters and no '/'")
+        if not Packer(self.features).size:
+            raise ValueError("no observation is of the group 'policy'")
+        plain = json.loads(json.dumps(dict(self.spec)))
+        states = {key: tuple((p, n) for p, n in parts) for key, parts in self.states.items()}
+        object.__setattr__(self, "spec", plain)
+        object.__setattr__(self, "states", states)
+        object.__setattr__(self, "features", dict(sorted(self.features.items())))
+        object.__setattr__(self, "action_names", tuple(self.action_names))
 
     @property
-    def env_name(self) -> str:
-        """Name under which Gymnasium knows the environment: ``gym_grasp/OpenDrawer-v0``."""
-        camel = "".join(word.capitalize() for word in self.task.split("-"))
-        return f"gym_grasp/{camel}-v{self.task_version}"
+    def task(self) -> str:
+        """Name of the task, such as `open-drawer`."""
+        return str(self.spec["task"])
+
+    @property
+    def task_version(self) -> int:
+        """Version of the task at the time of recording."""
+        return int(self.spec["version"])
+
+    @property
+    def robot(self) -> str:
+        """Name of the robot, such as `ur5-sih`."""
+        return str(self.spec["robot"])
+
+    @property
+    def packer(self) -> Packer:
+        """Packs the observations that policies act on."""
+        return Packer(self.features)
 
     def env_args(self) -> str:
-        """Return robomimic's description of the environment (type 2 is a Gym environment)."""
-        args = {"env_name": self.env_name, "type": 2, "env_kwargs": self.env_kwargs}
+        """Return robomimic's description of the environment (type 2 is a Gym environment).
+
+        `gymnasium.make(env_name, **env_kwargs)` makes the environment of the recording.
+        """
+        kwargs = {"task": self.spec}
+        args = {"env_name": self.env_name, "type": 2, "env_kwargs": kwargs}
         return json.dumps(args, sort_keys=True)
 
     def to_json(self) -> str:
         """Return the whole as one line of JSON, the same for the same content."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        features = {key: feature.to_dict() for key, feature in self.features.items()}
+        return json.dumps({**vars(self), "features": features}, default=vars)
 
     @staticmethod
     def from_json(text: str) -> "DatasetMeta":
-        """Read what :meth:`to_json` wrote; raise ValueError where it is not that."""
+        """Read what `to_json` wrote; raise ValueError where it is not that."""
         try:
-            return DatasetMeta(**json.loads(text))
-        except (TypeError, AttributeError) as error:
+            values = json.loads(text)
+            features = {key: Feature.from_dict(one) for key, one in values["features"].items()}
+            origin = Origin(**values["origin"])
+            return DatasetMeta(**{**values, "features": features, "origin": origin})
+        except (TypeError, AttributeError, KeyError, AssertionError) as error:
             raise ValueError(f"bad metadata: {error}") from error
 
     def same_recording(self, other: "DatasetMeta") -> bool:

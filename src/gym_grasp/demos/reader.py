@@ -14,7 +14,11 @@ from gym_grasp.demos import hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.writer import parts_folder
-from gym_grasp.errors import DatasetError
+from gym_grasp.envs.build import compile_scene
+from gym_grasp.envs.scene import model_digest
+from gym_grasp.envs.spec import EnvSpec, differences
+from gym_grasp.errors import DatasetError, UsageError
+from gym_grasp.tasks.features import Feature
 
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RuntimeError)
 
@@ -22,13 +26,14 @@ _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError,
 class Dataset:
     """An intact file of demonstrations; see :func:`open_dataset`.
 
-    What policies learn from is held in memory; states and raw input are read when asked for.
+    What policies learn from is held in memory; the rest is read when asked for.
 
     Attributes:
         path: the file.
         meta: what the file says about itself.
         train_indices, valid_indices: which episodes to learn from, and which to hold out.
-        summaries: every episode without its states and operator input.
+        summaries: every episode, of its observations those of the group `policy`, without its
+            states and operator input.
         digests: what every episode's digest was when it was recorded.
     """
 
@@ -48,9 +53,24 @@ class Dataset:
         self.train_indices = tuple(train_indices)
         self.valid_indices = tuple(valid_indices)
 
-    def require_task(self, name: str, version: int) -> None:
-        """Raise DatasetError unless the episodes are of this task and version."""
-        _check_fits(self.path, self.meta, (name, version), None)
+    def env_spec(self) -> EnvSpec:
+        """Return the environment of the recording, to be made again.
+
+        Raises:
+            DatasetError: the task, its version or a setting does not exist here.
+        """
+        try:
+            return EnvSpec.from_dict(self.meta.spec)
+        except UsageError as error:
+            raise DatasetError(f"{self.path} cannot be made again: {error}") from error
+
+    def require(self, spec: EnvSpec) -> None:
+        """Refuse the dataset unless it was recorded in an environment like this.
+
+        Raises:
+            DatasetError: with a line for every difference. The episode limit may differ.
+        """
+        _require(self.path, self.meta, spec)
 
     def __len__(self) -> int:
         """Return the number of episodes."""
@@ -60,7 +80,7 @@ class Dataset:
         """Read one episode whole; raise DatasetError where it is damaged."""
         with _reading(self.path, f"data/demo_{index}"), h5py.File(self.path, "r") as file:
             episode = hdf5.read_episode(file[f"data/demo_{index}"])
-            episode.check(self.meta.observation_layout)
+            episode.check(self.meta.features, len(self.meta.action_names))
             return episode
 
     def episodes(self) -> Iterator[Episode]:
@@ -68,42 +88,44 @@ class Dataset:
         return (self.episode(index) for index in range(len(self)))
 
     def flat(self, indices: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return (observations (T + 1, O), actions (T, 11)) float32 of the given episodes.
+        """Return (observations (T + 1, O), actions (T, A)) float32 of the given episodes.
 
-        Observations stand side by side in the layout's order, which is sorted.
+        Observations are those of the group `policy`, side by side, keys sorted.
         """
-        return [(self.summaries[i].flat_observations(), self.summaries[i].actions) for i in indices]
+        chosen, packer = [self.summaries[index] for index in indices], self.meta.packer
+        return [(episode.flat_observations(packer), episode.actions) for episode in chosen]
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of task, split and every recorded number; not of how they are stored."""
+        """SHA-256, in hex, of environment, split and every recorded number.
+
+        How they are stored does not count, nor who made them.
+        """
         digest = hashlib.sha256()
         head = [
-            self.meta.task,
-            self.meta.task_version,
-            self.meta.observation_layout,
-            self.meta.control_rate,
+            self.meta.spec,
+            self.meta.model_digest,
+            {key: feature.to_dict() for key, feature in self.meta.features.items()},
+            self.meta.action_names,
             self.train_indices,
             self.valid_indices,
         ]
-        digest.update(json.dumps(head).encode())
+        digest.update(json.dumps(head, sort_keys=True).encode())
         for episode in self.episodes():
             digest.update(episode.digest().encode())
         return digest.hexdigest()
 
 
-def open_dataset(
-    path: str | Path, task: tuple[str, int] | None = None, layout: dict[str, int] | None = None
-) -> Dataset:
+def open_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
     """Open a file of demonstrations and refuse it unless it is whole and fits.
 
     Args:
         path: the file that a DatasetWriter made.
-        task: name and version of the task that it has to be of; None takes any.
-        layout: name and width of the observations that it has to hold; None takes any.
+        spec: the environment that it is to be used for, see `Dataset.require`; None takes any,
+            even of a task that does not exist here.
 
     Raises:
-        DatasetError: the file is missing, damaged, of another format, task or layout, or holds
+        DatasetError: the file is missing, damaged, of another format or environment, or holds
             what an episode must not (NaN, actions outside [-1, 1], wrong shapes).
     """
     path = Path(path)
@@ -111,7 +133,9 @@ def open_dataset(
         raise DatasetError(f"There is no dataset {path}. {_missing_remedy(path)}")
     with _reading(path), h5py.File(path, "r") as file:
         meta = _read_meta(path, file)
-        _check_fits(path, meta, task, layout)
+        if spec is not None:
+            _require(path, meta, spec)
+        policy = {key: meta.features[key] for key in meta.packer.layout}
         groups = file["data"]
         names = [f"demo_{index}" for index in range(len(groups))]
         if not names or set(names) != set(groups):
@@ -119,8 +143,8 @@ def open_dataset(
         summaries, digests = [], []
         for name in names:
             with _reading(path, f"data/{name}"):
-                episode = hdf5.read_episode(groups[name], full=False)
-                episode.check(meta.observation_layout)
+                episode = hdf5.read_episode(groups[name], keys=policy)
+                episode.check(policy, len(meta.action_names))
                 summaries.append(episode)
                 digests.append(str(groups[name].attrs["sha256"]))
         train, valid = (_read_mask(file, name) for name in ("train", "valid"))
@@ -134,6 +158,8 @@ def open_dataset(
                 f"it counts {meta.attempts} attempts and {meta.failures} failures, but holds"
                 f" {len(names)} episodes"
             )
+        if hdf5.structure(file) != file.attrs["structure"]:
+            raise ValueError("a name, shape, type or attribute in it has changed")
     return Dataset(path, meta, summaries, digests, train, valid)
 
 
@@ -146,7 +172,7 @@ def check(dataset: Dataset) -> None:
     seeds: dict[int, int] = {}
     for index, episode in enumerate(dataset.episodes()):
         found = {key: (value.dtype.str, value.shape[1:]) for key, value in episode.states.items()}
-        states = states or found
+        states = found if states is None else states
         if found != states:
             raise DatasetError(f"{dataset.path}: demo_{index} holds other states than demo_0.")
         if episode.digest() != dataset.digests[index]:
@@ -173,28 +199,37 @@ def _read_meta(path: Path, file: h5py.File) -> DatasetMeta:
             f"{path} has format version {version}, but this gym-grasp reads {hdf5.FORMAT_VERSION}."
             " Record it again, or use the version of gym-grasp that made it."
         )
-    return DatasetMeta.from_json(file.attrs["meta"])
+    return hdf5.read_meta(file)
 
 
-def _check_fits(
-    path: Path, meta: DatasetMeta, task: tuple[str, int] | None, layout: dict[str, int] | None
-) -> None:
-    if task is not None and task[0] != meta.task:
+_NAMES = ("dataset", "environment")
+
+
+def _require(path: Path, meta: DatasetMeta, spec: EnvSpec) -> None:
+    found = differences(meta.spec, spec.to_dict(), _NAMES)
+    if meta.task == spec.task:  # another task's observations and scene are other ones anyway
+        found += _feature_differences(meta.features, spec.features)
+    if not found and meta.model_digest != model_digest(compile_scene(spec)):
+        found.append("the scene has changed since")
+    if found:
+        lines = "".join(f"\n  {line}" for line in found)
         raise DatasetError(
-            f"{path} demonstrates '{meta.task}', not '{task[0]}'."
-            f" Record one with `gym-grasp demos record {task[0]}`."
+            f"{path} was recorded in another environment; use it with its own settings, or record"
+            f" it again with `gym-grasp demos record {spec.task}`:{lines}"
         )
-    if task is not None and task[1] != meta.task_version:
-        raise DatasetError(
-            f"{path} is of '{meta.task}' version {meta.task_version}, but {task[1]} is needed."
-            f" Record it again with `gym-grasp demos record {task[0]}`."
-        )
-    if layout is not None and dict(layout) != meta.observation_layout:
-        raise DatasetError(
-            f"{path} holds the observations {meta.observation_layout},"
-            f" but {dict(layout)} are needed."
-            f" Record it again with `gym-grasp demos record {meta.task}`."
-        )
+
+
+def _feature_differences(ours: dict[str, Feature], theirs: dict[str, Feature]) -> list[str]:
+    lines = []
+    for key in sorted({*ours, *theirs}):
+        if key in ours and key in theirs:
+            pair = ours[key].to_dict(), theirs[key].to_dict()
+            found = differences(*pair, _NAMES, ignore=("description",))
+            lines += [f"features.{key}.{line}" for line in found]
+        else:
+            mine, other = (("has", "has not")[key not in one] for one in (ours, theirs))
+            lines.append(f"features.{key}: {_NAMES[0]} {mine} it, {_NAMES[1]} {other}")
+    return lines
 
 
 def _read_mask(file: h5py.File, name: str) -> list[int]:

@@ -5,32 +5,26 @@ from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from gym_grasp.demos.episode import Episode, split_observations
+from gym_grasp.demos.episode import Episode, Origin
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.operators.operator import SyntheticOperator
+from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import DatasetWriter
-from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.envs.scene import INTEGRATION, model_digest, scene_xml, state_parts
+from gym_grasp.envs.spec import EnvSpec
+from gym_grasp.envs.vector import FIELD, GraspVectorEnv
 from gym_grasp.errors import GymGraspError
+from gym_grasp.tasks import gym_id
 
 SPARE = 0.15
 """Attempts beyond the episodes asked for, as a share of these, to make up for failures."""
 MOST_BATCHES = 5
 
-UNITS = {
-    "actions": "1",
-    "rewards": "1",
-    "dense_rewards": "1",
-    "operator_input/wrist_position": "m, world",
-    "operator_input/wrist_quaternion": "w x y z, world",
-    "operator_input/finger_flexion": "0 open to 1 closed",
-}
-
 
 def record(
-    task: str,
+    spec: EnvSpec | str,
     path: Path,
     episodes: int = 200,
     seed: int = 0,
@@ -44,7 +38,7 @@ def record(
     The file depends on the arguments alone: the same call writes the same bytes.
 
     Args:
-        task: name of the task.
+        spec: the environment, or the name of a task.
         path: the dataset to write.
         episodes: successful episodes to keep; failed attempts are counted and left out.
         seed: of start states and operators.
@@ -59,7 +53,7 @@ def record(
         GymGraspError: hardly any attempt succeeds; nothing is written.
     """
     env = GraspVectorEnv(
-        task, ceil(episodes * (1 + SPARE)), num_threads=num_threads, autoreset=False
+        spec, ceil(episodes * (1 + SPARE)), num_threads=num_threads, autoreset=False
     )
     meta = describe(env, operator="synthetic", base_seed=seed)
     env.reset(seed=seed)
@@ -74,7 +68,7 @@ def record(
             env.reset()
         else:
             raise GymGraspError(
-                f"Only {len(writer)} of {writer.attempts} attempts at '{task}' succeeded; "
+                f"Only {len(writer)} of {writer.attempts} attempts at '{meta.task}' succeeded; "
                 f"{episodes} episodes were asked for. Check the operator or the scene."
             )
         counts = writer.attempts, writer.failures
@@ -82,21 +76,41 @@ def record(
     return dataclasses.replace(meta, attempts=counts[0], failures=counts[1])
 
 
-def describe(env: GraspVectorEnv, operator: str, base_seed: int) -> DatasetMeta:
-    """Return what a dataset recorded in this environment says about itself."""
+def describe(
+    env: GraspVectorEnv, operator: str, base_seed: int, origin: Origin | None = None
+) -> DatasetMeta:
+    """Return what a dataset recorded in this environment says about itself.
+
+    Args:
+        env: where it is recorded.
+        operator: who acts: `synthetic`, `human`, …
+        base_seed: seed of the recording.
+        origin: how its episodes come about; None: they are recorded.
+    """
+    states: dict[str, tuple[tuple[str, int], ...]] = {
+        name: ((name, values[0].numel()),)
+        for name, values in env.get_state().items()
+        if not name.startswith(FIELD)
+    }
+    drives = len(env.robot.hand.drives)
+    states["targets"] = ("wrist position", 3), ("wrist quaternion", 4), ("drives", drives)
+    on_mujoco = env.device.type == "cpu"
+    if on_mujoco:
+        states["physics"] = state_parts(env.task.model)
     return DatasetMeta(
-        task=env.task_name,
-        task_version=env.task_version,
-        observation_layout=env.observation_layout,
+        spec=env.env_spec.to_dict(),
+        env_name=gym_id(env.task_name),
+        features=env.features,
+        action_names=env.robot.action_names,
         control_rate=round(env.control_rate, 6),
         operator=operator,
         base_seed=base_seed,
+        states=states,
+        physics_state=INTEGRATION if on_mujoco else "",
+        scene=scene_xml(env.env_spec),
+        model_digest=model_digest(env.task.model),
+        origin=origin or Origin(),
         description=env.task.summary,
-        env_kwargs={"max_episode_steps": env.max_episode_steps},
-        units={
-            **UNITS,
-            **{f"obs/{key}": text for key, text in env.task.observation_units().items()},
-        },
     )
 
 
@@ -109,49 +123,10 @@ def perform(env: GraspVectorEnv) -> list[Episode]:
     Returns:
         One episode per environment, failures included, in the order of the environments.
     """
-    operator = SyntheticOperator(env)
-    running = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
-    length = torch.zeros(env.num_envs, dtype=torch.int64, device=env.device)
-    success = torch.zeros_like(running)
-    seeds = env.episode_seed.clone()
-    steps: dict[str, list[np.ndarray]] = {"observation": [_host(env.observation())]}
-    states: dict[str, list[np.ndarray]] = {key: [_host(v)] for key, v in env.get_state().items()}
-    while running.any():
+    operator, recorder = SyntheticOperator(env), EpisodeRecorder(env)
+    while recorder.running.any():
         actions, sent = operator.act()
-        _, _, terminated, truncated, info = env.step(actions)
-        row = {"action": actions, "dense": info["dense_reward"], "observation": info["final_obs"]}
-        for key, value in [*row.items(), *sent.items()]:
-            steps.setdefault(key, []).append(_host(value))
-        for key, value in env.get_state().items():
-            states[key].append(_host(value))
-        length += running
-        success |= running & info["success"]
-        running &= ~(terminated | truncated)
-        operator.rest(~running)
-    stacked = {key: np.stack(rows) for key, rows in steps.items()}
-    stacked_states = {key: np.stack(rows) for key, rows in states.items()}
-    episodes = []
-    for index, end in enumerate(length.tolist()):
-        rewards = np.full(end, -1.0, dtype=np.float32)
-        rewards[-1] += float(success[index])
-        observations = split_observations(
-            stacked["observation"][: end + 1, index], env.observation_layout
-        )
-        episodes.append(
-            Episode(
-                observations=observations,
-                actions=stacked["action"][:end, index],
-                rewards=rewards,
-                dense_rewards=stacked["dense"][:end, index],
-                seed=int(seeds[index]),
-                success=bool(success[index]),
-                states={key: rows[: end + 1, index] for key, rows in stacked_states.items()},
-                operator_input={key: stacked[key][:end, index] for key in sent},
-                events={"mistakes": operator.humans[index].mistakes},
-            )
-        )
-    return episodes
-
-
-def _host(value: torch.Tensor | np.ndarray) -> np.ndarray:
-    return value.cpu().numpy() if isinstance(value, torch.Tensor) else value
+        *_, info = env.step(actions)
+        recorder.add(actions, info, sent)
+        operator.rest(torch.from_numpy(~recorder.running))
+    return recorder.episodes([{"mistakes": human.mistakes} for human in operator.humans])

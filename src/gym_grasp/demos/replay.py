@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
-from gym_grasp.demos.episode import ACTION_SIZE
+from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.reader import Dataset
+from gym_grasp.envs.vector import FIELD
 
 
 class ReplayEnv(Protocol):
@@ -18,6 +20,10 @@ class ReplayEnv(Protocol):
 
     def reset_to(self, seeds: torch.Tensor) -> torch.Tensor:
         """Begin in every environment the episode of its seed, (N,) int64; return (N, O)."""
+        ...
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """Return the state; entries that begin with `field ` are the model fields drawn."""
         ...
 
     def step(
@@ -42,7 +48,9 @@ class EpisodeReplay:
     max_deviation: float
     """Largest absolute difference of any observation while both were running."""
     bit_exact: bool
-    """Whether all observations were the recorded ones bit for bit."""
+    """Whether all observations and model fields were the recorded ones bit for bit."""
+    other_fields: tuple[str, ...] = ()
+    """Model fields that came out otherwise than recorded, or were drawn in one case alone."""
 
     @property
     def reproduced(self) -> bool:
@@ -63,7 +71,7 @@ class ReplayReport:
 
     @property
     def bit_exact(self) -> int:
-        """Number of episodes whose observations all were the recorded ones bit for bit."""
+        """Number of episodes of which all was the recorded bit for bit."""
         return sum(episode.bit_exact for episode in self.episodes)
 
     @property
@@ -72,13 +80,14 @@ class ReplayReport:
         return max((episode.max_deviation for episode in self.episodes), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, the episodes that were not reproduced one by one."""
+        """Return plain values for JSON; episodes that are not the recorded ones one by one."""
         return {
             "episodes": len(self.episodes),
             "reproduced": self.reproduced,
             "bit_exact": self.bit_exact,
             "max_deviation": self.max_deviation,
             "not_reproduced": [asdict(one) for one in self.episodes if not one.reproduced],
+            "other_fields": sorted({name for one in self.episodes for name in one.other_fields}),
         }
 
 
@@ -92,7 +101,7 @@ def replay(
 
     Args:
         dataset: where the actions come from.
-        env: an environment of the dataset's task, made with its ``meta.env_kwargs``.
+        env: an environment of the dataset's `env_spec()`, with autoreset.
         indices: which episodes; None takes all.
         progress: called with the number of episodes done after every batch of them.
     """
@@ -110,15 +119,15 @@ def _replay_batch(dataset: Dataset, env: ReplayEnv, indices: Sequence[int]) -> l
     count = len(episodes)
     steps = torch.tensor([len(episode) for episode in episodes])
     longest = int(steps.max())
-    width = sum(dataset.meta.observation_layout.values())
+    packer = dataset.meta.packer
     # Rows beyond the batch's episodes repeat the last seed and do nothing.
     seeds = torch.tensor([episode.seed for episode in episodes], dtype=torch.int64)
     seeds = torch.cat([seeds, seeds[-1:].expand(env.num_envs - count)])
-    actions = torch.zeros(longest, env.num_envs, ACTION_SIZE)
-    recorded = torch.zeros(longest + 1, count, width)
+    actions = torch.zeros(longest, env.num_envs, len(dataset.meta.action_names))
+    recorded = torch.zeros(longest + 1, count, packer.size)
     for row, episode in enumerate(episodes):
         actions[: len(episode), row] = torch.from_numpy(episode.actions)
-        recorded[: len(episode) + 1, row] = torch.from_numpy(episode.flat_observations())
+        recorded[: len(episode) + 1, row] = torch.from_numpy(episode.flat_observations(packer))
 
     running = torch.ones(count, dtype=torch.bool)
     exact = torch.ones(count, dtype=torch.bool)
@@ -133,6 +142,7 @@ def _replay_batch(dataset: Dataset, env: ReplayEnv, indices: Sequence[int]) -> l
         deviation[running] = torch.maximum(deviation, difference)[running]
 
     compare(env.reset_to(seeds.to(env.device)), recorded[0])
+    others = _other_fields(env, episodes)
     for step in range(longest):
         _, _, terminated, truncated, info = env.step(actions[step].to(env.device))
         compare(info["final_obs"], recorded[step + 1])
@@ -149,7 +159,27 @@ def _replay_batch(dataset: Dataset, env: ReplayEnv, indices: Sequence[int]) -> l
             steps=len(episode),
             success_step=int(success_step[row]) if success_step[row] >= 0 else None,
             max_deviation=float(deviation[row]),
-            bit_exact=bool(exact[row]),
+            bit_exact=bool(exact[row]) and not others[row],
+            other_fields=others[row],
         )
         for row, (index, episode) in enumerate(zip(indices, episodes, strict=True))
+    ]
+
+
+def _other_fields(env: ReplayEnv, episodes: Sequence[Episode]) -> list[tuple[str, ...]]:
+    """Return, for each episode, the model fields that were drawn otherwise than recorded."""
+    drawn = {
+        name.removeprefix(FIELD): values.cpu().numpy()
+        for name, values in env.get_state().items()
+        if name.startswith(FIELD)
+    }
+    return [
+        tuple(
+            name
+            for name in sorted({*drawn, *episode.fields})
+            if name not in drawn
+            or name not in episode.fields
+            or not np.array_equal(drawn[name][row], episode.fields[name])
+        )
+        for row, episode in enumerate(episodes)
     ]

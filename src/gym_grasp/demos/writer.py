@@ -121,7 +121,7 @@ class DatasetWriter:
             self.count_failure()
             return False
         try:
-            episode.check(self.meta.observation_layout)
+            episode.check(self.meta.features, len(self.meta.action_names))
         except ValueError as error:
             raise DatasetError(f"Episode of seed {episode.seed} not recorded: {error}.") from error
         image = io.BytesIO()
@@ -237,12 +237,8 @@ def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:
 
     merged = parts / "merged.hdf5"
     with replacing(merged) as raw, hdf5.create(raw) as file:
-        file.attrs["format"] = hdf5.FORMAT
-        file.attrs["format_version"] = hdf5.FORMAT_VERSION
-        file.attrs["meta"] = meta.to_json()
-        data = file.create_group("data")
-        data.attrs["env_args"] = meta.env_args()
-        total = 0
+        hdf5.write_meta(file, meta)
+        data, total = file["data"], 0
         for index, part_path in enumerate(files):
             with h5py.File(part_path, "r") as part:
                 part.copy("episode", data, name=f"demo_{index}")
@@ -253,6 +249,7 @@ def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:
         ):
             keys = np.array([f"demo_{i}" for i in indices], dtype=np.bytes_)
             file.create_dataset(f"mask/{name}", data=keys)
+        file.attrs["structure"] = hdf5.structure(file)
     # A process killed between this and removing the parts leaves an equal file: no conflict.
     if path.exists() and not overwrite and not filecmp.cmp(merged, path, shallow=False):
         raise DatasetError(

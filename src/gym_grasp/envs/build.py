@@ -12,13 +12,17 @@ from gym_grasp.errors import UsageError
 from gym_grasp.physics.base import Physics
 
 
-def as_spec(task: str | EnvSpec, **parts: Any) -> EnvSpec:
+def as_spec(task: str | EnvSpec | Mapping[str, Any], **parts: Any) -> EnvSpec:
     """Return a spec: the one given, or that of a task's name with the parts that are not None.
+
+    A spec may come as plain values too, as a file of demonstrations says it.
 
     Raises:
         UsageError: parts are given besides a spec, or something does not exist.
     """
     given = {name: value for name, value in parts.items() if value is not None}
+    if isinstance(task, Mapping):
+        task = EnvSpec.from_dict(task)
     if isinstance(given.get("control"), Mapping):  # as a file of demonstrations says it
         return EnvSpec.from_dict({"task": task, **given})
     if not isinstance(task, EnvSpec):

@@ -1,5 +1,6 @@
 """One environment with NumPy observations, as `gymnasium.make` gives it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -15,14 +16,19 @@ class GraspEnv(gymnasium.Env):
     """The one-environment face of `GraspVectorEnv`, on the CPU, without autoreset.
 
     Args:
-        task: an `EnvSpec`, or the name of a task.
+        task: an `EnvSpec`, the same as its `to_dict` gives it, or the name of a task.
         render_mode: `rgb_array` or None.
         **kwargs: as `GraspVectorEnv` takes them.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
-    def __init__(self, task: str | EnvSpec, render_mode: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        task: str | EnvSpec | Mapping[str, Any],
+        render_mode: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         self._env = GraspVectorEnv(task, 1, autoreset=False, num_threads=1, **kwargs)
         self._camera: Camera | None = None
         self.render_mode = render_mode

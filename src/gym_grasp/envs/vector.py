@@ -32,7 +32,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
     Follows `gymnasium.vector.VectorEnv` with SAME_STEP autoreset, tensors in place of arrays.
 
     Args:
-        task: an `EnvSpec`, or the name of a task, whose spec is made of what follows.
+        task: an `EnvSpec`, the same as `EnvSpec.to_dict` gives it, or the name of a task, whose
+            spec is made of what follows.
         num_envs: number of environments.
         device: `cpu`, or `cuda[:i]` with the extra `gym-grasp[cuda]`.
         reward: `sparse`, 0 on success and −1 otherwise, or `dense`, as the task defines it.
@@ -55,7 +56,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def __init__(
         self,
-        task: str | EnvSpec,
+        task: str | EnvSpec | Mapping[str, Any],
         num_envs: int = 1,
         device: str | torch.device = "cpu",
         reward: RewardKind = "sparse",

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gym_grasp.demos.episode import Episode, Scalar, split_observations
+from gym_grasp.demos.episode import Episode, Scalar
+from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError
@@ -21,51 +22,30 @@ class EpisodeRows:
     """Collects the steps of the episode that was just begun in a single environment."""
 
     def __init__(self, env: GraspVectorEnv) -> None:
-        self._env = env
-        self._seed = int(env.episode_seed[0])
-        self._observations = [env.observation()[0].numpy()]
-        self._states = [_row(env.get_state())]
-        self._actions: list[np.ndarray] = []
-        self._dense: list[float] = []
-        self._inputs: list[dict[str, np.ndarray]] = []
+        self._recorder = EpisodeRecorder(env)
+        self._begun: tuple[Tensor, dict[str, np.ndarray]] | None = None
         self._start: float | None = None
 
     def __len__(self) -> int:
-        """Return the number of control steps."""
-        return len(self._actions)
+        """Return the number of control steps, one that was begun included."""
+        return len(self._recorder) + (self._begun is not None)
 
     def begin_step(self, action: Tensor, hand: HandInput, engagement: int, now: float) -> None:
         """Take in an action (1, A) and the input that led to it at time `now` in [s]."""
         if self._start is None:
             self._start = now
-        self._actions.append(action[0].numpy().copy())
-        self._inputs.append(_channels(hand, engagement, now, self._start))
+        self._begun = action, _channels(hand, engagement, now, self._start)
 
     def end_step(self, info: dict[str, Any]) -> None:
         """Take in what the step led to."""
-        self._observations.append(info["final_obs"][0].numpy().copy())
-        self._dense.append(float(info["dense_reward"][0]))
-        self._states.append(_row(self._env.get_state()))
+        assert self._begun is not None
+        action, channels = self._begun
+        self._recorder.add(action, info, {key: value[None] for key, value in channels.items()})
+        self._begun = None
 
-    def episode(self, success: bool, events: dict[str, Scalar]) -> Episode:
+    def episode(self, events: dict[str, Scalar]) -> Episode:
         """Return the whole, after its last step."""
-        rewards = np.full(len(self), -1.0, np.float32)
-        rewards[-1] += float(success)
-        return Episode(
-            observations=split_observations(
-                np.stack(self._observations), self._env.observation_layout
-            ),
-            actions=np.stack(self._actions),
-            rewards=rewards,
-            dense_rewards=np.array(self._dense, np.float32),
-            seed=self._seed,
-            success=success,
-            states={key: np.stack([row[key] for row in self._states]) for key in self._states[0]},
-            operator_input={
-                key: np.stack([row[key] for row in self._inputs]) for key in self._inputs[0]
-            },
-            events=events,
-        )
+        return self._recorder.episodes([events])[0]
 
 
 class Recorder:
@@ -142,10 +122,6 @@ class Recorder:
 
     def _drop_last(self) -> None:
         self.writer.drop_last()
-
-
-def _row(state: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    return {key: value[0].cpu().numpy() for key, value in state.items()}
 
 
 def _channels(hand: HandInput, engagement: int, now: float, start: float) -> dict[str, np.ndarray]:

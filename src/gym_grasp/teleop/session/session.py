@@ -270,7 +270,7 @@ class Session:
         else:
             self.notice = "The simulation broke." if diverged else "Time is up."
         if self.recorder is not None:
-            self.recorder.add(self.rows.episode(success, self._events()))
+            self.recorder.add(self.rows.episode(self._events()))
 
     def _events(self) -> dict[str, Scalar]:
         events: dict[str, Scalar] = {"engagements": self.engagement}
