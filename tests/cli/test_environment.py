@@ -1,4 +1,4 @@
-"""Options of an environment: each takes effect in every subcommand that makes one, or is refused."""
+"""Options of an environment: each takes effect wherever one is made, or is refused."""
 
 import json
 from types import SimpleNamespace
@@ -13,7 +13,6 @@ from gym_grasp.demos.reader import open_dataset
 from gym_grasp.envs import render
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import UsageError
 
 
 def probe(*, task: str, environment: EnvironmentOptions, out: int = 0) -> EnvSpec:
@@ -133,7 +132,7 @@ def test_a_sphere_is_drawn(tmp_path, monkeypatch):
             drawn.append(physics.model)
 
         __enter__ = lambda self: self  # noqa: E731
-        __exit__ = frame = lambda self, *_: None  # noqa: E731
+        __exit__ = frame = lambda self, *_: None
 
     monkeypatch.setattr(render, "Camera", Lens)
     monkeypatch.setattr(render, "write_picture", lambda path, frame: None)

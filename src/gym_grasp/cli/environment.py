@@ -94,10 +94,9 @@ def _constructor(
         StructFieldSpec("control", ControlConfig, control),
     ]
     if task:
-        kind = load_task(task)
         chosen = load_task(task).choose(base.options if base else {})
-        flat = Annotated[kind.Options, tyro.conf.arg(name="")]  # type: ignore[name-defined]
-        fields.insert(0, StructFieldSpec("options", flat, chosen))  # type: ignore[arg-type]
+        flat: Any = Annotated[type(chosen), tyro.conf.arg(name="")]
+        fields.insert(0, StructFieldSpec("options", flat, chosen))
     return StructConstructorSpec(Environment, tuple(fields))
 
 

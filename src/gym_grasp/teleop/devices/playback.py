@@ -35,7 +35,7 @@ class PlaybackOptions:
                 episode.
         """
         env = context.env
-        dataset = open_dataset(self.playback, task=(env.task_name, env.task_version))
+        dataset = open_dataset(self.playback, spec=env.env_spec)
         if not 0 <= self.episode < len(dataset):
             raise UsageError(
                 f"--episode is {self.episode}; {self.playback} holds episodes 0 to "
