@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "demos": {"robots", "tasks", "envs", "math"},
     "learning": {"demos"},
     "teleop": {"robots", "tasks", "physics", "envs", "demos", "math"},
-    "experiments": {"envs", "learning", "demos", "tasks"},
+    "experiments": {"robots", "envs", "learning", "demos", "tasks"},
     "paper": {"experiments", "bench", "envs", "learning", "tasks"},
     "bench": {"envs", "learning", "demos", "tasks", "physics", "integrations"},
     "integrations": {"envs"},

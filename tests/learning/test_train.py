@@ -128,7 +128,7 @@ def test_the_folder_tells_all(reach, demonstrate, tmp_path):
     assert last["loss/validation"] < first["loss/validation"]
     config, description = load_config(tmp_path)
     assert config == TrainConfig(**SMALL, epochs=4)
-    assert description["task"] == "reach"
+    assert description["environment"]["spec"]["task"] == "reach"
     assert {"gym-grasp", "torch", "mujoco", "git"} == set(description["versions"])
     assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.glob("events.out.tfevents.*"))
