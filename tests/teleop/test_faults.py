@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
-from conftest import Rig, perform
+from rig import Rig, perform
 from test_protocol import message
 from visitors import Place, Visitor, in_place
 

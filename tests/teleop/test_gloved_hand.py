@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import Rig
 from fakes import FakeBridge
+from rig import Rig
 
 from gym_grasp.demos.record import perform
 from gym_grasp.errors import DependencyError, GymGraspError, UsageError

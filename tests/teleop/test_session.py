@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import Rig, perform
+from rig import Rig, perform
 
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.replay import replay
