@@ -1,0 +1,22 @@
+"""docs/extending.md shows the very files that the tests install and use."""
+
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+PACKAGE = TESTS / "third_party" / "my_package"
+PAGE = TESTS.parent / "docs" / "extending.md"
+SHOWN = re.compile(r"^`([\w./]+)`:\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_every_file_is_shown_as_it_is():
+    shown = dict(SHOWN.findall(PAGE.read_text()))
+    files = {
+        path.relative_to(PACKAGE).as_posix(): path
+        for path in PACKAGE.rglob("*")
+        if path.suffix in (".py", ".xml", ".toml") and "build" not in path.parts
+    }
+    files["three.py"] = TESTS / "hands" / "three.py"
+    assert set(shown) == set(files)
+    for name, path in files.items():
+        assert shown[name] == path.read_text(), f"docs/extending.md shows another {name}"
