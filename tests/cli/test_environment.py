@@ -1,4 +1,4 @@
-"""Options of an environment: each takes effect in every subcommand that makes one, or is refused."""
+"""Options of an environment take effect in every subcommand that makes one, or are refused."""
 
 import json
 from types import SimpleNamespace
@@ -13,7 +13,6 @@ from gym_grasp.demos.reader import open_dataset
 from gym_grasp.envs import render
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import UsageError
 
 
 def probe(*, task: str, environment: EnvironmentOptions, out: int = 0) -> EnvSpec:
@@ -55,7 +54,7 @@ def test_options_begin_with_those_of_what_was_trained():
     assert options("lift-object", base=base) == base
     assert options("lift-object", "--object", "box", base=base).options == {"object": "box"}
     slower = options("lift-object", "--control.interval", "6", base=base)
-    assert (slower.control.linear_speed, slower.max_episode_steps) == (0.2, 105)
+    assert (slower.control.linear_speed, slower.max_episode_steps) == (0.2, 120)  # 8 s
     longer = base.replace(max_episode_steps=300)
     assert options("lift-object", "--control.interval", "6", base=longer).max_episode_steps == 300
 
@@ -132,8 +131,14 @@ def test_a_sphere_is_drawn(tmp_path, monkeypatch):
         def __init__(self, physics, camera, width, height):
             drawn.append(physics.model)
 
-        __enter__ = lambda self: self  # noqa: E731
-        __exit__ = frame = lambda self, *_: None  # noqa: E731
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def frame(self):
+            pass
 
     monkeypatch.setattr(render, "Camera", Lens)
     monkeypatch.setattr(render, "write_picture", lambda path, frame: None)
