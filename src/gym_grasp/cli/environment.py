@@ -105,7 +105,7 @@ def _flags(subcommand: Callable[..., Any], registry: ConstructorRegistry) -> Ite
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         tyro.cli(subcommand, args=["--help"], registry=registry)
-    for match in re.finditer(r"--[a-z][\w.-]*", text.getvalue()):
+    for match in re.finditer(r"--[a-z][\w-]*(?:\.[\w-]+)*", text.getvalue()):
         yield match[0]
 
 

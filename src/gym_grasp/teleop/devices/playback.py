@@ -9,6 +9,7 @@ import numpy as np
 
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.reader import open_dataset
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
 from gym_grasp.robots.base import HUMAN_FLEXIONS
 from gym_grasp.teleop.devices.base import DeviceContext, OpenedDevice
@@ -26,6 +27,10 @@ class PlaybackOptions:
     """The dataset."""
     episode: int = 0
     """Which of its episodes."""
+
+    def spec(self) -> EnvSpec:
+        """Return the environment that the episode was recorded in, to be made again."""
+        return open_dataset(self.playback).env_spec()
 
     def open(self, context: DeviceContext) -> OpenedDevice:
         """Read the episode.
