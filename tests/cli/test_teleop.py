@@ -208,7 +208,10 @@ def test_the_keyboard_is_the_page_opened_here(tmp_path, monkeypatch):
     [
         (("--wrist", "waist"), "of `gym-grasp teleop --device webxr` '--wrist'"),
         (("--wrist=waist",), "--time-limit, --token."),
-        (("--device", "openxr", "--calibrate"), "of `gym-grasp teleop --device openxr` '--calibrate'"),
+        (
+            ("--device", "openxr", "--calibrate"),
+            "of `gym-grasp teleop --device openxr` '--calibrate'",
+        ),
         (("--device", "openxr", "--calibrate"), "--token, --wrist."),
         (("--device=openxr", "--wrist", "right_elbw"), "Did you mean 'right_elbow'?"),
         (("--device", "senseglov"), "Did you mean 'senseglove'?"),

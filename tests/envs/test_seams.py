@@ -2,6 +2,7 @@
 
 import torch
 
+from gym_grasp.envs.render import Camera
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.base import Physics
 from gym_grasp.tasks import register_task
@@ -57,10 +58,14 @@ class HeavyDrawer(OpenDrawer):
         return SCENES / "open_drawer.xml"
 
     def randomise(self, seeds: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Damping of the slide, and the length of the handle's bar."""
         damping = torch.tensor(self.model.dof_damping, dtype=torch.float32).repeat(len(seeds), 1)
         low, high = torch.tensor([1.0]), torch.tensor([50.0])
         damping[:, self.model.joint("drawer").dofadr[0]] = uniform(seeds, low, high, stream=9)[:, 0]
-        return {"dof_damping": damping}
+        size = torch.tensor(self.model.geom_size, dtype=torch.float32).repeat(len(seeds), 1, 1)
+        bar = self.model.geom("handle_bar_collision").id
+        size[:, bar, 1] = uniform(seeds, 0 * low + 0.02, 0 * low + 0.18, stream=10)[:, 0]
+        return {"dof_damping": damping, "geom_size": size}
 
 
 register_task("open-and-close", f"{__name__}:OpenAndClose")
@@ -139,3 +144,14 @@ def test_only_environments_that_begin_an_episode_draw_anew():
     env.reset(options={"reset_mask": torch.tensor([False, True])})
     after = env.physics.get_field("dof_damping")
     assert (before == after).all(dim=1).tolist() == [True, False]
+
+
+def test_a_picture_shows_the_simulations_own_shape():
+    env = GraspVectorEnv("heavy-drawer", 16, num_threads=1)
+    env.reset(seed=1)
+    bar = env.physics.model.geom("handle_bar_collision").id
+    length = env.physics.get_field("geom_size")[:, bar, 1]
+    long, short = int(length.argmax()), int(length.argmin())
+    with Camera(env.physics, "close") as lens:
+        frames = {index: lens.frame(index).astype(int) for index in (long, short)}
+    assert (abs(frames[long] - frames[short]).sum(axis=-1) > 60).sum() > 200

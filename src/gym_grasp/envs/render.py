@@ -1,5 +1,6 @@
 """Pictures and videos of environments, with or without a display."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +38,8 @@ class Camera:
     ) -> None:
         self._physics = physics
         self._name = name
-        self._data = mujoco.MjData(physics.model)
+        self._model = copy.copy(physics.model)  # gets the drawn simulation's own fields
+        self._data = mujoco.MjData(self._model)
         limit = physics.model.vis.global_
         for what, size, most in (
             ("width", width, limit.offwidth),
@@ -45,16 +47,17 @@ class Camera:
         ):
             if not 1 <= size <= most:
                 raise UsageError(f"The {what} is {size}; it must be from 1 to {most} pixels.")
-        self._renderer = make_renderer(physics.model, width, height)
+        self._renderer = make_renderer(self._model, width, height)
         options = mujoco.MjvOption()
         options.geomgroup[:] = [1, 1, 1, 0, 0, 0]  # collision geoms of the robot are group 3
         self._options = options
 
     def frame(self, index: int = 0) -> np.ndarray:
         """Draw simulation `index` as it is now. Shape (height, width, 3), uint8."""
+        self._physics.fill(self._model, index)
         self._data.qpos[:] = self._physics.bind("qpos")[index].cpu().numpy()
-        mujoco.mj_kinematics(self._physics.model, self._data)
-        mujoco.mj_camlight(self._physics.model, self._data)
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_camlight(self._model, self._data)
         self._renderer.update_scene(self._data, camera=self._name, scene_option=self._options)
         return self._renderer.render()
 

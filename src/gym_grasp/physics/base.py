@@ -27,7 +27,7 @@ MAX_SPEED = 1e3
 
 _USES = (
     *("bind", "step", "reset", "get_state", "set_state", "counters", "get_field", "set_field"),
-    *("fields", "set_fields", "model_of"),
+    *("fields", "set_fields", "model_of", "fill"),
 )
 
 
@@ -161,11 +161,15 @@ class Physics(ABC):
     def model_of(self, index: int) -> mujoco.MjModel:
         """Return a copy of the model with the values of one simulation, e.g. to draw it."""
         model = copy.copy(self.model)
+        self.fill(model, index)
+        return model
+
+    def fill(self, model: mujoco.MjModel, index: int) -> None:
+        """Write the values of one simulation into a copy of the model, in place."""
         for name, values in self._live.items():
             model_field(model, name)[:] = values[index].cpu().numpy()
         if self._live:
             mujoco.mj_setConst(model, mujoco.MjData(model))
-        return model
 
     def counters(self) -> dict[str, int]:
         """What the engine counted since the start, e.g. contacts that did not fit."""

@@ -31,12 +31,12 @@ HUMAN_FINGERS: Final = ("thumb", "index", "middle", "ring", "little")
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
-    """An arm: a serial chain of hinges, each with a position servo of the same name."""
+class Part:
+    """What an arm and a hand have in common: joints, each with a position servo of its name."""
 
     name: str
     mjcf: Path
-    """Its model; the actuators stand in the order of `joints`."""
+    """Its model; joints and actuators stand in the order of `joints`."""
     joints: tuple[str, ...]
     limits: tuple[tuple[float, float], ...]
     """Joint ranges, in rad."""
@@ -44,6 +44,12 @@ class Arm:
     """Highest joint speeds, in rad/s."""
     torques: tuple[float, ...]
     """Highest joint torques, in N·m."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm(Part):
+    """An arm: a serial chain of hinges."""
+
     home: tuple[float, ...]
     """Joint angles of the start pose, in rad: palm down, fingers along x."""
     transpose_damping: tuple[float, ...]
@@ -67,19 +73,9 @@ class Finger:
 
 
 @dataclass(frozen=True, eq=False)
-class Hand:
+class Hand(Part):
     """A hand: joints that follow fewer drives. A drive runs from 0, open, to 1, closed."""
 
-    name: str
-    mjcf: Path
-    """Its model; a position servo for each of `joints`, of the same name and in the same order."""
-    joints: tuple[str, ...]
-    limits: tuple[tuple[float, float], ...]
-    """Joint ranges, in rad."""
-    speeds: tuple[float, ...]
-    """Highest joint speeds, in rad/s."""
-    torques: tuple[float, ...]
-    """Highest joint torques, in N·m."""
     drives: tuple[str, ...]
     """What is commanded."""
     drive_of_joint: tuple[str, ...]

@@ -1,5 +1,7 @@
 """The contact forces on a robot's fingertips, and where its fingers go as they close."""
 
+import copy
+
 import mujoco
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ class FingertipForces:
     """
 
     def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
-        self._model = model
+        self._model = copy.copy(model)  # gets the simulation's own fields
         self._data = mujoco.MjData(model)
         hand = robot.hand
         self._fingers = len(hand.fingers)
@@ -40,6 +42,7 @@ class FingertipForces:
 
         The pair fits `HapticFilter.tick`.
         """
+        physics.fill(self._model, index)
         state = physics.get_state()[index].numpy()
         mujoco.mj_setState(self._model, self._data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         mujoco.mj_forward(self._model, self._data)
