@@ -117,7 +117,7 @@ def test_recorded_replayed_trained_and_evaluated(task, tmp_path, capsys):
     assert run("demos", "replay", data)["bit_exact"] == 6
     small = ("--epochs", "3", "--hidden-sizes", "32", "--demos", data, "--run", policy)
     run("train", task, "--robot", ROBOT, "--method", "bc", *small)
-    run("evaluate", policy, "--episodes", "2")
+    run("evaluate", policy, "--episodes", "2", "--max-episode-steps", "10")
     assert (Path(policy) / "video.mp4").stat().st_size > 1000
     # The five-fingered robot's policies are others.
     assert main(["train", task, "--method", "bc", *small]) == 1
