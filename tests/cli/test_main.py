@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gym_grasp.cli.main import VERBS, main
+from gym_grasp.cli.main import SUBCOMMANDS, main
 from gym_grasp.demos.record import record
 
 
@@ -16,24 +16,24 @@ def dataset(tmp_path_factory) -> Path:
 
 
 def refusal(capsys, *args: str) -> tuple[int, str]:
-    """Return exit code and message of a command that fails; it must be one line."""
+    """Return exit code and message of a command that fails."""
     code = main(args)
-    message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("gym-grasp: error: ")
+    message = capsys.readouterr().err.strip().partition("gym-grasp: error: ")[2]
+    assert message
     return code, message
 
 
-def test_help_names_every_verb(capsys):
+def test_help_names_every_subcommand(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(verb in text for verb in VERBS)
+    assert all(name in text for name in SUBCOMMANDS)
     assert "open-drawer" in text
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS))
-def test_every_verb_has_help(verb, capsys):
+@pytest.mark.parametrize("name", sorted(SUBCOMMANDS))
+def test_every_subcommand_has_help(name, capsys):
     with pytest.raises(SystemExit) as exit_:
-        main([verb, "--help"])
+        main([name, "--help"])
     assert exit_.value.code == 0
     assert "usage: gym-grasp" in capsys.readouterr().out
 
@@ -66,8 +66,7 @@ def test_dataset_of_another_task(capsys, dataset, tmp_path):
         capsys, "train", "open-door", "--demos", str(dataset), "--run", str(tmp_path / "run")
     )
     assert code == 1
-    assert "'open-drawer'" in message
-    assert "'open-door'" in message
+    assert "task: dataset open-drawer, environment open-door" in message
 
 
 def test_recording_does_not_overwrite(capsys, dataset):

@@ -27,6 +27,22 @@ def test_a_sweep(tmp_path, capsys):
     assert "open-drawer/bc-99-demos/seed-0" in json.loads(again.out)["failed"]
 
 
+def test_runs_in_another_environment_stand_apart(tmp_path, capsys):
+    arguments = [
+        "sweep", "--tasks", "open-drawer", "--methods", "ppo-sparse", "--seeds", "0",
+        "--epochs", "1", "--num-envs", "2", "--episodes", "1", "--set", "horizon=2", "--json",
+        "--data", str(tmp_path), "--runs", str(tmp_path / "runs"), "--max-episode-steps", "4",
+    ]  # fmt: skip
+    for more in ((), ("--control.interval", "6")):
+        assert main([*arguments, *more]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    default, slower = (json.loads(line)["results"][0] for line in lines)
+    assert default["spec"]["control"]["interval"] == 3
+    assert slower["spec"]["control"]["interval"] == 6
+    assert slower["spec"]["max_episode_steps"] == 4
+    assert len(list((tmp_path / "runs/open-drawer").iterdir())) == 2
+
+
 def test_refusals(tmp_path, capsys):
     base = ["sweep", "--runs", str(tmp_path), "--tasks", "open-drawer"]
     for more, message in (
@@ -35,6 +51,7 @@ def test_refusals(tmp_path, capsys):
         (["--set", "discount=2"], "discount is 2"),
         (["--tasks", "open-drawr"], "Did you mean 'open-drawer'"),
         (["--workers", "0"], "workers is 0"),
+        (["--control.interval", "0"], "control.interval is 0"),
     ):
         assert main([*base, *more]) == 2
         assert message in capsys.readouterr().err

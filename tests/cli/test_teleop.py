@@ -71,7 +71,7 @@ def test_a_recorded_episode_is_played_from_its_own_seed_to_its_success(capsys, r
     dataset = open_dataset(thrice)
     np.testing.assert_array_equal(dataset.episode(0).actions, played.actions)
     assert dataset.meta.operator == "playback"
-    env = GraspVectorEnv("open-drawer", 1, **dataset.meta.env_kwargs)
+    env = GraspVectorEnv(dataset.env_spec(), 1)
     assert replay(dataset, env).reproduced == 1
     env.close()
 
@@ -206,9 +206,9 @@ def test_the_keyboard_is_the_page_opened_here(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--wrist", "waist"), "with --device webxr: '--wrist'"),
-        (("--wrist=waist",), "Known: --device, --episodes, --hold, --json, --lan, --operator, "),
-        (("--device", "openxr", "--calibrate"), "with --device openxr: '--calibrate'"),
+        (("--wrist", "waist"), "of `gym-grasp teleop --device webxr` '--wrist'"),
+        (("--wrist=waist",), "--time-limit, --token."),
+        (("--device", "openxr", "--calibrate"), "of `gym-grasp teleop --device openxr` '--calibrate'"),
         (("--device", "openxr", "--calibrate"), "--token, --wrist."),
         (("--device=openxr", "--wrist", "right_elbw"), "Did you mean 'right_elbow'?"),
         (("--device", "senseglov"), "Did you mean 'senseglove'?"),

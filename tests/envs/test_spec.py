@@ -6,8 +6,9 @@ import json
 import gymnasium
 import pytest
 
+from gym_grasp.differences import differences
 from gym_grasp.envs.control import ControlConfig
-from gym_grasp.envs.spec import EnvSpec, differences
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 

@@ -22,7 +22,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture
 def place(tmp_path, data) -> Place:
     """Return where tiny runs are performed."""
-    return Place(tmp_path / "runs", data, episodes=2, max_episode_steps=8)
+    return Place(tmp_path / "runs", data, episodes=2)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def tiny():
     """Return a function that describes a tiny run."""
 
     def make(variant="ppo-sparse", seed=0, **fields) -> Run:
-        defaults = {"num_envs": 2, "epochs": 2, "overrides": TINY}
+        defaults = {"num_envs": 2, "epochs": 2, "overrides": TINY, "max_episode_steps": 8}
         return Run("open-drawer", variant, seed, **{**defaults, **fields})
 
     return make
@@ -46,8 +46,7 @@ def publish_by_hand():
             "smoke": False,
             "run": run.to_dict(),
             "config": {"horizon": 32},
-            "task_version": 0,
-            "max_episode_steps": 64,
+            "spec": {**run.spec.to_dict(), "max_episode_steps": 64},
             "demonstrations": run.demos or 180,
             "device": "abacus",
             "runs_per_gpu": 1,

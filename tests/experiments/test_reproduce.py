@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from gym_grasp.bench.throughput import Throughput
+from gym_grasp.envs.control import ControlConfig
 from gym_grasp.errors import GymGraspError
 from gym_grasp.experiments.perform import perform
 from gym_grasp.experiments.results import cells, common_grid, load, policy_path, publish
@@ -60,13 +61,14 @@ def test_table_from_partial_results(out):
         "table3.md", "table3.json", "table3-curves.png", "table3-gradients.png",
     ]  # fmt: skip
     text = files[0].read_text()
-    assert "| dapg-sparse | 0.98 ± 0.02 |" in text
-    assert "| ppo-dense | 0.50 ± – (1 of 3 seeds) |" in text
+    assert "| dapg-sparse | 0.98 ± 0.02 [1.00] |" in text
+    assert "| ppo-dense | 0.50 ± – [1.00] (1 of 3 seeds) |" in text
     assert "| bc | 0.90 ± – [1.00] (1 of 3 seeds) |" in text
     assert "| 0.980 ± 0.020 | 294 / 300 |" in text
     assert "4.0 (3 of 3)" in text
     assert "PPO dense ÷ DAPG sparse, of the seeds that get there: open-drawer 1.2" in text
     assert "SMOKE" not in text
+    assert "500 for stack-cubes" in text
     assert "abacus" in text
     summary = json.loads(files[1].read_text())
     (dapg,) = (cell for cell in summary["cells"] if cell["method"] == "dapg-sparse")
@@ -87,6 +89,24 @@ def test_steps_are_compared_with_as_many_environments(out, publish_by_hand):
 def test_cells_of_unlike_runs_are_marked(out, publish_by_hand):
     publish_by_hand(out, Run("open-drawer", "ppo-dense", 1, epochs=7), 50, LATE)
     assert "ppo-dense †" in table3.gather(load(out), out)[0].read_text()
+
+
+def test_runs_in_another_environment_are_no_part_of_the_tables(out, publish_by_hand):
+    other = Run("open-drawer", "dapg-sparse", 7, control=ControlConfig(interval=6))
+    publish_by_hand(out, other, 0, LATE)
+    text = table3.gather(load(out), out)[0].read_text()
+    assert "| 0.980 ± 0.020 | 294 / 300 |" in text
+    assert other.label not in text
+    assert other.label not in fewer_demos.gather(load(out), out)[0].read_text()
+
+
+def test_results_before_specs_can_still_be_read(out):
+    for path in (out / "runs/open-drawer/dapg-sparse").iterdir():
+        content = json.loads(path.read_text())
+        del content["spec"]
+        del content["run"]["control"], content["run"]["options"], content["run"]["robot"]
+        path.write_text(json.dumps(content | {"task_version": 0, "max_episode_steps": 64}))
+    assert "294 / 300" in table3.gather(load(out), out)[0].read_text()
 
 
 def test_nothing_to_gather(tmp_path):
@@ -142,6 +162,18 @@ def test_measurements_come_together(tmp_path, monkeypatch):
     assert "58,887" in page.read_text()
 
 
+def test_the_paper_s_figures():
+    tasks = ("open-drawer", "open-door", "pour-cup", "lift-object")
+    rows = {method: [table3.PAPER[method][task] for task in tasks] for method in table3.METHODS}
+    assert rows == {
+        "bc": [1.0, 0.96, 0.76, 0.27],
+        "ppo-dense": [1.0, 1.0, 0.98, 0.97],
+        "ppo-sparse": [1.0, 0.0, 0.48, 0.14],
+        "dapg-sparse": [1.0, 1.0, 1.0, 1.0],
+    }
+    assert all(len(row) == 4 for row in table3.PAPER.values())
+
+
 def test_the_runs_of_the_paper():
     runs = table3.runs(device="cuda")
     assert len(runs) == len(set(runs)) == 5 * 4 * 3
@@ -173,7 +205,7 @@ def test_publishing(tiny, place, tmp_path):
     assert published.curve["gradient_cloning"][0] > 0
     assert math.isnan(published.curve["gradient_cloning"][1])
     policy = load_policy(policy_path(out, "open-drawer", "dapg-sparse"))
-    assert policy.identity.task_name == "open-drawer"
+    assert policy.identity.spec["task"] == "open-drawer"
     path = out / "runs" / f"{run.name}.json"
     path.write_text(path.read_text()[:-20])
     with pytest.raises(GymGraspError, match="damaged"):

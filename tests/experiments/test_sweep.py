@@ -6,9 +6,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from gym_grasp.envs.control import ControlConfig
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError, DependencyError, GymGraspError, UsageError
 from gym_grasp.experiments import perform as performing
 from gym_grasp.experiments.executors import Execution, cpu_slots, in_processes, serially
@@ -29,6 +32,23 @@ def test_names_are_stable(tiny):
     assert run.config().method == "dapg"
 
 
+def test_an_environment_of_its_own_has_a_name_of_its_own():
+    options = (("object", "sphere"),)
+    sphere = Run("lift-object", "bc", options=options)
+    slow = Run("lift-object", "bc", control=ControlConfig(interval=6))
+    assert Run("lift-object", "bc", options=(("object", "box"),)) == Run("lift-object", "bc")
+    assert sphere.name == "lift-object/bc-125f551d/seed-0"
+    assert slow.name == "lift-object/bc-affb42f7/seed-0"
+    assert Run("lift-object", "bc", max_episode_steps=8).name == "lift-object/bc/seed-0"
+    for run in (sphere, slow):
+        assert Run.from_dict(json.loads(json.dumps(run.to_dict()))) == run
+        assert hash(Run.from_dict(run.to_dict())) == hash(run)
+    assert sphere.spec == EnvSpec("lift-object", {"object": "sphere"})
+    place = Place(Path("runs"), Path("data"))
+    assert place.dataset(Run("lift-object", "bc")) == Path("data/lift-object.hdf5")
+    assert place.dataset(sphere) == Path("data/lift-object-125f551d.hdf5")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -38,6 +58,8 @@ def test_names_are_stable(tiny):
         ({"overrides": (("seed", 1),)}, "Unknown training setting 'seed'"),
         ({"demos": 3, "variant": "ppo-dense"}, "learns from demonstrations"),
         ({"num_envs": 0}, "at least 1"),
+        ({"options": (("object", "box"),)}, "Unknown option of the task 'open-drawer'"),
+        ({"robot": "ur5-shi"}, "Did you mean 'ur5-sih'"),
     ],
 )
 def test_runs_that_cannot_be(fields, message):
@@ -55,6 +77,8 @@ def test_result_of_a_run(tiny, place):
     assert result["demonstrations"] == 3
     assert result["evaluation_seed"] >= 2**31
     assert result["config"]["method"] == "dapg"
+    assert result["spec"] == run.spec.to_dict()
+    assert result["spec"]["max_episode_steps"] == 8
     assert is_done(run, place)
 
 
@@ -68,7 +92,28 @@ def test_what_is_done_is_skipped(tiny, place, capsys):
     assert not place.folder(other).exists()
     assert "0 to do" in capsys.readouterr().err
     (failed,) = sweep([tiny(epochs=3)], place, serially)
-    assert "epochs was 2, is 3" in failed[1]
+    assert "epochs: was 2, is 3" in failed[1]
+    (failed,) = sweep([tiny(max_episode_steps=9)], place, serially)
+    assert "spec.max_episode_steps: was 8, is 9" in failed[1]
+
+
+def test_the_result_of_another_environment_is_not_this_run_s(tiny, place):
+    run = tiny()
+    path = place.folder(run) / "result.json"
+    path.parent.mkdir(parents=True)
+    content = {"run": run.to_dict(), "spec": run.spec.to_dict()}
+    path.write_text(json.dumps(content))
+    assert is_done(run, place)
+    content["spec"]["version"] = 9
+    content["spec"]["control"]["linear_speed"] = 0.5
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError) as refused:
+        is_done(run, place)
+    assert "spec.version: was 9, is 0" in str(refused.value)
+    assert "spec.control.linear_speed: was 0.5, is 0.6" in str(refused.value)
+    path.write_text(json.dumps({"run": run.to_dict()}))  # as written before there were specs
+    with pytest.raises(UsageError, match="has none"):
+        is_done(run, place)
 
 
 def test_a_cut_run_goes_on(tiny, place, monkeypatch):

@@ -20,13 +20,17 @@ class Reach:
 
     max_episode_steps = 25
     task_name = "reach"
-    task_version = 1
     device = torch.device("cpu")
 
     def __init__(self, num_envs=64, reward_kind="dense", size=2, tolerance=0.1):
         self.num_envs, self.reward_kind = num_envs, reward_kind
         self.size, self.tolerance = size, tolerance
-        self.observation_layout = {"position": size, "target": size}
+        axes = range(size)
+        self.description = {
+            "spec": {"task": "reach", "version": 1, "tolerance": tolerance},
+            "observations": [f"{key}.{axis}" for key in ("position", "target") for axis in axes],
+            "actions": [f"step {axis}" for axis in axes],
+        }
         self.observation_size = 2 * size
         self.action_size = size
         self.generator = torch.Generator()

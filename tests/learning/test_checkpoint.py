@@ -63,8 +63,8 @@ def test_code_in_a_file_is_not_run(path, tmp_path):
 def test_other_versions_and_kinds_are_refused(path, monkeypatch):
     with pytest.raises(CheckpointError, match="is a training file"):
         load(path, "policy")
-    monkeypatch.setattr(checkpoint, "FORMAT", 2)
-    with pytest.raises(CheckpointError, match=r"has format 1, gym-grasp .* reads 2"):
+    monkeypatch.setattr(checkpoint, "FORMAT", 3)
+    with pytest.raises(CheckpointError, match=r"has format 2, gym-grasp .* reads 3"):
         load(path, "training")
 
 
@@ -92,12 +92,12 @@ def test_policy_files_hold_all_that_acting_needs(reach, tmp_path):
     policy = Policy(4, 2, (8, 8))
     policy.normalizer.update(torch.randn(50, 4) * 3 + 1)
     path = tmp_path / "checkpoints" / "policy.pt"
-    save_policy(path, policy, Identity.of(env))
+    save_policy(path, policy, Identity(**env.description))
     for source in (path, tmp_path):
         loaded = load_policy(source)
         observation = torch.randn(9, 4)
         assert torch.equal(loaded(observation), policy(observation))
         loaded.check(env)
-    env.observation_layout = {"position": 1, "target": 3}
-    with pytest.raises(CheckpointError, match="observations"):
+    env.description["observations"].reverse()
+    with pytest.raises(CheckpointError, match=r"observations: file position\.0, position\.1"):
         loaded.check(env)

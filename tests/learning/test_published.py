@@ -22,7 +22,7 @@ def policy():
 
 @pytest.fixture
 def metadata(reach):
-    return {"identity": vars(Identity.of(reach())), "seed": 3}
+    return {"identity": vars(Identity(**reach().description)), "seed": 3}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_half_precision_halves_the_actor_alone(path, policy):
     assert actor == {torch.float16}
     assert set(dtypes.values()) == {torch.float32, torch.int64}
     assert json.loads(text["dtype"]) == "float16"
-    assert json.loads(text["identity"])["task_name"] == "reach"
+    assert json.loads(text["identity"])["spec"]["task"] == "reach"
     loaded = load_policy(path)
     assert all(parameter.dtype == torch.float32 for parameter in loaded.parameters())
     assert torch.equal(loaded.normalizer.var, policy.normalizer.var)
@@ -63,7 +63,7 @@ def test_half_precision_halves_the_actor_alone(path, policy):
 def test_metadata_comes_back(path):
     content = load_published(path)
     assert content["seed"] == 3
-    assert content["identity"]["action_size"] == 2
+    assert content["identity"]["actions"] == ["step 0", "step 1"]
     assert content["hidden_sizes"] == [8, 8]
     assert content["state"]["actor.0.weight"].dtype == torch.float32
 

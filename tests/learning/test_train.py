@@ -91,11 +91,9 @@ def test_other_runs_are_not_resumed(reach, demonstrate, tmp_path):
     with pytest.raises(CheckpointError, match="64 environments"):
         run(reach(num_envs=8), tmp_path, demos, resume=True, epochs=2)
     other = reach()
-    other.task_name = "reach-far"
-    with pytest.raises(CheckpointError, match=r"task 'reach'.*'reach-far'"):
-        run(other, tmp_path, demos, resume=True, epochs=2)
-    other.task_name, other.task_version = "reach", 2
-    with pytest.raises(CheckpointError, match="task version 1"):
+    other.description["spec"] |= {"version": 2, "tolerance": 0.2}
+    both = "version: file 1, environment 2; tolerance: file 0.1, environment 0.2"
+    with pytest.raises(CheckpointError, match=both):
         run(other, tmp_path, demos, resume=True, epochs=2)
     moved = type(demos)(**vars(demos) | {"fingerprint": "other"})
     with pytest.raises(CheckpointError, match="dataset toy, other"):
@@ -130,7 +128,7 @@ def test_the_folder_tells_all(reach, demonstrate, tmp_path):
     assert last["loss/validation"] < first["loss/validation"]
     config, description = load_config(tmp_path)
     assert config == TrainConfig(**SMALL, epochs=4)
-    assert description["task"] == "reach"
+    assert description["environment"]["spec"]["task"] == "reach"
     assert {"gym-grasp", "torch", "mujoco", "git"} == set(description["versions"])
     assert (tmp_path / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.glob("events.out.tfevents.*"))

@@ -26,7 +26,7 @@ SETTINGS = {
     "learning_rate": 0.01,
     "min_learning_rate": 0.005,
     "max_learning_rate": 0.01,
-    "kl_threshold": 0.01,
+    "kl_threshold": 0.02,
     "discount": 0.9,
     "gae_lambda": 0.8,
     "clip_range": 0.15,

@@ -3,13 +3,14 @@ import numpy as np
 import pytest
 import torch
 
+from building import build_model
 from gym_grasp.physics.cpu import CpuPhysics
-from gym_grasp.tasks import load_task
+from gym_grasp.tasks.open_drawer import OpenDrawer
 
 
 @pytest.fixture(scope="module")
 def model() -> mujoco.MjModel:
-    return load_task("open-drawer").load_model()
+    return build_model(OpenDrawer)
 
 
 def start(model, physics, seed=0):

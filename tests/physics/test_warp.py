@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from building import build_model
 from gym_grasp.envs import vector
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.physics.cpu import CpuPhysics
 from gym_grasp.tasks import TASKS, load_task
+from gym_grasp.tasks.open_drawer import OpenDrawer
 
 if TYPE_CHECKING:
     from gym_grasp.physics.warp import WarpPhysics
@@ -26,7 +28,7 @@ DEVICES = [
     "cpu",
     pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="no GPU")]),
 ]
-MODEL = load_task("open-drawer").load_model()
+MODEL = build_model(OpenDrawer)
 
 
 @pytest.fixture(scope="module", params=DEVICES)

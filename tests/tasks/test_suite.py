@@ -30,7 +30,11 @@ MOST_FAILURES_OF_STUDY = 8
 """The same where nobody learns from it: three tasks in a row, without a second try at any."""
 
 
-@pytest.fixture(params=sorted(TASKS), scope="module")
+SHIPPED = [name for name, at in TASKS.targets.items() if at.startswith("gym_grasp.tasks.")]
+"""Tests of other rooms register tasks of their own."""
+
+
+@pytest.fixture(params=sorted(SHIPPED), scope="module")
 def task(request) -> type[Task]:
     return load_task(request.param)
 

@@ -51,7 +51,7 @@ def solve(page: web.Page, task: str, seed: int, number: int = 0) -> int:
 def assert_replays(path: Path, episodes: int = 1) -> None:
     dataset = open_dataset(path)
     assert len(dataset) == episodes
-    env = GraspVectorEnv(dataset.meta.task, episodes, **dataset.meta.env_kwargs)
+    env = GraspVectorEnv(dataset.env_spec(), episodes)
     assert replay(dataset, env).reproduced == episodes
     env.close()
 

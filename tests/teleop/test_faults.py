@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
-from conftest import Rig, perform
+from rig import Rig, perform
 from test_protocol import message
 from visitors import Place, Visitor, in_place
 
@@ -120,7 +120,7 @@ def test_every_fault_stops_the_robot_says_why_and_loses_nothing(make_rig) -> Non
     in_place(rig, visit)
     rig.session.close()
     dataset = open_dataset(rig.recorder.writer.path)
-    env = GraspVectorEnv("open-drawer", 1, **dataset.meta.env_kwargs)
+    env = GraspVectorEnv(dataset.env_spec(), 1)
     report = replay(dataset, env)
     assert (report.reproduced, len(dataset)) == (1, 1)
 

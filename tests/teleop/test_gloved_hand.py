@@ -2,18 +2,28 @@
 
 import numpy as np
 import pytest
-from conftest import Rig
 from fakes import FakeBridge
+from rig import Rig
 
 from gym_grasp.demos.record import perform
 from gym_grasp.errors import DependencyError, GymGraspError, UsageError
 from gym_grasp.teleop.devices import gloved_hand, senseglove
-from gym_grasp.teleop.devices.gloved_hand import GlovedHand, measure, open_gloved_hand
+from gym_grasp.teleop.devices.base import DeviceContext
+from gym_grasp.teleop.devices.gloved_hand import (
+    GlovedHand,
+    SenseGloveOptions,
+    measure,
+    open_gloved_hand,
+)
 from gym_grasp.teleop.devices.openxr import OpenXrDevice
 from gym_grasp.teleop.devices.openxr_frame import XrFrame, XrPose
 from gym_grasp.teleop.devices.senseglove import GloveSample
 from gym_grasp.teleop.hand import frames
-from gym_grasp.teleop.hand.calibration import load_calibration, save_calibration
+from gym_grasp.teleop.hand.calibration import (
+    calibration_path,
+    load_calibration,
+    save_calibration,
+)
 from gym_grasp.teleop.hand.input import HandInput, Haptics
 from gym_grasp.teleop.hand.retargeting import TYPICAL, Calibration
 from gym_grasp.teleop.session.session import Session, State
@@ -246,3 +256,22 @@ def test_without_a_bridge_nothing_stays_open(tmp_path, monkeypatch):
 
     with pytest.raises(DependencyError, match="no runtime"):
         open_gloved_hand(absent)
+
+
+def test_the_options_reach_what_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    opened = []
+    monkeypatch.setattr(gloved_hand, "open_device", lambda wrist: wrist)
+    monkeypatch.setattr(
+        gloved_hand,
+        "open_gloved_hand",
+        lambda wrist, *options: opened.append((wrist(), *options)),
+    )
+    context = DeviceContext(env=None, operator="anna", say=print)
+    SenseGloveOptions("waist", "here:1", calibrate=True).open(context)
+    SenseGloveOptions().open(context)
+    path = calibration_path("anna", "glove")
+    assert opened == [
+        ("waist", "here:1", path, print),
+        ("right_elbow", senseglove.DEFAULT_ADDRESS, path, None),
+    ]

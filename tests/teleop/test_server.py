@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import pytest
-from conftest import Rig
+from rig import Rig
 from visitors import FILES, Place, in_place
 
 from gym_grasp.errors import DependencyError, GymGraspError

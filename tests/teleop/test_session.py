@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import Rig, perform
+from rig import Rig, perform
 
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.replay import replay
@@ -252,7 +252,7 @@ def test_an_interrupted_episode_is_recorded_and_replays_bit_by_bit(make_rig: Mak
     assert episode.operator_input["wrist_position"].shape == (len(episode), 3)
     assert (np.diff(episode.operator_input["applied_time"]) > 0).all()
     assert "input_to_state_p99_ms" not in episode.events  # no scene was sent
-    env = GraspVectorEnv("open-drawer", 1, **dataset.meta.env_kwargs)
+    env = GraspVectorEnv(dataset.env_spec(), 1)
     report = replay(dataset, env)
     assert (report.reproduced, report.bit_exact) == (1, 1)
 

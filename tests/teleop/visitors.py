@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import numpy as np
-from conftest import Rig
+from rig import Rig
 from test_protocol import message
 
 from gym_grasp.teleop.session.session import Session, State

@@ -53,9 +53,10 @@ def benchmark(
     if run is not None and not tasks:
         tasks = (spec_of_run(run).task,)
     specs = [environment.spec(task) for task in tasks or TASKS]
-    for spec in specs if run else ():
+    if run is not None:
         what = f"The policy of {run} is of another environment than the one to measure:"
-        refuse_differences(spec_of_run(run), spec, ("run", "options"), what)
+        for spec in specs:
+            refuse_differences(spec_of_run(run), spec, ("run", "options"), what)
     results = [
         measure(spec, count, device, rounds=rounds, train=train, run=run)
         for spec in specs

@@ -94,10 +94,9 @@ def _constructor(
         StructFieldSpec("control", ControlConfig, control),
     ]
     if task:
-        kind = load_task(task)
         chosen = load_task(task).choose(base.options if base else {})
-        flat = Annotated[kind.Options, tyro.conf.arg(name="")]  # type: ignore[name-defined]
-        fields.insert(0, StructFieldSpec("options", flat, chosen))  # type: ignore[arg-type]
+        flat: Any = Annotated[type(chosen), tyro.conf.arg(name="")]
+        fields.insert(0, StructFieldSpec("options", flat, chosen))
     return StructConstructorSpec(Environment, tuple(fields))
 
 
@@ -106,7 +105,7 @@ def _flags(subcommand: Callable[..., Any], registry: ConstructorRegistry) -> Ite
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         tyro.cli(subcommand, args=["--help"], registry=registry)
-    for match in re.finditer(r"--[a-z][\w.-]*", text.getvalue()):
+    for match in re.finditer(r"--[a-z][\w-]*(?:\.[\w-]+)*", text.getvalue()):
         yield match[0]
 
 
@@ -157,7 +156,7 @@ def refuse_differences(
         names: what to call them.
         what: the sentence above the lines: what is wrong, and what to do.
     """
-    from gym_grasp.envs.spec import differences
+    from gym_grasp.differences import differences
 
     lines = differences(first.to_dict(), second.to_dict(), names, ignore=())
     if lines:

@@ -54,7 +54,7 @@ def evaluate(
             or beside a policy file, named like it.
         json: print the result as one JSON object.
     """
-    from gym_grasp.envs.spec import differences
+    from gym_grasp.differences import differences
 
     result = evaluate_runs(runs, episodes, device, environment)
     if video:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import ssl
@@ -16,14 +17,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gym_grasp.cli.common import DATA, print_json
-from gym_grasp.errors import DependencyError, UsageError, unknown
+from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
+from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.teleop.devices import DEVICES
 
 if TYPE_CHECKING:
+    from gym_grasp.envs.spec import EnvSpec
     from gym_grasp.teleop.devices.base import DeviceOptions
     from gym_grasp.teleop.web.server import TeleopServer
 
 DEFAULT_DEVICE = "webxr"
+TIME_LIMIT = 60.0
+"""People take longer than policies, in s."""
 NAMELESS = tyro.conf.arg(name="")
 """Flags without a prefix."""
 
@@ -47,8 +52,8 @@ class Teleop:
     """Stop after so many successes."""
     seed: int = 0
     """Of the start states."""
-    time_limit: float = 60.0
-    """Longest episode, in seconds of engaged time."""
+    time_limit: float | None = None
+    """Longest episode, in seconds of engaged time; by default 60, or --max-episode-steps."""
     hold: bool = False
     """The clutch is held down to move, instead of pressed to begin and again to stop."""
     operator: str = "default"
@@ -62,7 +67,7 @@ class Teleop:
 
 
 def main(args: Sequence[str]) -> None:
-    """Run the verb."""
+    """Run the subcommand."""
     try:
         import aiohttp  # noqa: F401
     except ImportError as error:
@@ -74,22 +79,23 @@ def main(args: Sequence[str]) -> None:
     device = finder.parse_known_args(list(args))[0].device
     kind: Any = load_device(device)
 
-    def arguments(
-        shared: Annotated[Teleop, NAMELESS], own: Annotated[kind, NAMELESS]
-    ) -> tuple[Teleop, Any]:
-        return shared, own
+    def session(
+        shared: Annotated[Teleop, NAMELESS],
+        own: Annotated[kind, NAMELESS],
+        environment: EnvironmentOptions,
+    ) -> None:
+        teleop(shared, own, environment)
 
-    (shared, own), others = tyro.cli(
-        arguments,
-        args=args,
-        prog="gym-grasp teleop",
-        description=_description(device, kind),
-        return_unknown_args=True,
-    )
-    if others:
-        known = [*_flags(Teleop), *_flags(kind)]
-        raise unknown(f"argument with --device {device}:", others[0].partition("=")[0], known)
-    teleop(shared, own)
+    session.__doc__ = _description(device, kind)
+    call(session, args, f"gym-grasp teleop --device {device}", _recorded(kind, args))
+
+
+def _recorded(kind: Any, args: Sequence[str]) -> "EnvSpec | None":
+    """Return the environment that a device wants remade, if it plays what was recorded."""
+    if not hasattr(kind, "spec") or {"-h", "--help"} & set(args):
+        return None
+    own, _ = tyro.cli(Annotated[kind, NAMELESS], args=args, return_unknown_args=True)
+    return own.spec()
 
 
 def load_device(name: str) -> "type[DeviceOptions]":
@@ -129,24 +135,27 @@ def _description(device: str, kind: Any) -> str:
     )
 
 
-def teleop(shared: Teleop, own: "DeviceOptions") -> None:
+def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> None:
     """Serve one session, driven by the device that its own options open."""
     import torch
 
     from gym_grasp.demos.record import describe
     from gym_grasp.demos.writer import DatasetWriter
-    from gym_grasp.envs.spec import EnvSpec
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.teleop.devices.base import DeviceContext
     from gym_grasp.teleop.session.recording import Recorder
     from gym_grasp.teleop.session.session import Session, SessionConfig
     from gym_grasp.teleop.web.server import TeleopServer
 
-    if shared.time_limit <= 0:
+    if shared.time_limit is not None and not 0 < shared.time_limit < math.inf:
         raise UsageError(f"--time-limit is {shared.time_limit}; it has to be positive.")
+    if shared.time_limit is not None and environment.max_episode_steps is not None:
+        raise UsageError("--time-limit and --max-episode-steps say the same; give one of them.")
     torch.set_num_threads(1)  # one simulation is too small to share out
-    spec = EnvSpec(shared.task)
-    spec = spec.replace(max_episode_steps=max(1, round(shared.time_limit * spec.control_rate)))
+    spec = environment.spec(shared.task)
+    if environment.max_episode_steps is None:
+        limit = TIME_LIMIT if shared.time_limit is None else shared.time_limit
+        spec = spec.replace(max_episode_steps=max(1, round(limit * spec.control_rate)))
     env = GraspVectorEnv(spec, 1, num_threads=1, autoreset=False)
     date = time.strftime("%Y%m%d-%H%M%S")
     path = shared.out or DATA / "teleop" / f"{shared.task}-{date}.hdf5"

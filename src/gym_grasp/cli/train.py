@@ -95,5 +95,5 @@ def train_one(
             num_threads=distributed.threads(),
             first_env=num_envs * distributed.rank(),
         )
-        summary = learn(env, config, folder, demonstrations, demos, device, resume)
-    return {"run": str(folder), **summary} if summary else {}
+        summary, counters = learn(env, config, folder, demonstrations, demos, device, resume)
+    return {"run": str(folder), **summary, "counters": counters} if summary else {}

@@ -14,9 +14,10 @@ from gym_grasp.demos import hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.writer import parts_folder
+from gym_grasp.differences import differences
 from gym_grasp.envs.build import compile_scene
 from gym_grasp.envs.scene import model_digest
-from gym_grasp.envs.spec import EnvSpec, differences
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError, UsageError
 from gym_grasp.tasks.features import Feature
 

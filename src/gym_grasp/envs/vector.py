@@ -39,9 +39,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         reward: `sparse`, 0 on success and −1 otherwise, or `dense`, as the task defines it.
         num_threads: CPU engine only: size of its thread pool; 0 takes every core.
         autoreset: whether the next episode begins in the step that ends one.
-        render_mode: None; `rgb_array` is for single environments.
         first_env: number of the first environment, from which the seeds of its episodes follow:
-            where several processes share a batch, how many environments come before.
+            where processes share a batch, how many environments come before.
         task_options, robot, control, max_episode_steps: parts of the spec, see `EnvSpec`; only
             with the name of a task.
 
@@ -107,7 +106,6 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         self.episodes = Episodes(self.task, num_envs, first_env)
-        """Which episode each environment is in."""
         # What outlives one of the captured functions is written in place: a GPU replays them on
         # the very tensors that they were captured with.
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
@@ -144,9 +142,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         return self.task.name
 
     @property
-    def task_version(self) -> int:
-        """Version of the task's definition."""
-        return self.task.version
+    def description(self) -> dict[str, Any]:
+        """What policies belong to: the spec, and names of observed values and of actions."""
+        names = {"observations": self.packer.names, "actions": self.robot.action_names}
+        return {"spec": self.env_spec.to_dict(), **{key: list(v) for key, v in names.items()}}
 
     def reset(  # type: ignore[override]
         self,

@@ -65,7 +65,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
         )
         resume = (folder / CHECKPOINT).exists()
         used = path if demonstrations else None
-        learned = learn(env, config, folder, demonstrations, used, place.device, resume)
+        _, counters = learn(env, config, folder, demonstrations, used, place.device, resume)
         evaluation = evaluate_run(run, place, threads)
         summary = json.loads((folder / METRICS).read_text())["summary"]
         result = {
@@ -82,7 +82,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
             "steps": summary["steps"],
             "seconds": round(summary["seconds"], 2),
             "steps_per_second": round(summary["steps_per_second"]),
-            "counters": learned["counters"],
+            "counters": counters,
             "evaluation_seed": evaluation.seed,
             "episodes": evaluation.episodes,
             "successes": evaluation.successes,
@@ -102,7 +102,7 @@ def learn(
     path: Path | None,
     device: str,
     resume: bool,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, int]]:
     """Train, with all in config.json that making the same environment again takes; close `env`.
 
     Args:
@@ -115,7 +115,7 @@ def learn(
         resume: go on from the folder's checkpoint.
 
     Returns:
-        The summary with the environment's counters; in processes but the first, nothing.
+        The summary, as `train` returns it, and the environment's counters.
     """
     settings = {
         "spec": env.env_spec.to_dict(),
@@ -129,12 +129,12 @@ def learn(
     finally:
         counters = env.counters()
         env.close()
-    return {**summary, "counters": counters} if summary else {}
+    return summary, counters
 
 
 def spec_of_policy(policy: LoadedPolicy) -> EnvSpec:
     """Return the environment that a policy was trained in."""
-    return EnvSpec(policy.identity.task_name, version=policy.identity.task_version)
+    return EnvSpec.from_dict(policy.identity.spec)
 
 
 def attempt(run: Run, place: Place, threads: int = 0) -> str | None:

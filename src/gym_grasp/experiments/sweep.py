@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gym_grasp.differences import differences
 from gym_grasp.envs.control import ControlConfig
-from gym_grasp.envs.spec import EnvSpec, differences
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.learning.config import Method, TrainConfig
-from gym_grasp.robots import DEFAULT_ROBOT
 
 Variant = Literal["dapg-sparse", "dapg-dense", "ppo-dense", "ppo-sparse", "bc"]
 """A method with its reward; bc knows no reward."""
@@ -38,7 +38,7 @@ class Run:
     """Further fields of `TrainConfig` with their values."""
     options: tuple[tuple[str, Any], ...] = ()
     """Options of the task with their values; those left out are filled in."""
-    robot: str = DEFAULT_ROBOT
+    robot: str = EnvSpec.robot
     """Name of the robot."""
     control: ControlConfig = field(default_factory=ControlConfig)
     """How actions become joint targets."""

@@ -6,6 +6,7 @@ the SHA-256 of its content, so that damage is found rather than trained on.
 
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import torch
 from torch import Tensor
 
 from gym_grasp import __version__
+from gym_grasp.differences import NOT_BEHAVIOUR, differences
 from gym_grasp.errors import CheckpointError
 from gym_grasp.files import write_atomically
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.published import SUFFIX, load_published
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; files of another are refused."""
 
 CHECKPOINT = Path("checkpoints/last.pt")
@@ -29,33 +31,36 @@ POLICY = Path("checkpoints/policy.pt")
 
 @dataclass(frozen=True)
 class Identity:
-    """What a policy belongs to."""
+    """What a policy belongs to: `Environment.description`."""
 
-    task_name: str
-    task_version: int
-    observation_layout: dict[str, int]
-    action_size: int
+    spec: dict[str, Any]
+    """The environment that it was trained in; `EnvSpec.from_dict` makes it again."""
+    observations: list[str]
+    """Names of the values that it reads, in their order."""
+    actions: list[str]
+    """Names of the values that it returns, in their order."""
 
-    @classmethod
-    def of(cls, env: Environment) -> "Identity":
-        """Return the identity of policies for an environment."""
-        return cls(env.task_name, env.task_version, dict(env.observation_layout), env.action_size)
+    def check(self, env: Environment, path: Path, ignore: Iterable[str] = NOT_BEHAVIOUR) -> None:
+        """Raise `CheckpointError`, with a line for each difference, unless it is this environment.
 
-    def check(self, env: Environment, path: Path) -> None:
-        """Raise `CheckpointError` unless the environment is the one this belongs to."""
-        wanted = Identity.of(env)
-        for name, what in (
-            ("task_name", "task"),
-            ("task_version", "task version"),
-            ("observation_layout", "observations"),
-            ("action_size", "number of actions"),
-        ):
-            found, expected = getattr(self, name), getattr(wanted, name)
-            if found != expected:
-                raise CheckpointError(
-                    f"{path} was made for the {what} {found!r}, the environment has {expected!r}; "
-                    "choose the fitting one, or train anew."
-                )
+        Args:
+            env: the environment.
+            path: the file that this was read from.
+            ignore: entries of the spec that may differ.
+        """
+        found, wanted = vars(self), env.description
+        names = ("file", "environment")
+        lines = differences(found["spec"], wanted["spec"], names, ignore)
+        lines += [
+            f"{key}: file {', '.join(found[key])}, environment {', '.join(wanted[key])}"
+            for key in ("observations", "actions")
+            if found[key] != wanted[key]
+        ]
+        if lines:
+            raise CheckpointError(
+                f"{path} was made in another environment: {'; '.join(lines)}. Choose the fitting "
+                "one, or train anew."
+            )
 
 
 class LoadedPolicy(Policy):
@@ -65,7 +70,7 @@ class LoadedPolicy(Policy):
     path: Path
 
     def check(self, env: Environment) -> None:
-        """Raise `CheckpointError` unless the environment is the one it was trained for."""
+        """Raise `CheckpointError` unless the environment is the one it was trained in."""
         self.identity.check(env, self.path)
 
 
@@ -139,8 +144,8 @@ def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedP
         path = path / POLICY
     content = load_published(path) if path.suffix == SUFFIX else load(path, "policy")
     identity = Identity(**content["identity"])
-    size = sum(identity.observation_layout.values())
-    policy = LoadedPolicy(size, identity.action_size, tuple(content["hidden_sizes"]))
+    sizes = len(identity.observations), len(identity.actions)
+    policy = LoadedPolicy(*sizes, tuple(content["hidden_sizes"]))
     policy.load_state_dict(content["state"])
     policy.identity, policy.path = identity, path
     return policy.to(device).eval().requires_grad_(False)

@@ -27,8 +27,12 @@ class Environment(Protocol):
         ...
 
     @property
-    def observation_layout(self) -> dict[str, int]:
-        """Width of each observation key, keys sorted; their concatenation is the observation."""
+    def description(self) -> dict[str, Any]:
+        """All that a policy belongs to, in plain values for JSON.
+
+        `spec` says how the environment behaves, `observations` names the O observed values in
+        their order, `actions` the A actions.
+        """
         ...
 
     @property
@@ -49,11 +53,6 @@ class Environment(Protocol):
     @property
     def task_name(self) -> str:
         """Name of the task, such as "open-drawer"."""
-        ...
-
-    @property
-    def task_version(self) -> int:
-        """Version of the task."""
         ...
 
     @property

@@ -29,8 +29,7 @@ def describe(
     return {
         "train": dataclasses.asdict(config),
         "settings": dict(settings),
-        "task": env.task_name,
-        "task_version": env.task_version,
+        "environment": env.description,
         "reward": env.reward_kind,
         "num_envs": env.num_envs,
         "processes": distributed.size(),

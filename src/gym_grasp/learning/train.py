@@ -223,7 +223,7 @@ class Run:
         processes = distributed.gather(_on_host(own))
         if log is None:
             return {}
-        identity = Identity.of(env)
+        identity = Identity(**env.description)
         state = {
             "identity": vars(identity),
             "config": dataclasses.asdict(config),
@@ -282,7 +282,7 @@ def _load_to_resume(
             f"{path} was made by gym-grasp {content['package_version']}, this is {__version__}; "
             "install that version to resume, or train anew."
         )
-    Identity(**content["identity"]).check(env, path)
+    Identity(**content["identity"]).check(env, path, ignore=())
     if content["dataset"] != fingerprint:
         raise CheckpointError(
             f"{path} was trained with the dataset {content['dataset']}, {fingerprint} was given; "

@@ -102,7 +102,8 @@ class Task(ABC):
             UsageError: the task has no such option, or the option no such value.
         """
         known = asdict(cls.Options())
-        for option, value in options.items():
+        chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        for option, value in chosen.items():
             if option not in known:
                 raise unknown(f"option of the task '{cls.name}'", option, known)
             if not isinstance(value, type(known[option])):
@@ -110,7 +111,7 @@ class Task(ABC):
                     f"The option '{option}' of the task '{cls.name}' is {value!r}; expected "
                     f"{type(known[option]).__name__}, such as {known[option]!r}."
                 )
-        return cls.Options(**options)
+        return cls.Options(**chosen)
 
     @classmethod
     def build_scene(cls, options: Any) -> mujoco.MjSpec:

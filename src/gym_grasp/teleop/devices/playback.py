@@ -9,6 +9,7 @@ import numpy as np
 
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.reader import open_dataset
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
 from gym_grasp.robots.base import HUMAN_FLEXIONS
 from gym_grasp.teleop.devices.base import DeviceContext, OpenedDevice
@@ -27,6 +28,10 @@ class PlaybackOptions:
     episode: int = 0
     """Which of its episodes."""
 
+    def spec(self) -> EnvSpec:
+        """Return the environment that the episode was recorded in, to be made again."""
+        return open_dataset(self.playback).env_spec()
+
     def open(self, context: DeviceContext) -> OpenedDevice:
         """Read the episode.
 
@@ -35,7 +40,7 @@ class PlaybackOptions:
                 episode.
         """
         env = context.env
-        dataset = open_dataset(self.playback, task=(env.task_name, env.task_version))
+        dataset = open_dataset(self.playback, spec=env.env_spec)
         if not 0 <= self.episode < len(dataset):
             raise UsageError(
                 f"--episode is {self.episode}; {self.playback} holds episodes 0 to "

@@ -254,7 +254,7 @@ class BridgeReader:
 
 def feel_line(haptics: Haptics) -> bytes:
     """Return the line that sets five brakes and five vibrations, each 0–1."""
-    levels = np.clip(np.nan_to_num(haptics.for_human()).ravel(), 0.0, 1.0)
+    levels = np.clip(np.nan_to_num(np.concatenate(haptics.for_human())), 0.0, 1.0)
     return ("feel " + " ".join(f"{level:.3f}" for level in levels) + "\n").encode()
 
 

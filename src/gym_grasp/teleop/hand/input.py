@@ -99,9 +99,9 @@ class Haptics:
 
         Shapes (5,).
         """
-        levels = np.zeros((2, len(HUMAN_FINGERS)))
-        levels[:, [HUMAN_FINGERS.index(name) for name in self.fingers]] = self.brake, self.vibration
-        return levels[0], levels[1]
+        felt = dict(zip(self.fingers, zip(self.brake, self.vibration, strict=True), strict=True))
+        brake, vibration = zip(*(felt.get(name, (0.0, 0.0)) for name in HUMAN_FINGERS), strict=True)
+        return np.array(brake), np.array(vibration)
 
 
 class Device(Protocol):

@@ -64,12 +64,12 @@ class FingertipForces:
         return total
 
     def closing(self, data: mujoco.MjData) -> np.ndarray:
-        """Unit direction in which each fingertip moves as its drive closes. Shape (F, 3)."""
+        """Unit direction in which each fingertip moves as its drive closes, or 0. Shape (F, 3)."""
         directions = np.zeros((self._fingers, 3))
         for finger, site in enumerate(self._tips):
             mujoco.mj_jacSite(self._model, data, self._jacobian, None, site)
             velocity = self._jacobian @ self._closing_velocity[finger]
-            directions[finger] = velocity / np.linalg.norm(velocity)
+            directions[finger] = velocity / max(float(np.linalg.norm(velocity)), 1e-9)
         return directions
 
 

@@ -72,7 +72,7 @@ INPUT = np.dtype(
         ("flags", "<u2"),
         ("sequence", "<u4"),
         ("scene", "<u4"),  # the newest scene drawn in this frame
-        ("epoch", "<u4"),  # as in `welcome`
+        ("epoch", "<u4"),  # as in `role`
         ("capture", "<f8"),  # when the frame began, on the host's clock
         ("head", "<f4", 7),
         ("hands", HAND, 2),  # left, right

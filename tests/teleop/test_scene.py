@@ -1,0 +1,59 @@
+"""The drawn scene of any robot: where its bodies are, and which of them are fingertips."""
+
+import mujoco
+import numpy as np
+import pytest
+
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.robots.base import HUMAN_FINGERS, HUMAN_FLEXIONS
+from gym_grasp.teleop.hand import frames
+from gym_grasp.teleop.web.scene import Scene, _drawn
+
+SHOWN = {
+    "ur5-sih": ("palm", [f"hand/{finger}_distal" for finger in HUMAN_FINGERS], HUMAN_FINGERS),
+    "ur5-three": (
+        "base",
+        [f"hand/{finger}_upper" for finger in ("thumb", "index", "middle")],
+        ("thumb", "index", "middle"),
+    ),
+}
+"""Of each robot: body of the palm frame, bodies of the fingertips, names of the fingers."""
+
+
+@pytest.mark.parametrize("robot", list(SHOWN))
+def test_the_scene_shows_every_moving_body_where_it_is(robot: str) -> None:
+    env = GraspVectorEnv("open-drawer", 1, autoreset=False, num_threads=1, robot=robot)
+    env.reset(seed=0)
+    scene = Scene(env)
+    palm, tips, fingers = SHOWN[robot]
+    poses = scene.poses()
+    bodies = scene.manifest["bodies"]
+    assert poses.shape == (len(bodies), 7)
+    assert "drawer" in bodies
+    assert "cabinet" not in bodies
+    assert tuple(finger["name"] for finger in scene.manifest["fingers"]) == fingers
+    assert [bodies[finger["body"]] for finger in scene.manifest["fingers"]] == tips
+    assert [one["name"] for one in scene.manifest["flexions"]] == list(HUMAN_FLEXIONS)
+    assert [one["relaxed"] for one in scene.manifest["flexions"]] == [1, 0, 0, 0, 0]
+    wrist = env.physics.bind("site_xpos")[0, env.task.wrist].numpy()
+    shown = frames.position_to_world(poses[bodies.index(f"hand/{palm}"), :3].astype(float))
+    np.testing.assert_allclose(shown, wrist, atol=1e-5)
+    tables = [geom for geom in scene.manifest["geoms"] if geom["name"] == "table_top_collision"]
+    np.testing.assert_allclose(
+        frames.position_to_world(np.array(tables[0]["position"])), [0.6, 0.0, -0.02], atol=1e-6
+    )
+    assert not [geom for geom in scene.manifest["geoms"] if "palm_index_side" in geom["name"]]
+    env.close()
+
+
+def test_a_fingertip_is_shown_on_the_nearest_drawn_body_that_it_is_fixed_to() -> None:
+    model = mujoco.MjModel.from_xml_string("""<mujoco><worldbody>
+      <body name="drawn"><joint/><geom size=".1"/>
+        <body name="fixed"><geom size=".1"/><body><site name="on"/></body></body>
+        <body><joint axis="1 0 0"/><geom size=".1"/><site name="off"/></body>
+      </body></worldbody></mujoco>""")
+    drawn, fixed = model.body("drawn").id, model.body("fixed").id
+    on, off = model.site("on").id, model.site("off").id
+    assert _drawn(model, on, {drawn: 0, fixed: 1}) == 1
+    assert _drawn(model, on, {drawn: 0}) == 0
+    assert _drawn(model, off, {drawn: 0, fixed: 1}) == -1
