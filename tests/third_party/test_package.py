@@ -83,7 +83,7 @@ def test_a_value_out_of_range_is_one_line(cli):
 
 
 def test_policies_are_trained_evaluated_and_filmed(cli, trained):
-    evaluate = ("evaluate", str(trained), "--episodes", "2", "--json")
+    evaluate = ("evaluate", str(trained), "--episodes", "2", "--max-episode-steps", "10", "--json")
     result = json.loads(cli(*evaluate).stdout.splitlines()[-1])
     assert result
     assert (trained / "video.mp4").stat().st_size > 1000
