@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from building import build_model
+from building import ROBOT, SHIPPED, build_model, build_task
 from gym_grasp.envs import vector
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.physics.cpu import CpuPhysics
-from gym_grasp.tasks import TASKS, load_task
 from gym_grasp.tasks.open_drawer import OpenDrawer
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def everyone(physics: "CpuPhysics | WarpPhysics") -> Tensor:
 
 
 def start(device: torch.device) -> Tensor:
-    task = load_task("open-drawer")(MODEL, torch.device("cpu"))
-    return task.start(torch.arange(N)).to(device)
+    return build_task(OpenDrawer).start(torch.arange(N)).to(device)
 
 
 def commands(device: torch.device, offset: float) -> Tensor:
@@ -186,7 +184,7 @@ def test_overflow_is_counted_and_the_remedy_named(
 ) -> None:
     from gym_grasp.physics.warp import WarpPhysics
 
-    spec = mujoco.MjSpec.from_file(str(load_task("open-drawer").scene()))
+    spec = OpenDrawer.build(ROBOT)
     spec.numeric(buffer).data = [1]
     physics = WarpPhysics(spec.compile(), N, device)
     assert getattr(physics, buffer) == 1
@@ -343,7 +341,7 @@ def test_recorded_actions_succeed_again(
 @pytest.mark.gpu
 @pytest.mark.skipif(not HAS_GPU, reason="no GPU")
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
-@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("task", SHIPPED)
 def test_nothing_waits_for_the_gpu(task: str) -> None:
     pytest.importorskip("mujoco_warp")
     env = GraspVectorEnv(task, 32, "cuda")

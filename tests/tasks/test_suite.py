@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from building import ROBOT, build_model, build_task
+from building import ROBOT, SHIPPED, build_model, build_task
 from gym_grasp.bench.cards import card
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.record import perform
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.tasks import TASKS, load_task
+from gym_grasp.tasks import load_task
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.random import episode_seeds, uniform
 
@@ -30,11 +30,7 @@ MOST_FAILURES_OF_STUDY = 8
 """The same where nobody learns from it: three tasks in a row, without a second try at any."""
 
 
-SHIPPED = [name for name, at in TASKS.targets.items() if at.startswith("gym_grasp.tasks.")]
-"""Tests of other rooms register tasks of their own."""
-
-
-@pytest.fixture(params=sorted(SHIPPED), scope="module")
+@pytest.fixture(params=SHIPPED, scope="module")
 def task(request) -> type[Task]:
     return load_task(request.param)
 
