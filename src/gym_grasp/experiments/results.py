@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError
 from gym_grasp.experiments.sweep import RESULT, Run
@@ -226,12 +227,7 @@ def _publish_policy(folder: Path, content: dict[str, Any], target: Path, device:
         if there["seed"] < run.seed or there["source"] == source:
             return
     policy = load_policy(folder, device)
-    env = GraspVectorEnv(
-        run.task,
-        content["episodes"],
-        device=device,
-        max_episode_steps=content["max_episode_steps"],
-    )
+    env = GraspVectorEnv(EnvSpec.from_dict(content["spec"]), content["episodes"], device)
     try:
         policy.check(env)
         dtype, evaluation = choose_precision(policy, env, content["episodes"])
