@@ -1,6 +1,7 @@
 """Options of an environment: each takes effect wherever one is made, or is refused."""
 
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import mujoco
@@ -13,6 +14,8 @@ from gym_grasp.demos.reader import open_dataset
 from gym_grasp.envs import render
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
+from gym_grasp.errors import UsageError
+from gym_grasp.tasks import load_task
 
 
 def probe(*, task: str, environment: EnvironmentOptions, out: int = 0) -> EnvSpec:
@@ -57,6 +60,16 @@ def test_options_begin_with_those_of_what_was_trained():
     assert (slower.control.linear_speed, slower.max_episode_steps) == (0.2, 120)  # 8 s
     longer = base.replace(max_episode_steps=300)
     assert options("lift-object", "--control.interval", "6", base=longer).max_episode_steps == 300
+
+
+def test_a_tasks_option_must_not_be_one_of_the_subcommand(monkeypatch):
+    @dataclass(frozen=True)
+    class Taken:
+        out: int = 3
+
+    monkeypatch.setattr(load_task("open-drawer"), "Options", Taken)
+    with pytest.raises(UsageError, match="'--out' of the task 'open-drawer' is one of"):
+        options("open-drawer")
 
 
 def test_an_option_of_another_task_is_refused(capsys):

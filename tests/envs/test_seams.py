@@ -18,7 +18,6 @@ class OpenAndClose(OpenDrawer):
     """Two stages: open the drawer, then close it again; having been open is latched."""
 
     name = "open-and-close"
-    title = "OpenAndClose"
     memory_size = 1
 
     @classmethod
@@ -51,7 +50,6 @@ class HeavyDrawer(OpenDrawer):
     """The drawer's damping differs from episode to episode."""
 
     name = "heavy-drawer"
-    title = "HeavyDrawer"
 
     @classmethod
     def scene(cls):

@@ -1,5 +1,6 @@
 """The robot model against the published figures, and the couplings of its fingers."""
 
+import dataclasses
 from pathlib import Path
 
 import mujoco
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 from gym_grasp.robots import load_robot
+from gym_grasp.robots.base import Robot
 from gym_grasp.robots.sih import SIH
 from gym_grasp.robots.ur5 import UR5
-from gym_grasp.tasks.scene import load_scene
+from gym_grasp.tasks.scene import SCENES, load_scene
 
 ROBOT = load_robot("ur5-sih")
 ALONE = '<mujoco><include file="gym_grasp.physics.xml"/></mujoco>'
@@ -342,3 +344,24 @@ def test_only_the_driving_joints_are_measured():
     before = SIH.drive_positions(qpos)
     qpos[[2, 4, 6, 8, 9, 10]] = 0.0
     assert torch.equal(SIH.drive_positions(qpos), before)
+
+
+def test_the_hand_sits_where_the_flange_is(tmp_path):
+    """With the flange moved and turned, the palm follows: flange times mount."""
+    text = ROBOT.arm.mjcf.read_text()
+    moved = '<site name="flange" pos="0.02 -0.01 0.05" quat="0.9238795 0 0 0.3826834"/>'
+    assert '<site name="flange"/>' in text
+    file = tmp_path / "arm.xml"
+    file.write_text(text.replace('<site name="flange"/>', moved))
+    robot = Robot(dataclasses.replace(ROBOT.arm, mjcf=file), ROBOT.hand)
+    scene = load_scene(SCENES / "open_drawer.xml")
+    robot.attach(scene)
+    model = scene.compile()
+    data = mujoco.MjData(model)
+    data.qpos[:6] = ROBOT.arm.home
+    mujoco.mj_kinematics(model, data)
+    flange, wrist = data.site("arm/flange"), data.site("hand/wrist")
+    axes = flange.xmat.reshape(3, 3)
+    np.testing.assert_allclose(wrist.xpos, flange.xpos + axes @ [0, 0, 0.04225], atol=1e-9)
+    turn = transform((0, 0, 0), (0, 0, 1.571))[:3, :3]
+    np.testing.assert_allclose(wrist.xmat.reshape(3, 3), axes @ turn, atol=1e-6)

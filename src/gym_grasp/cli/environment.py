@@ -67,10 +67,22 @@ def call(
     """
     named = list(dict.fromkeys(word for word in args if word in TASKS))
     task = base.task if base else named[0] if len(named) == 1 else None
-    registry = ConstructorRegistry()
-    registry.struct_rule(lambda info: _constructor(info, task, base))
+    registry = _registry(task, base)
+    if task:
+        taken = set(_flags(subcommand, _registry(None, None))) & set(task_flags(task))
+        if taken:
+            raise UsageError(
+                f"The option '{min(taken)}' of the task '{task}' is one of `{prog}` itself; give "
+                "it another name in the task's Options."
+            )
     _refuse_unknown(args, set(_flags(subcommand, registry)), prog)
     return tyro.cli(subcommand, args=args, prog=prog, registry=registry)
+
+
+def _registry(task: str | None, base: "EnvSpec | None") -> ConstructorRegistry:
+    registry = ConstructorRegistry()
+    registry.struct_rule(lambda info: _constructor(info, task, base))
+    return registry
 
 
 def _constructor(

@@ -15,6 +15,11 @@ TASKS = Registry("task")
 """Where each task's class lives; loaded on demand, so that listing tasks imports nothing."""
 
 
+def title(task: str) -> str:
+    """Return a task's name as Gymnasium spells it: `OpenDrawer` of `open-drawer`."""
+    return task.title().replace("-", "")
+
+
 @dataclass(frozen=True)
 class Gym:
     """A task's place among Gymnasium's environments."""
@@ -24,7 +29,7 @@ class Gym:
 
     def id(self, task: str) -> str:
         """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v0`."""
-        return f"{self.namespace}/{task.title().replace('-', '')}-v{self.version}"
+        return f"{self.namespace}/{title(task)}-v{self.version}"
 
 
 _gym: dict[str, Gym] = {}

@@ -13,6 +13,7 @@ from torch import Tensor
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.base import Robot
+from gym_grasp.tasks import title
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 from gym_grasp.tasks.scene import SCENES, load_scene
@@ -44,7 +45,7 @@ class Task(ABC):
     name: ClassVar[str]
     """As the command line knows it, e.g. `open-drawer`."""
     title: ClassVar[str]
-    """As Gymnasium knows it, e.g. `OpenDrawer`."""
+    """As Gymnasium knows it, e.g. `OpenDrawer`; follows from the name."""
     version: ClassVar[int] = 0
     """Raised whenever observations, rewards, start states or dynamics change."""
     changelog: ClassVar[tuple[str, ...]] = ("first version",)
@@ -83,8 +84,10 @@ class Task(ABC):
         self.start_qpos = start
 
     def __init_subclass__(cls) -> None:
-        """Check that every version has its line in the changelog."""
+        """Derive the title, and check that every version has its line in the changelog."""
         super().__init_subclass__()
+        if "name" in vars(cls):
+            cls.title = title(cls.name)
         assert len(cls.changelog) == cls.version + 1, f"{cls.__name__}: a line for every version"
 
     # The scene ----------------------------------------------------------------------------------

@@ -45,7 +45,6 @@ class LiftObject(Task):
     """An object lies on the table as it fell, anywhere within the hand's reach."""
 
     name = "lift-object"
-    title = "LiftObject"
     time_limit = 8.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"

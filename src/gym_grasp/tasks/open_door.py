@@ -23,7 +23,6 @@ class OpenDoor(Task):
     """
 
     name = "open-door"
-    title = "OpenDoor"
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
     time_limit = 8.0

@@ -19,7 +19,6 @@ class OpenDrawer(Task):
     """A cabinet stands on the table; its drawer slides .28 m towards the robot."""
 
     name = "open-drawer"
-    title = "OpenDrawer"
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
 

@@ -30,7 +30,6 @@ class PourCup(Task):
     """A cup of 16 particles and a bowl, 22 cm further left, stand on the table."""
 
     name = "pour-cup"
-    title = "PourCup"
     version = 1
     changelog = (
         "first version",

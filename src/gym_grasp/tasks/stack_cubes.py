@@ -42,7 +42,6 @@ class StackCubes(Task):
     """Three cubes stand side by side on the table; any of them may be the lowest."""
 
     name = "stack-cubes"
-    title = "StackCubes"
     summary = "Stack the three cubes. Done when they stand still and the hand is off them."
     time_limit = 25.0
     success_threshold = (

@@ -27,7 +27,6 @@ class StudyScene(Task):
     """The scene of the user study: three tasks, to be done in any order."""
 
     name = "study-scene"
-    title = "StudyScene"
     version = 1
     changelog = ("first version", "the cup of PourCup v1")
     summary = (

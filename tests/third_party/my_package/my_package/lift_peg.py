@@ -38,7 +38,6 @@ class LiftPeg(Task):
     """A peg stands on the table; that it was lifted is remembered until the episode ends."""
 
     name = "lift-peg"
-    title = "LiftPeg"
     summary = "Lift the peg and set it down again. Done when it was up and stands on the table."
     success_threshold = "peg lifted by `clearance`, then its middle < 0.035 m above the table"
     Options = PegOptions
