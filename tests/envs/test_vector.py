@@ -249,3 +249,14 @@ def test_actions_with_a_gradient_leave_the_environment_free_of_graphs():
     assert not observation.requires_grad
     env.step(torch.zeros(2, 11))
     assert not any(value.requires_grad for value in env.get_state().values())
+
+
+def test_there_is_a_seed_for_each_environment():
+    env = make(3)
+    for seeds in ([5], [1, 2, 3, 4]):
+        with pytest.raises(UsageError, match="one for each environment"):
+            env.reset(seed=seeds)
+    with pytest.raises(UsageError, match="float32"):
+        env.reset_to(torch.zeros(3))
+    env.reset(seed=[7, 8, 9])
+    assert env.episode_seed.tolist() == [7, 8, 9]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import UsageError
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.random import episode_seeds, uniform
 
@@ -58,7 +59,16 @@ class Episodes:
         self._draw()
 
     def draw(self, seeds: Tensor) -> None:
-        """Draw the episodes of these seeds (N,) in all environments."""
+        """Draw the episodes of these seeds (N,) in all environments.
+
+        Raises:
+            UsageError: there is not one for each environment, or they are no whole numbers.
+        """
+        if seeds.shape != self.seed.shape or seeds.dtype != torch.int64:
+            raise UsageError(
+                f"Episode seeds have shape {tuple(seeds.shape)} and {seeds.dtype}; expected one "
+                f"for each environment: {tuple(self.seed.shape)}, torch.int64."
+            )
         self.mask.fill_(True)
         self.seed.copy_(seeds)
         self._draw()
