@@ -97,9 +97,10 @@ def test_workspace_has_a_floor_and_a_ceiling():
     assert high[1] == pytest.approx(0.75, abs=1e-6)
 
 
-def test_joint_targets_are_damped_least_squares():
-    """q + Jᵀ(JJᵀ + 0.05²)⁻¹e with MuJoCo's own Jacobian."""
-    env = make()
+@pytest.mark.parametrize("method", ["damped-least-squares", "jacobian-transpose"])
+def test_joint_targets_by_mujocos_own_jacobian(method):
+    """q + Jᵀ(JJᵀ + 0.05²)⁻¹e, or q + JᵀKe with gains 8 (position) and 0.7 (rotation)."""
+    env = make(method=method)
     action = torch.zeros(1, 11)
     action[0, :6] = torch.tensor([0.3, -0.2, 0.4, 0.5, 0.1, -0.3])
     env.controller.apply(action)
@@ -112,9 +113,13 @@ def test_joint_targets_are_damped_least_squares():
     mujoco.mj_jacSite(env.task.model, data, jacobian[:3], jacobian[3:], site)
     J = jacobian[:, :6]
     error = np.array([0.006, -0.004, 0.008, 0.05, 0.01, -0.03])
-    step = J.T @ np.linalg.solve(J @ J.T + 0.05**2 * np.eye(6), error)
+    if method == "jacobian-transpose":
+        step = J.T @ (np.array([8.0, 8.0, 8.0, 0.7, 0.7, 0.7]) * error)
+    else:
+        step = J.T @ np.linalg.solve(J @ J.T + 0.05**2 * np.eye(6), error)
     found = env.controller.joint_targets()[0, :6].numpy() - data.qpos[:6]
     np.testing.assert_allclose(found, step, atol=2e-4)
+    assert np.abs(step).max() > 0.01
 
 
 @pytest.mark.parametrize(
