@@ -304,17 +304,25 @@ def test_things_that_are_lost():
     assert figure(auditor, "lowest end of an object").measured == pytest.approx(-0.5, abs=0.01)
 
 
-def test_particles_that_end_outside():
+def test_particles_that_end_beside():
     env = make("pour-cup", 2)
     qpos = env.physics.bind("qpos").clone()
-    place = int(env.physics.model.joint("particle_00_x").qposadr[0])
-    qpos[0, place + 1] += 0.5  # beside the cup
+    model, xpos = env.physics.model, env.physics.bind("xpos")
+    at = [xpos[0, body].clone() for body in range(env.task.particles.start, model.nbody)]
+    for particle, x, y, z in (
+        (0, 0.4, 0.3, 0.01),  # on the table
+        (1, 0.6, 0.0, -0.4),  # on the floor
+        (2, 0.6, 0.12, 0.01),  # in the bowl
+        (3, 0.6, 0.0, 0.2),  # in flight
+    ):
+        place = int(model.joint(f"particle_{particle:02}_x").qposadr[0])
+        qpos[0, place : place + 3] += torch.tensor([x, y, z]) - at[particle]
     env.physics.reset(torch.ones(2, dtype=torch.bool), qpos)
     auditor = Auditor(env)
     auditor.stop(np.ones(2, dtype=bool))
-    np.testing.assert_allclose(auditor.samples.spilled, [1 / 16, 0.0], atol=1e-6)
-    name = "particles that end outside of cup and bowl"
-    assert figure(auditor, name).measured == pytest.approx(100 / 32)
+    np.testing.assert_allclose(auditor.samples.spilled, [2 / 16, 0.0], atol=1e-6)
+    name = "particles that end beside cup and bowl"
+    assert figure(auditor, name).measured == pytest.approx(100 * 2 / 32)
 
 
 def test_a_diverged_simulation_is_counted_and_not_measured():

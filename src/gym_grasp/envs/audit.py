@@ -16,7 +16,7 @@ from torch import Tensor
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.robots.base import HAND, MOUNT_BODY, Robot
-from gym_grasp.tasks.pour_cup import PourCup
+from gym_grasp.tasks.pour_cup import BOWL_HEIGHT, BOWL_RIM_RADIUS, PourCup
 
 WINDOW: Final = 0.1
 """Time over which forces are averaged, and without touch before a contact counts as new, in s."""
@@ -193,7 +193,8 @@ class Samples:
     lowest: np.ndarray
     """Lowest end of an object, in m; NaN without any. Shape (N,)."""
     spilled: np.ndarray
-    """Share of the particles that ended neither in cup nor in bowl; NaN without any. (N,)."""
+    """Share of the particles that ended beside cup and bowl, lower than the bowl's rim; those that
+    still fall are not counted. NaN without any. Shape (N,)."""
 
 
 class Auditor:
@@ -279,9 +280,10 @@ class Auditor:
             samples.lowest[ending] = position[:, self.things, 2].min(1)[ending]
         task = self.env.task
         if isinstance(task, PourCup):
-            physics = self.env.physics
-            kept = task.share_poured(physics) + task.in_cup(physics).float().mean(-1)
-            samples.spilled[ending] = 1.0 - kept.numpy()[ending]
+            x, y, z = (position[:, task.particles] - task.bowl_position.numpy()).T
+            bowl = (np.hypot(x, y) < BOWL_RIM_RADIUS) & (z > BELOW)
+            spilled = (z < BOWL_HEIGHT) & ~bowl & ~task.in_cup(self.env.physics).numpy().T
+            samples.spilled[ending] = spilled.mean(0)[ending]
         self.running &= ~ending
 
     def _measure(self, index: int, state: np.ndarray) -> None:

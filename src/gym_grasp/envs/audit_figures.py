@@ -157,7 +157,7 @@ def _ends(auditor: Auditor) -> Iterator[Figure]:
         yield Figure("lowest end of an object", lowest, "m")
     if not np.isnan(samples.spilled).all():
         spilled = 100 * float(np.nanmean(samples.spilled))
-        yield Figure("particles that end outside of cup and bowl", spilled, "%")
+        yield Figure("particles that end beside cup and bowl", spilled, "%")
     yield Figure("diverged episodes", float(samples.diverged.sum()), limit=0.0)
 
 
