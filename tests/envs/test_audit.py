@@ -186,12 +186,46 @@ def test_how_fast_a_contact_begins(scene):
     scene.data.joint("object").qvel[:3] = [0.0, 0.0, -0.7]
     mujoco.mj_forward(scene.model, scene.data)
     body = scene.model.body("object").id
-    speeds = scene.meter.approach(scene.data)
-    assert speeds[body] == pytest.approx(0.7, rel=0.01)
-    assert np.isneginf(np.delete(speeds, body)).all()
+    assert np.flatnonzero(scene.meter.touched(scene.data)).tolist() == [body]
+    assert scene.meter.approach(scene.data, body) == pytest.approx(0.7, rel=0.01)
     scene.data.joint("object").qvel[:3] = [0.0, 0.0, 0.7]
     mujoco.mj_forward(scene.model, scene.data)
-    assert scene.meter.approach(scene.data)[body] == pytest.approx(-0.7, rel=0.01)
+    assert scene.meter.approach(scene.data, body) == pytest.approx(-0.7, rel=0.01)
+    put(scene, top + [0, 0, radius + 0.01])
+    mujoco.mj_forward(scene.model, scene.data)
+    assert not scene.meter.touched(scene.data).any()
+
+
+def test_the_force_of_many_contacts_on_a_thing(scene):
+    measure(scene)
+    tips = [scene.data.site(f"hand/{name}_tip").xpos for name in ("index", "middle", "little")]
+    put(scene, np.mean(tips, axis=0))
+    scene.data.joint("object").qvel[:3] = [0.3, -0.2, 0.1]
+    instant, body = measure(scene), scene.model.body("object").id
+    assert scene.data.ncon > 2
+    place = int(scene.model.joint("object").dofadr[0])
+    expected = np.linalg.norm(scene.data.qfrc_constraint[place : place + 3])
+    assert expected > 1.0
+    assert instant.force[body] == pytest.approx(expected)
+
+
+def test_contacts_begin_once(scene):
+    auditor = Auditor(scene.env)
+    state = scene.env.physics.get_state().numpy()[0]
+    measure(scene)
+    top = scene.data.geom("hand/palm_index_side_collision").xpos + [0, 0, 0.018]
+    place = {name: at for name, at, _ in parts(scene.env)}["qpos"]
+    place += int(scene.model.joint("object").qposadr[0])
+    radius = scene.model.geom(scene.model.body("object").geomadr[0]).size[0]
+    near, far = (state.copy() for _ in range(2))
+    near[place : place + 3] = top + [0, 0, radius - 1e-4]
+    counts = []
+    for reached in [near, near, far, near, *9 * [far], near, *8 * [far], near]:
+        auditor._measure(0, reached)
+        counts.append(len(auditor.samples.approaches))
+        auditor._steps += 1
+    assert counts == [1] * 13 + [2] * 10  # anew after 9 substeps of 1/90 s apart
+    assert auditor.samples.approaches[0] == (True, pytest.approx(0.0, abs=1e-6))
 
 
 # Whole episodes -----------------------------------------------------------------------------------

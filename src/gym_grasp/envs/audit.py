@@ -122,24 +122,30 @@ class Meter:
             coupling=max(self._apart(closed, joints) for joints in self._drive),
         )
 
-    def approach(self, data: mujoco.MjData) -> np.ndarray:
-        """Return how fast the robot and each body that it touches come closer.
+    def touched(self, data: mujoco.MjData) -> np.ndarray:
+        """Return which bodies the robot touches, the softness of its pads included. (nbody,)."""
+        found = np.zeros(self.model.nbody, dtype=bool)
+        geoms = data.contact.geom
+        ours = self._ours[geoms]
+        things = np.where(ours[:, 0], geoms[:, 1], geoms[:, 0])[ours[:, 0] != ours[:, 1]]
+        found[self.model.geom_bodyid[things]] = True
+        return found
 
-        Along the normal, the fastest of a body's contacts, in m/s; −∞ where there is none. Shape
-        (nbody,).
+    def approach(self, data: mujoco.MjData, body: int) -> float:
+        """Return how fast the robot and a body that it touches come closer, in m/s.
+
+        Along the normal, the fastest of their contacts.
         """
-        speeds = np.full(self.model.nbody, -np.inf)
+        fastest = -np.inf
         for contact in data.contact:
-            ours = self._ours[contact.geom]
-            if ours[0] == ours[1]:
-                continue
             bodies = self.model.geom_bodyid[contact.geom]
-            for jacobian, body in zip(self._jacobian, bodies, strict=True):
-                mujoco.mj_jac(self.model, data, jacobian, None, contact.pos, body)
+            if body not in bodies or not self._ours[contact.geom].any():
+                continue
+            for jacobian, one in zip(self._jacobian, bodies, strict=True):
+                mujoco.mj_jac(self.model, data, jacobian, None, contact.pos, one)
             relative = (self._jacobian[0] - self._jacobian[1]) @ data.qvel
-            thing = bodies[int(ours[0])]
-            speeds[thing] = max(speeds[thing], relative @ contact.frame[:3])
-        return speeds
+            fastest = max(fastest, float(relative @ contact.frame[:3]))
+        return fastest
 
     def _apart(self, closed: np.ndarray, joints: np.ndarray) -> float:
         """Return how far joints are from one another, scaled by their travel, in degrees."""
@@ -296,11 +302,9 @@ class Auditor:
         for name, value in vars(instant).items():
             getattr(samples, name)[step, index] = value
         samples.valid[step, index] = True
-        speeds = meter.approach(data)
-        touched = speeds > -np.inf
-        quiet = self._quiet[index]
-        new = touched & (quiet >= WINDOW)
-        samples.approaches += [(bool(meter.loose[b]), speeds[b]) for b in np.flatnonzero(new)]
+        touched, quiet = meter.touched(data), self._quiet[index]
+        for body in np.flatnonzero(touched & (quiet >= WINDOW)).tolist():
+            samples.approaches.append((bool(meter.loose[body]), meter.approach(data, body)))
         quiet += model.opt.timestep
         quiet[touched] = 0.0
 
