@@ -1,0 +1,183 @@
+"""`gym-grasp audit TASK`."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from gym_grasp.cli.common import print_json
+from gym_grasp.cli.environment import EnvironmentOptions, call
+from gym_grasp.errors import GymGraspError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gym_grasp.envs.audit import Auditor
+    from gym_grasp.envs.spec import EnvSpec
+    from gym_grasp.envs.vector import GraspVectorEnv
+
+RANDOM = "random"
+
+
+def main(args: Sequence[str]) -> None:
+    """Run the subcommand."""
+    given = dict(pairwise(part for word in args for part in word.split("=", 1)))
+    demos = given.get("--demos")
+    base = _base(given.get("--policy"), None if demos is None else Path(demos))
+    call(audit, args, "gym-grasp audit", base)
+
+
+def audit(
+    task: Annotated[str, tyro.conf.Positional],
+    /,
+    *,
+    environment: EnvironmentOptions,
+    policy: str | None = None,
+    demos: Path | None = None,
+    episodes: int = 16,
+    seed: int = 0,
+    strict: bool = False,
+    json: bool = False,
+) -> None:
+    """Measure speeds, torques, forces, depths and couplings at every physics step, against limits.
+
+    Args:
+        task: which task.
+        environment: in which; with --policy or --demos by default theirs.
+        policy: who acts: a run's folder or policy file, or `random`, which draws every action
+            anew; by default the synthetic operator.
+        demos: a dataset whose first episodes act instead.
+        episodes: how many, one in each environment.
+        seed: of the start states, and of random actions.
+        strict: fail where a limit is exceeded.
+        json: print the figures as one JSON object instead of a table.
+    """
+    from gym_grasp.envs.audit_figures import figures, markdown
+    from gym_grasp.envs.vector import GraspVectorEnv
+
+    if policy is not None and demos is not None:
+        raise UsageError("--policy and --demos both say who acts; give one of them.")
+    if episodes < 1:
+        raise UsageError(f"--episodes is {episodes}; it must be at least 1.")
+    known = _base(policy, demos)
+    if known is not None and known.task != task:
+        raise UsageError(f"{policy or demos} is of the task '{known.task}', not of '{task}'.")
+    spec = environment.spec(task)
+    env = GraspVectorEnv(spec, _count(demos, episodes, spec), autoreset=False)
+    env.reset(seed=seed)
+    if demos is not None:
+        auditor = _replayed(env, demos)
+    elif policy is None:
+        auditor = _operated(env)
+    else:
+        auditor = _acted(env, _random(env, seed) if policy == RANDOM else _loaded(policy, env))
+    found = figures(auditor)
+    exceeded = [one.name for one in found if not one.ok]
+    who = policy or (str(demos) if demos else "operator")
+    successes = int(auditor.samples.success.sum())
+    env.close()
+    if json:
+        counts = {"episodes": env.num_envs, "successes": successes, "exceeded": exceeded}
+        substeps = int(auditor.samples.valid.sum())
+        described = {"task": task, "spec": spec.to_dict(), "who": who, "seed": seed}
+        rows = [one.to_dict() for one in found]
+        print_json({**described, **counts, "substeps": substeps, "figures": rows})
+    else:
+        print(f"{task}, {who}: {successes} of {env.num_envs} episodes succeed\n")
+        print(*markdown(found), sep="\n")
+    if strict and exceeded:
+        raise GymGraspError(f"{len(exceeded)} limit(s) exceeded: {'; '.join(exceeded)}.")
+
+
+def _base(policy: str | None, demos: Path | None) -> "EnvSpec | None":
+    """Return the environment of who acts; None where any will do."""
+    if policy not in (None, RANDOM):
+        from gym_grasp.experiments.perform import spec_of_policy
+        from gym_grasp.learning.checkpoint import load_policy
+
+        return spec_of_policy(load_policy(str(policy)))
+    if demos is not None:
+        from gym_grasp.demos.reader import open_dataset
+
+        return open_dataset(demos).env_spec()
+    return None
+
+
+def _count(demos: Path | None, episodes: int, spec: "EnvSpec") -> int:
+    """Return how many episodes there are to measure; refuse those of another environment."""
+    if demos is None:
+        return episodes
+    from gym_grasp.demos.reader import open_dataset
+
+    dataset = open_dataset(demos)
+    dataset.require(spec)
+    return min(episodes, len(dataset))
+
+
+def _loaded(path: str, env: "GraspVectorEnv") -> "Callable[[Tensor], Tensor]":
+    from gym_grasp.learning.checkpoint import load_policy
+
+    policy, here = load_policy(path), env.description
+    for what, known in (
+        ("observations", policy.identity.observations),
+        ("actions", policy.identity.actions),
+    ):
+        if list(known) != here[what]:
+            raise UsageError(
+                f"{path} knows {len(known)} {what}, of which the environment has others or in "
+                "another order; leave --robot and the task's options out."
+            )
+    return policy
+
+
+def _random(env: "GraspVectorEnv", seed: int) -> "Callable[[Tensor], Tensor]":
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    shape = env.num_envs, env.action_size
+    return lambda _: 2.0 * torch.rand(shape, generator=generator) - 1.0
+
+
+def _acted(env: "GraspVectorEnv", policy: "Callable[[Tensor], Tensor]") -> "Auditor":
+    import torch
+
+    from gym_grasp.envs.audit import Auditor
+
+    auditor, observation = Auditor(env), env.observation()
+    with torch.no_grad():
+        while auditor.running.any():
+            observation = auditor.step(policy(observation))[0]
+    return auditor
+
+
+def _operated(env: "GraspVectorEnv") -> "Auditor":
+    import torch
+
+    from gym_grasp.demos.operators.operator import SyntheticOperator
+    from gym_grasp.envs.audit import Auditor
+
+    auditor, operator = Auditor(env), SyntheticOperator(env)
+    while auditor.running.any():
+        auditor.step(operator.act()[0])
+        operator.rest(torch.from_numpy(~auditor.running))
+    return auditor
+
+
+def _replayed(env: "GraspVectorEnv", demos: Path) -> "Auditor":
+    import numpy as np
+    import torch
+
+    from gym_grasp.demos.reader import open_dataset
+    from gym_grasp.envs.audit import Auditor
+
+    episodes = open_dataset(demos).summaries[: env.num_envs]
+    env.reset_to(torch.tensor([one.seed for one in episodes], dtype=torch.int64))
+    auditor = Auditor(env)
+    lengths = np.array([len(one) for one in episodes])
+    for step in range(lengths.max()):
+        actions = [one.actions[min(step, len(one) - 1)] for one in episodes]
+        auditor.step(torch.from_numpy(np.stack(actions)))
+        auditor.stop(lengths == step + 1)
+    return auditor
