@@ -73,6 +73,8 @@ class Registry:
 
     def __contains__(self, name: object) -> bool:
         """Whether the name is registered, here or by an installed package."""
+        if not isinstance(name, str):
+            return False
         if name not in self.targets:
             load_plugins()
         return name in self.targets

@@ -82,10 +82,18 @@ def train_one(
         demonstrations = Demonstrations.from_dataset(open_dataset(demos, spec=spec))
     elif demos is not None:
         raise UsageError(f"--demos is given, but the method '{config.method}' uses none.")
-    if num_envs is None:
-        num_envs = default_num_envs(device)
     if not config.steps_environment:
+        for option, given in (
+            ("--num-envs", num_envs is not None and not resume),
+            ("--reward dense", reward != "sparse"),
+        ):
+            if given:
+                raise UsageError(
+                    f"{option} is given, but the method '{config.method}' steps no environment."
+                )
         num_envs = 1
+    elif num_envs is None:
+        num_envs = default_num_envs(device)
     with distributed.joined(device) as own_device:
         env = GraspVectorEnv(
             spec,

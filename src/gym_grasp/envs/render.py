@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gym_grasp.envs.opengl import make_renderer
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.errors import GymGraspError, UsageError, unknown
 from gym_grasp.physics.base import Physics
 
 WIDTH, HEIGHT = 640, 480
@@ -30,12 +30,15 @@ class Camera:
 
     Raises:
         DependencyError: nothing can be drawn here; the message names the packages.
-        UsageError: the size is out of range.
+        UsageError: the size is out of range, or the scene has no such camera.
     """
 
     def __init__(
         self, physics: Physics, name: str = "overview", width: int = WIDTH, height: int = HEIGHT
     ) -> None:
+        cameras = [physics.model.camera(index).name for index in range(physics.model.ncam)]
+        if name not in cameras:
+            raise unknown("camera of this scene", name, cameras)
         self._physics = physics
         self._name = name
         self._model = copy.copy(physics.model)  # gets the drawn simulation's own fields

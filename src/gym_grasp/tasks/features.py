@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import UsageError
+
 POLICY = "policy"
 """The group of features that policies act on."""
 
@@ -91,6 +93,8 @@ class Packer:
                     f"feature '{key}' is {feature.dtype} of shape {feature.shape}; in the group "
                     f"'{group}' features are packed into one vector: float32 with one axis"
                 )
+        self.group = group
+        """Which features it packs."""
         self.layout = {key: prod(feature.shape) for key, feature in chosen.items()}
         """Width of each feature, in the order in which they stand side by side."""
         self.size = sum(self.layout.values())
@@ -103,7 +107,13 @@ class Packer:
         """Name of each value."""
 
     def pack(self, entries: Mapping[str, Array]) -> Array:
-        """Put entries (..., D) side by side: (..., size)."""
+        """Put entries (..., D) side by side: (..., size).
+
+        Raises:
+            UsageError: the group is empty.
+        """
+        if not self.layout:
+            raise UsageError(f"No feature is of the group '{self.group}'.")
         values = [entries[key] for key in self.layout]
         if isinstance(values[0], Tensor):
             return torch.cat(values, dim=-1)
