@@ -9,6 +9,7 @@ from typing import Any
 
 import gym_grasp
 from gym_grasp.demos.episode import Origin
+from gym_grasp.errors import UsageError
 from gym_grasp.tasks.features import Feature, Packer
 
 FIELD_UNITS = {
@@ -144,7 +145,7 @@ class DatasetMeta:
             features = {key: Feature.from_dict(one) for key, one in values["features"].items()}
             origin = Origin(**values["origin"])
             return DatasetMeta(**{**values, "features": features, "origin": origin})
-        except (TypeError, AttributeError, KeyError, AssertionError) as error:
+        except (TypeError, AttributeError, KeyError, UsageError) as error:
             raise ValueError(f"bad metadata: {error}") from error
 
     def same_recording(self, other: "DatasetMeta") -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gym_grasp.envs.judge import REWARDS
 from gym_grasp.errors import UsageError, unknown
+from gym_grasp.tasks.features import Feature
 
 RESET_OPTIONS = ("reset_mask", "stagger")
 
@@ -81,6 +82,23 @@ def checked_reset(
             f"reset_mask has shape {tuple(mask.shape)}; expected ({num_envs},) = (num_envs,)."
         )
     return mask, bool(options.get("stagger"))
+
+
+def check_observations(
+    task: str, features: Mapping[str, Feature], found: Mapping[str, Tensor], num_envs: int
+) -> None:
+    """Raise `UsageError` unless a task observes exactly what it declares."""
+    for key in sorted({*features, *found}):
+        if key not in features or key not in found:
+            what = ("declares, but not observes,", "observes, but does not declare,")[key in found]
+            raise UsageError(f"The task '{task}' {what} the feature '{key}'.")
+        declared = features[key]
+        shape, dtype = tuple(found[key].shape), str(found[key].dtype).removeprefix("torch.")
+        if (shape, dtype) != ((num_envs, *declared.shape), declared.dtype):
+            raise UsageError(
+                f"The task '{task}' observes the feature '{key}' as {dtype} of shape {shape}; it "
+                f"declares {declared.dtype} of {(num_envs, *declared.shape)}."
+            )
 
 
 def check_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

@@ -36,9 +36,6 @@ class Camera:
     def __init__(
         self, physics: Physics, name: str = "overview", width: int = WIDTH, height: int = HEIGHT
     ) -> None:
-        cameras = [physics.model.camera(index).name for index in range(physics.model.ncam)]
-        if name not in cameras:
-            raise unknown("camera of this scene", name, cameras)
         self._physics = physics
         self._name = name
         self._model = copy.copy(physics.model)  # gets the drawn simulation's own fields
@@ -50,6 +47,9 @@ class Camera:
         ):
             if not 1 <= size <= most:
                 raise UsageError(f"The {what} is {size}; it must be from 1 to {most} pixels.")
+        cameras = [physics.model.camera(index).name for index in range(physics.model.ncam)]
+        if name not in cameras:
+            raise unknown("camera of this scene", name, cameras)
         self._renderer = make_renderer(self._model, width, height)
         options = mujoco.MjvOption()
         options.geomgroup[:] = [1, 1, 1, 0, 0, 0]  # collision geoms of the robot are group 3

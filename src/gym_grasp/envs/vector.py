@@ -116,6 +116,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._judge = Captured(self._judge_step, self.device)
         self._draw = Captured(self.episodes.draw_next, self.device)
         self._enter = Captured(self._enter_episodes, self.device)
+        checks.check_observations(spec.task, self.features, self.observe(), num_envs)
 
     @property
     def seeded(self) -> bool:
