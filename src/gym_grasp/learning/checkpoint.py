@@ -151,7 +151,7 @@ def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedP
     policy.identity, policy.path = identity, path
     try:
         return policy.to(device).eval().requires_grad_(False)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         raise UsageError(f"The policy cannot go to the device '{device}': {error}") from error
 
 
