@@ -28,13 +28,14 @@ class DependencyError(GymGraspError):
     """A system package or an optional extra is missing; the message names it."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a name that is not among the known ones.
+def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
+    """Return the error for a name that is not among the known ones, or no name at all.
 
     >>> str(unknown("task", "open-drawr", ["open-door", "open-drawer"]))
     "Unknown task 'open-drawr'. Did you mean 'open-drawer'? Known: open-door, open-drawer."
     """
     known = sorted(known)
+    name = name if isinstance(name, str) else repr(name)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")

@@ -40,7 +40,9 @@ class Registry:
         Raises:
             UsageError: the name is taken by another, or the target is no `module:attribute`.
         """
-        if not all(target.partition(":")):
+        if not isinstance(name, str) or not name:
+            raise UsageError(f"A {self.kind} is registered as {name!r}; expected a name.")
+        if not isinstance(target, str) or not all(target.partition(":")):
             raise UsageError(
                 f"The {self.kind} '{name}' is registered as '{target}'; expected "
                 "'module:attribute'."
@@ -73,6 +75,8 @@ class Registry:
 
     def __contains__(self, name: object) -> bool:
         """Whether the name is registered, here or by an installed package."""
+        if not isinstance(name, str):
+            return False
         if name not in self.targets:
             load_plugins()
         return name in self.targets

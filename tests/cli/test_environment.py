@@ -16,6 +16,7 @@ from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
 from gym_grasp.tasks import load_task
+from gym_grasp.tasks.lift_object import OBJECTS
 
 
 def probe(*, task: str, environment: EnvironmentOptions, out: int = 0) -> EnvSpec:
@@ -229,3 +230,44 @@ def test_a_policy_is_evaluated_in_its_own_environment_or_in_another(sphere, caps
     assert other["spec"]["options"] == {"object": "capsule"}
     assert other["spec"]["control"]["linear_speed"] == 0.1
     assert other["spec"]["control"]["interval"] == 6
+
+
+def test_a_run_whose_settings_are_damaged_is_refused(sphere, capsys):
+    path = sphere.run / "config.json"
+    whole = path.read_text()
+    for name, value in (("demos", 3), ("reward", None), ("spec", []), ("spec", {"task": 3})):
+        config = json.loads(whole)
+        config["settings"][name] = value
+        if value is None:
+            del config["settings"][name]
+        path.write_text(json.dumps(config))
+        assert main(["resume", str(sphere.run)]) == 1, name
+        assert "cannot be" in capsys.readouterr().err
+    path.write_text(whole)
+
+
+def test_what_behavioural_cloning_has_no_use_for_is_refused(sphere, capsys, tmp_path):
+    args = [*sphere.learn, "--run", str(tmp_path / "run"), "--object", "sphere"]
+    for option in (("--num-envs", "7"), ("--reward", "dense")):
+        message = refusal(capsys, *args, *option)
+        assert f"{option[0]}" in message
+        assert "the method 'bc' steps no environment" in message
+
+
+def test_an_object_that_was_changed_or_moved(capsys, tmp_path):
+    scene, dataset = tmp_path / "mine.xml", tmp_path / "mine.hdf5"
+    scene.write_text((OBJECTS / "sphere.xml").read_text())
+    record = ["demos", "record", "lift-object", "--object", str(scene), "--episodes", "2"]
+    assert main([*record, "--out", str(dataset)]) == 0
+    scene.write_text(scene.read_text().replace('size="0.03"', 'size="0.02"'))
+    assert main(["demos", "validate", str(dataset)]) == 1
+    assert "The scene has changed since it was recorded." in capsys.readouterr().err
+    scene.unlink()
+    assert main(["demos", "validate", str(dataset)]) == 1
+    assert f"There is no object {scene}; give the path" in capsys.readouterr().err
+
+
+def test_counts_and_seeds_out_of_range(capsys):
+    for option, value in (("episodes", 0), ("seed", -1)):
+        args = "demos", "record", "open-drawer", f"--{option}", str(value)
+        assert f"{option} is {value}; it must be at least" in refusal(capsys, *args)

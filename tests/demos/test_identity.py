@@ -215,3 +215,21 @@ def test_digest_is_of_the_scene_not_of_last_bits_or_places():
         assert model_digest(model) != digest, change
     transposed = spec.replace(control=ControlConfig(method="jacobian-transpose"))
     assert model_digest(compile_scene(transposed)) != digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spec": {"task": None, "version": 0, "robot": "ur5-sih"}}, "the task of its environment"),
+        ({"spec": {"task": "a", "version": "0", "robot": "b"}}, "the version of its environment"),
+        ({"spec": {"task": "a", "version": 0, "robot": "b", "control": 3}}, "control is 3"),
+        ({"spec": {"task": "a", "version": 0, "robot": "b", "options": [1]}}, "options is"),
+        ({"control_rate": "30"}, "the control rate is '30'"),
+        ({"control_rate": 0.0}, "the control rate is 0.0"),
+        ({"versions": []}, "versions is"),
+        ({"units": None}, "units is None"),
+    ],
+)
+def test_metadata_that_a_card_could_not_show_are_refused(make_meta, changes, message):
+    with pytest.raises(ValueError, match=message):
+        make_meta(**changes)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import gymnasium
+import numpy as np
 import pytest
 
 from gym_grasp.differences import differences
@@ -71,6 +72,11 @@ def test_the_environment_is_what_the_spec_says():
         ({"robot": "ur5-claw"}, "Unknown robot 'ur5-claw'"),
         ({"max_episode_steps": 0}, "max_episode_steps is 0"),
         ({"max_episode_steps": 2.5}, "whole number"),
+        ({"task": None}, "Unknown task 'None'"),
+        ({"robot": ["ur5"]}, "expected the name of one: ARM-HAND"),
+        ({"options": ["sphere"]}, "expected names with values"),
+        ({"control": {"interval": 6}}, "expected a ControlConfig"),
+        ({"version": True}, "version True of the task"),
         ({"version": 7}, "version 7 of the task 'lift-object', which has version 0"),
     ],
 )
@@ -93,9 +99,41 @@ def test_a_stored_spec_of_another_kind_is_refused(change, message):
         EnvSpec.from_dict({**EnvSpec("lift-object").to_dict(), **change})
 
 
+@pytest.mark.parametrize("value", [None, "open-drawer", [1]])
+def test_what_is_no_stored_spec_is_refused(value):
+    with pytest.raises(UsageError, match="expected names with values"):
+        EnvSpec.from_dict(value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": None},
+        {"linear_speed": "fast"},
+        {"linear_speed": None},
+        {"linear_speed": True},
+        {"workspace_low": None},
+        {"workspace_low": ("a", "b", "c")},
+    ],
+)
+def test_settings_of_another_type_are_refused(settings):
+    with pytest.raises(UsageError, match=f"{next(iter(settings))}|method of inverse"):
+        ControlConfig(**settings)
+
+
+def test_numbers_of_other_types_become_plain_ones():
+    odd = ControlConfig(linear_speed=np.float32(0.5), workspace_low=[0, -0.5, 0.03])
+    plain = ControlConfig(linear_speed=0.5, workspace_low=(0.0, -0.5, 0.03))
+    assert json.dumps(EnvSpec("open-drawer", control=odd).to_dict()) == json.dumps(
+        EnvSpec("open-drawer", control=plain).to_dict()
+    )
+
+
 def test_a_spec_and_parts_of_one_do_not_go_together():
     with pytest.raises(UsageError, match="An EnvSpec is given, and robot besides"):
         GraspVectorEnv(EnvSpec("open-drawer"), 1, robot="ur5-sih")
+    with pytest.raises(UsageError, match="An EnvSpec is given, and control besides"):
+        GraspVectorEnv(EnvSpec("open-drawer"), 1, control={"interval": 6})
 
 
 def test_each_difference_has_a_line():

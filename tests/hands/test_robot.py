@@ -1,5 +1,6 @@
 """What holds of every robot, of the SIH and of a hand that shares none of its names or sizes."""
 
+import dataclasses
 from pathlib import Path
 
 import mujoco
@@ -10,7 +11,7 @@ from three import THREE
 
 from gym_grasp.errors import UsageError
 from gym_grasp.robots import load_robot, register_hand, robot_names
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.base import Finger, Robot
 from gym_grasp.robots.sih import SIH
 from gym_grasp.robots.ur5 import UR5
 from gym_grasp.tasks.scene import load_scene
@@ -139,3 +140,59 @@ def test_a_persons_fingers_move_the_drives_that_the_rows_name():
     assert THREE.drives_from_flexion(flexion).tolist() == pytest.approx([0.3, 0.6, 0.2, 0.1])
     many = THREE.drives_from_flexion(torch.tensor([[0.0] * 5, [2.0] * 5]))
     assert many.tolist() == [[0.0] * 4, [1.0] * 4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"speeds": (1.0,)}, "has 7 joints, but 1 speeds"),
+        ({"drive_of_joint": 7 * ("turn",)}, "names every drive"),
+        ({"fingers": THREE.fingers[1:]}, "the thumb, then others"),
+        ({"fingers": (THREE.fingers[0], Finger("toe", "a", (), "thumb"))}, "fingers are of thumb"),
+        ({"fingers": (THREE.fingers[0], Finger("ring", "a", (), "x"))}, "drive is of drives"),
+        ({"home": (0.0,)}, "home has a value"),
+        ({"home": (0.0, 0.0, 0.0, 1.5)}, "home is within"),
+        ({"flexion_to_drives": ((1.0, 0.0),) * 4}, "a row for each drive, of 5 values"),
+        ({"open": THREE.closed}, "first joint moves"),
+    ],
+)
+def test_data_that_contradict_themselves_are_refused(changes, message):
+    with pytest.raises(UsageError, match=f"three' .*{message}"):
+        dataclasses.replace(THREE, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"joints": THREE.joints[::-1]}, "in another order: expected 'hand/thumb_upper'"),
+        ({"limits": 7 * ((0.0, 1.0),)}, r"limit the joint 'hand/index_lower' to \(0.0, 1.0\)"),
+        ({"wrist": "nowhere"}, "no site 'hand/nowhere'"),
+        ({"palm": "index_end"}, None),
+        (
+            {"fingers": (Finger("thumb", "x_end", (), "thumb"), THREE.fingers[1])},
+            "no site 'hand/x_end'",
+        ),
+        (
+            {"fingers": (Finger("thumb", "thumb_end", ("x_pad",), "thumb"), THREE.fingers[1])},
+            "no geom 'hand/x_pad'",
+        ),
+        ({"wrist": "pad"}, "is not its body's frame"),
+        ({"mjcf": Path("nowhere.xml")}, "cannot read nowhere.xml of 'three'"),
+    ],
+)
+def test_data_that_the_mjcf_contradicts_are_refused(changes, message, tmp_path):
+    robot = Robot(UR5, dataclasses.replace(THREE, **changes))
+    if message is None:
+        robot.indices(compiled(robot, tmp_path))
+        return
+    with pytest.raises(UsageError, match=message):
+        robot.indices(compiled(robot, tmp_path))
+
+
+def test_what_is_registered_has_to_be_what_the_registry_says():
+    register_hand("other-three", "three:THREE")
+    register_hand("path", "three:Path")
+    with pytest.raises(UsageError, match=r"is a Hand 'three'; expected Hand 'other-three'"):
+        load_robot("ur5-other-three")
+    with pytest.raises(UsageError, match=r"expected Hand 'path'"):
+        load_robot("ur5-path")

@@ -141,3 +141,27 @@ def test_every_task_has_its_operator(plugins):
         assert load_script(name).__name__ == "script"
     with pytest.raises(UsageError, match=r"Unknown task with a synthetic operator 'lift-pegs'"):
         load_script("lift-pegs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("Lift Peg", "math:pi"), "lower-case words joined by dashes"),
+        ((None, "math:pi"), "lower-case words joined by dashes"),
+        (("bad-target", int), "expected 'module:attribute'"),
+        (("bad-version", "math:pi", "1"), "version of the task 'bad-version' is '1'"),
+        (("bad-version", "math:pi", -1), "version of the task 'bad-version' is -1"),
+        (("bad-space", "math:pi", 0, "a b"), "namespace of the task 'bad-space' is 'a b'"),
+    ],
+)
+def test_what_gymnasium_cannot_name_is_not_registered(arguments, message):
+    name, target, *rest = arguments
+    with pytest.raises(UsageError, match=message):
+        register_task(name, target, **dict(zip(("version", "namespace"), rest, strict=False)))
+    assert name not in TASKS
+
+
+def test_what_is_no_task_is_refused():
+    register_task("no-task", "math:pi")
+    with pytest.raises(UsageError, match="registered as math:pi, which is no Task"):
+        load_task("no-task")

@@ -161,10 +161,12 @@ def replay(file: File, /, *, device: str = "cpu", json: bool = False) -> None:
 
 def _replay(dataset: "Dataset", device: str, json: bool) -> None:
     from gym_grasp.demos.replay import replay as replay_episodes
+    from gym_grasp.envs.scene import model_digest
     from gym_grasp.envs.vector import GraspVectorEnv
 
     env = GraspVectorEnv(dataset.env_spec(), len(dataset), device=device)
     report = replay_episodes(dataset, env)
+    same = dataset.meta.model_digest == model_digest(env.task.model)
     env.close()
     count = len(report.episodes)
     if json:
@@ -175,9 +177,10 @@ def _replay(dataset: "Dataset", device: str, json: bool) -> None:
             f"{report.bit_exact} of them bit for bit; largest deviation {report.max_deviation:.2g}"
         )
     if device == "cpu" and report.reproduced < count:
+        why = "Was it recorded on another kind of processor, or with another version?"
         raise DatasetError(
             f"{count - report.reproduced} of {count} episodes of {dataset.path} do not succeed "
-            "again. Was it recorded on another kind of processor, or with another version?"
+            f"again. {why if same else 'The scene has changed since it was recorded.'}"
         )
 
 

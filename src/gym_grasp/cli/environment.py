@@ -152,7 +152,7 @@ def spec_of_run(folder: Path) -> "EnvSpec":
     _, description = load_config(folder)
     try:
         return EnvSpec.from_dict(description["settings"]["spec"])
-    except (KeyError, UsageError) as error:
+    except (KeyError, TypeError, UsageError) as error:
         reason = error if isinstance(error, UsageError) else "it does not say its environment."
         raise CheckpointError(f"The run {folder} cannot be used: {reason}") from error
 

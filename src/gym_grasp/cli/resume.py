@@ -10,6 +10,7 @@ import tyro
 from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call, refuse_differences, spec_of_run
 from gym_grasp.cli.train import train_one
+from gym_grasp.errors import CheckpointError
 
 
 def main(args: Sequence[str]) -> None:
@@ -52,15 +53,15 @@ def resume(
         epochs=config.epochs if epochs is None else epochs,
         max_minutes=config.max_minutes if max_minutes is None else max_minutes,
     )
-    summary = train_one(
-        spec,
-        config,
-        reward=settings["reward"],
-        num_envs=settings["num_envs"],
-        device=settings["device"],
-        demos=None if settings["demos"] is None else Path(settings["demos"]),
-        folder=run,
-        resume=True,
-    )
+    try:
+        arguments = {
+            **{name: settings[name] for name in ("reward", "num_envs", "device")},
+            "demos": None if settings["demos"] is None else Path(settings["demos"]),
+        }
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"The run {run} cannot be resumed: its settings are damaged ({error})."
+        ) from error
+    summary = train_one(spec, config, folder=run, resume=True, **arguments)
     if json and summary:
         print_json(summary)

@@ -75,6 +75,15 @@ def train_one(
     from gym_grasp.learning import distributed
     from gym_grasp.learning.demonstrations import Demonstrations
 
+    if not config.steps_environment:
+        for option, given in (
+            ("--num-envs", num_envs is not None and not resume),
+            ("--reward dense", reward != "sparse"),
+        ):
+            if given:
+                raise UsageError(
+                    f"{option} is given, but the method '{config.method}' steps no environment."
+                )
     folder = folder or RUNS / f"{spec.task}-{config.method}-{reward}-{config.seed}"
     demonstrations = None
     if config.needs_demonstrations:
@@ -82,10 +91,10 @@ def train_one(
         demonstrations = Demonstrations.from_dataset(open_dataset(demos, spec=spec))
     elif demos is not None:
         raise UsageError(f"--demos is given, but the method '{config.method}' uses none.")
-    if num_envs is None:
-        num_envs = default_num_envs(device)
     if not config.steps_environment:
         num_envs = 1
+    elif num_envs is None:
+        num_envs = default_num_envs(device)
     with distributed.joined(device) as own_device:
         env = GraspVectorEnv(
             spec,

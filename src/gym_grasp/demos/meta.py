@@ -9,6 +9,7 @@ from typing import Any
 
 import gym_grasp
 from gym_grasp.demos.episode import Origin
+from gym_grasp.errors import UsageError
 from gym_grasp.tasks.features import Feature, Packer
 
 FIELD_UNITS = {
@@ -77,9 +78,19 @@ class DatasetMeta:
 
     def __post_init__(self) -> None:
         """Check what the file could not hold, and bring it into the form that JSON gives back."""
-        for part in ("task", "version", "robot"):
+        for part, kind in (("task", str), ("version", int), ("robot", str)):
             if part not in self.spec:
                 raise ValueError(f"the specification of the environment lacks its {part}")
+            if type(self.spec[part]) is not kind:
+                raise ValueError(f"the {part} of its environment is {self.spec[part]!r}")
+        for name, value in (
+            *((part, self.spec.get(part, {})) for part in ("options", "control")),
+            *(("versions", self.versions), ("units", self.units)),
+        ):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{name} is {value!r}, but has to be names with values")
+        if not isinstance(self.control_rate, float | int) or not self.control_rate > 0:
+            raise ValueError(f"the control rate is {self.control_rate!r}, but has to be positive")
         for key in self.features:
             if not key or "/" in key:
                 raise ValueError(f"observation '{key}': a name has letters and no '/'")
@@ -134,7 +145,7 @@ class DatasetMeta:
             features = {key: Feature.from_dict(one) for key, one in values["features"].items()}
             origin = Origin(**values["origin"])
             return DatasetMeta(**{**values, "features": features, "origin": origin})
-        except (TypeError, AttributeError, KeyError, AssertionError) as error:
+        except (TypeError, AttributeError, KeyError, UsageError) as error:
             raise ValueError(f"bad metadata: {error}") from error
 
     def same_recording(self, other: "DatasetMeta") -> bool:

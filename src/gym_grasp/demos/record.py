@@ -12,6 +12,7 @@ from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.envs.checks import check_count
 from gym_grasp.envs.scene import INTEGRATION, model_digest, scene_xml, state_parts
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import FIELD, GraspVectorEnv
@@ -50,8 +51,11 @@ def record(
         What the file says about itself, with the counts.
 
     Raises:
+        UsageError: `episodes` or `seed` is out of range.
         GymGraspError: hardly any attempt succeeds; nothing is written.
     """
+    check_count("episodes", episodes, 1)
+    check_count("seed", seed, 0)
     env = GraspVectorEnv(
         spec, ceil(episodes * (1 + SPARE)), num_threads=num_threads, autoreset=False
     )

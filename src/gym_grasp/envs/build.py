@@ -23,9 +23,9 @@ def as_spec(task: str | EnvSpec | Mapping[str, Any], **parts: Any) -> EnvSpec:
     given = {name: value for name, value in parts.items() if value is not None}
     if isinstance(task, Mapping):
         task = EnvSpec.from_dict(task)
-    if isinstance(given.get("control"), Mapping):  # as a file of demonstrations says it
-        return EnvSpec.from_dict({"task": task, **given})
     if not isinstance(task, EnvSpec):
+        if isinstance(given.get("control"), Mapping):  # as a file of demonstrations says it
+            return EnvSpec.from_dict({"task": task, **given})
         return EnvSpec(task, **given)
     if given:
         raise UsageError(

@@ -6,8 +6,10 @@ so that pressing on something neither winds up nor lets the hand slide away.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from numbers import Real
+from typing import Literal, get_args
 
 import mujoco
 import torch
@@ -64,19 +66,28 @@ class ControlConfig:
                 f"control.interval is {self.interval}; it must be within [1, {MOST_SUBSTEPS}]."
             )
         for setting in fields(self):
-            value = getattr(self, setting.name)
-            if setting.type is float and not 0 < value < math.inf:
-                raise UsageError(
-                    f"control.{setting.name} is {value}; it must be positive and finite."
-                )
+            if setting.type is float:
+                value = getattr(self, setting.name)
+                if not _is_number(value) or not 0 < value < math.inf:
+                    raise UsageError(
+                        f"control.{setting.name} is {value!r}; it must be positive and finite."
+                    )
+                object.__setattr__(self, setting.name, float(value))
         low, high = self.workspace_low, self.workspace_high
-        if (len(low), len(high)) != (3, 3) or not all(
-            -math.inf < a < b < math.inf for a, b in zip(low, high, strict=True)
-        ):
+        if not all(
+            isinstance(corner, Sequence) and len(corner) == 3 and all(map(_is_number, corner))
+            for corner in (low, high)
+        ) or not all(-math.inf < a < b < math.inf for a, b in zip(low, high, strict=True)):
             raise UsageError(
                 f"control.workspace_low is {low} and workspace_high {high}; they must be corners "
                 "of a box, three finite numbers each, low below high."
             )
+        object.__setattr__(self, "workspace_low", tuple(map(float, low)))
+        object.__setattr__(self, "workspace_high", tuple(map(float, high)))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass
@@ -237,23 +248,3 @@ class Controller:
             dim=-1,
         )
         return action.clamp(-1.0, 1.0)
-
-
-def checked_actions(actions: Any, shape: tuple[int, int], device: torch.device) -> Tensor:
-    """Return actions as a float32 tensor (N, A) on a device, without their gradient.
-
-    Raises:
-        UsageError: they have another shape or, on the CPU, hold NaN.
-    """
-    actions = torch.as_tensor(actions, dtype=torch.float32, device=device).detach()
-    if actions.shape != shape:
-        raise UsageError(
-            f"Actions have shape {tuple(actions.shape)}; expected {shape} = (num_envs, actions)."
-        )
-    if device.type == "cpu" and actions.isnan().any():
-        where = actions.isnan().any(dim=1).nonzero()[:, 0].tolist()
-        raise UsageError(
-            f"The actions of {len(where)} environment(s) hold NaN, first of environment "
-            f"{where[0]}; actions are numbers in [-1, 1]. Nothing was stepped."
-        )
-    return actions

@@ -64,6 +64,8 @@ class Episodes:
         Raises:
             UsageError: there is not one for each environment, or they are no whole numbers.
         """
+        if not isinstance(seeds, Tensor):
+            raise UsageError(f"Episode seeds are {seeds!r}; expected a tensor, torch.int64.")
         if seeds.shape != self.seed.shape or seeds.dtype != torch.int64:
             raise UsageError(
                 f"Episode seeds have shape {tuple(seeds.shape)} and {seeds.dtype}; expected one "

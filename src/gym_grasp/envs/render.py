@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gym_grasp.envs.opengl import make_renderer
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.errors import GymGraspError, UsageError, unknown
 from gym_grasp.physics.base import Physics
 
 WIDTH, HEIGHT = 640, 480
@@ -30,7 +30,7 @@ class Camera:
 
     Raises:
         DependencyError: nothing can be drawn here; the message names the packages.
-        UsageError: the size is out of range.
+        UsageError: the size is out of range, or the scene has no such camera.
     """
 
     def __init__(
@@ -47,6 +47,9 @@ class Camera:
         ):
             if not 1 <= size <= most:
                 raise UsageError(f"The {what} is {size}; it must be from 1 to {most} pixels.")
+        cameras = [physics.model.camera(index).name for index in range(physics.model.ncam)]
+        if name not in cameras:
+            raise unknown("camera of this scene", name, cameras)
         self._renderer = make_renderer(self._model, width, height)
         options = mujoco.MjvOption()
         options.geomgroup[:] = [1, 1, 1, 0, 0, 0]  # collision geoms of the robot are group 3

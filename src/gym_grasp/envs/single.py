@@ -7,9 +7,11 @@ import gymnasium
 import numpy as np
 import torch
 
+from gym_grasp.envs.checks import checked_device
 from gym_grasp.envs.render import Camera
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError, unknown
 
 
 class GraspEnv(gymnasium.Env):
@@ -29,6 +31,13 @@ class GraspEnv(gymnasium.Env):
         render_mode: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise unknown("render_mode", render_mode, self.metadata["render_modes"])
+        for name in ("num_envs", "autoreset", "num_threads"):
+            if name in kwargs:
+                raise UsageError(f"{name} is given, but this is one environment; leave it out.")
+        if checked_device(kwargs.get("device", "cpu")).type != "cpu":
+            raise UsageError("One environment runs on the CPU; a batch, GraspVectorEnv, on a GPU.")
         self._env = GraspVectorEnv(task, 1, autoreset=False, num_threads=1, **kwargs)
         self._camera: Camera | None = None
         self.render_mode = render_mode

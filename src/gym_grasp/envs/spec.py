@@ -41,10 +41,14 @@ class EnvSpec:
     def __post_init__(self) -> None:
         """Check everything, and fill in what was left out."""
         task = load_task(self.task)
+        if not isinstance(self.robot, str):
+            raise UsageError(f"robot is {self.robot!r}; expected the name of one: ARM-HAND.")
         load_robot(self.robot)
-        if self.version not in (None, task.version):
+        if not isinstance(self.control, ControlConfig):
+            raise UsageError(f"control is {self.control!r}; expected a ControlConfig.")
+        if self.version is not None and repr(self.version) != repr(task.version):
             raise UsageError(
-                f"This is of version {self.version} of the task '{self.task}', which has version "
+                f"This is of version {self.version!r} of the task '{self.task}', which has version "
                 f"{task.version} now; record or train anew, or install the gym-grasp that made it."
             )
         steps = self.max_episode_steps
@@ -117,19 +121,20 @@ class EnvSpec:
             UsageError: it holds something that this version does not know, or is of another
                 version of the task.
         """
-        known = {one.name for one in dataclasses.fields(cls)}
-        control_known = {one.name for one in dataclasses.fields(ControlConfig)}
-        control = value.get("control", {})
-        for kind, given, names in (
-            ("part of a specification", value, known),
-            ("control setting", control, control_known),
-        ):
-            if not isinstance(given, Mapping):
-                raise UsageError(f"A {kind} is {given!r}; expected names with values.")
-            for name in given:
-                if name not in names:
-                    raise unknown(kind, str(name), names)
+        _check_names("part of a specification", value, cls)
         if "task" not in value:
             raise UsageError("A specification lacks its task.")
+        control = value.get("control", {})
+        _check_names("control setting", control, ControlConfig)
         control = {k: tuple(v) if isinstance(v, list) else v for k, v in control.items()}
         return cls(**{**value, "control": ControlConfig(**control)})
+
+
+def _check_names(kind: str, given: Any, described: type) -> None:
+    """Raise `UsageError` unless `given` maps names of fields of a dataclass to values."""
+    if not isinstance(given, Mapping):
+        raise UsageError(f"A {kind} is {given!r}; expected names with values.")
+    known = {one.name for one in dataclasses.fields(described)}
+    for name in given:
+        if name not in known:
+            raise unknown(kind, name, known)

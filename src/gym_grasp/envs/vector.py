@@ -11,12 +11,13 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from gym_grasp.capture import Captured
+from gym_grasp.envs import checks
 from gym_grasp.envs.build import as_spec, compile_scene, make_physics
-from gym_grasp.envs.control import ControlConfig, Controller, checked_actions
+from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.episodes import Episodes
-from gym_grasp.envs.judge import REWARDS, RewardKind, judge
+from gym_grasp.envs.judge import RewardKind, judge
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import UsageError, unknown
+from gym_grasp.errors import UsageError
 from gym_grasp.tasks.features import POLICY, Packer
 from gym_grasp.threads import one_thread
 
@@ -49,7 +50,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's interface)
-        "render_modes": ["rgb_array"],
+        "render_modes": [],
         "autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP,
     }
 
@@ -68,16 +69,13 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         first_env: int = 0,
         robot: str | None = None,
     ) -> None:
-        if num_envs < 1:
-            raise UsageError(f"num_envs is {num_envs}; it must be at least 1.")
-        if reward not in REWARDS:
-            raise unknown("reward", reward, REWARDS)
+        checks.check_batch(num_envs, reward, num_threads, first_env, render_mode)
         parts = {"options": task_options, "robot": robot, "control": control}
         self.env_spec = as_spec(task, **parts, max_episode_steps=max_episode_steps)
         """What this environment is."""
+        self.device = checks.checked_device(device)
         spec, self.robot = self.env_spec, self.env_spec.robot_model
         model = compile_scene(spec)
-        self.device = torch.device(device)
         self.physics = make_physics(model, num_envs, self.device, num_threads)
         self.task = spec.task_class(model, self.device, self.robot, spec.task_options)
         self.task.memory = torch.zeros(num_envs, self.task.memory_size, device=self.device)
@@ -85,12 +83,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.num_envs = num_envs
         self.reward_kind = reward
         self.autoreset = autoreset
-        self.render_mode = render_mode
         self.control_rate = 1.0 / self.controller.period
-        mode = gymnasium.vector.AutoresetMode
-        own = mode.SAME_STEP if autoreset else mode.DISABLED
-        rate = round(self.control_rate)
-        self.metadata = {**self.metadata, "autoreset_mode": own, "render_fps": rate}
+        self.metadata = {**self.metadata, "render_fps": round(self.control_rate)}
+        if not autoreset:
+            self.metadata["autoreset_mode"] = gymnasium.vector.AutoresetMode.DISABLED
         assert spec.max_episode_steps is not None
         self.max_episode_steps = spec.max_episode_steps
         self.features = spec.features
@@ -120,6 +116,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._judge = Captured(self._judge_step, self.device)
         self._draw = Captured(self.episodes.draw_next, self.device)
         self._enter = Captured(self._enter_episodes, self.device)
+        checks.check_observations(spec.task, self.features, self.observe(), num_envs)
 
     @property
     def seeded(self) -> bool:
@@ -165,17 +162,15 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         Returns:
             The observation, shape (N, O), and an empty dictionary.
         """
-        if isinstance(seed, Sequence):
+        mask, stagger = checks.checked_reset(options, self.num_envs, self.device)
+        if isinstance(seed, Sequence) and not isinstance(seed, str):
             return self.reset_to(torch.tensor(seed, dtype=torch.int64)), {}
         if seed is None and not self.seeded:
             seed = int(np.random.SeedSequence().generate_state(1)[0]) >> 1
         if seed is not None:
-            self.episodes.restart(int(seed))
-        mask = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
-        if options and options.get("reset_mask") is not None:
-            mask = torch.as_tensor(options["reset_mask"], dtype=torch.bool, device=self.device)
+            self.episodes.restart(checks.checked_seed(seed))
         self._begin_next(mask)
-        if options and options.get("stagger"):
+        if stagger:
             self.episodes.stagger(self.max_episode_steps)
         return self._observation.clone(), {}
 
@@ -234,7 +229,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         if not self.seeded:
             raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
         shape = (self.num_envs, self.action_size)
-        self._actions.copy_(checked_actions(actions, shape, self.device))
+        self._actions.copy_(checks.checked_actions(actions, shape, self.device))
         self._command()
         self._begun = True
         self._diverged.zero_()
@@ -301,7 +296,9 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         }
 
     def set_state(self, state: dict[str, Tensor]) -> None:
-        """Restore what `get_state` returned; what follows is bit-equal on the CPU."""
+        """Restore what `get_state` of an equal environment returned, bit by bit on the CPU."""
+        present = self.get_state().items()
+        checks.check_state(state, {k: v for k, v in present if not k.startswith(FIELD)})
         own = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
         self.physics.set_fields(own)
         self.physics.set_state(state["physics"].to(self.device))

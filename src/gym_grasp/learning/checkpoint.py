@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gym_grasp import __version__
 from gym_grasp.differences import NOT_BEHAVIOUR, differences
-from gym_grasp.errors import CheckpointError
+from gym_grasp.errors import CheckpointError, UsageError
 from gym_grasp.files import write_atomically
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import Policy
@@ -138,6 +138,7 @@ def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedP
 
     Raises:
         CheckpointError: If the file is missing, damaged or of another format.
+        UsageError: there is no such device.
     """
     path = Path(path)
     if path.is_dir():
@@ -148,7 +149,10 @@ def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedP
     policy = LoadedPolicy(*sizes, tuple(content["hidden_sizes"]))
     policy.load_state_dict(content["state"])
     policy.identity, policy.path = identity, path
-    return policy.to(device).eval().requires_grad_(False)
+    try:
+        return policy.to(device).eval().requires_grad_(False)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"The policy cannot go to the device '{device}': {error}") from error
 
 
 def _digest(payload: dict[str, Any]) -> str:

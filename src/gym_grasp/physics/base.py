@@ -119,6 +119,11 @@ class Physics(ABC):
                 with such a value keeps its old ones and is counted in `counters`.
         """
         own = self._model_values(name)
+        for what, given in (("Values", values), ("The mask", mask)):
+            if given is not None and not isinstance(given, Tensor):
+                raise UsageError(
+                    f"{what} of '{name}' come as {type(given).__name__}; expected a tensor."
+                )
         if values.shape != (self.num_envs, *own.shape) or not values.is_floating_point():
             raise UsageError(
                 f"Values of '{name}' have shape {tuple(values.shape)} and {values.dtype}; "
@@ -159,13 +164,21 @@ class Physics(ABC):
             self.set_field(name, fields.get(name, own.expand(self.num_envs, *own.shape)))
 
     def model_of(self, index: int) -> mujoco.MjModel:
-        """Return a copy of the model with the values of one simulation, e.g. to draw it."""
+        """Return a copy of the model with the values of one simulation, e.g. to draw it.
+
+        Raises:
+            UsageError: there is no such simulation.
+        """
         model = copy.copy(self.model)
         self.fill(model, index)
         return model
 
     def fill(self, model: mujoco.MjModel, index: int) -> None:
         """Write the values of one simulation into a copy of the model, in place."""
+        if not 0 <= index < self.num_envs:
+            raise UsageError(
+                f"The simulation is {index}; it must be within [0, {self.num_envs - 1}]."
+            )
         for name, values in self._live.items():
             model_field(model, name)[:] = values[index].cpu().numpy()
         if self._live:

@@ -5,9 +5,9 @@ of its own; likewise an arm. Any arm with any hand makes a robot, named ARM-HAND
 """
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gym_grasp.errors import unknown
+from gym_grasp.errors import UsageError, unknown
 from gym_grasp.registry import Registry
 
 if TYPE_CHECKING:
@@ -34,15 +34,26 @@ def load_robot(name: str) -> "Robot":
     """Return the robot of a name such as `ur5-sih`.
 
     Raises:
-        UsageError: arm or hand is unknown.
+        UsageError: arm or hand is unknown, or what is registered is none of that name.
     """
-    from gym_grasp.robots.base import Robot
+    from gym_grasp.robots.base import Arm, Hand, Robot
 
     for cut in (index for index, letter in enumerate(name) if letter == "-"):
         arm, hand = name[:cut], name[cut + 1 :]
         if arm in ARMS and hand in HANDS:
-            return Robot(ARMS.load(arm), HANDS.load(hand))
+            return Robot(_load(ARMS, arm, Arm), _load(HANDS, hand, Hand))
     raise unknown("robot", name, robot_names())
+
+
+def _load(registry: Registry, name: str, kind: type) -> Any:
+    part = registry.load(name)
+    if not isinstance(part, kind) or part.name != name:
+        what = f"{type(part).__name__} '{getattr(part, 'name', '')}'"
+        raise UsageError(
+            f"The {registry.kind} '{name}' is registered as {registry.targets[name]}, which is a "
+            f"{what}; expected {kind.__name__} '{name}'."
+        )
+    return part
 
 
 def robot_names() -> list[str]:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Final
 
 import mujoco
-import numpy as np
 import torch
 from torch import Tensor
+
+from gym_grasp.errors import UsageError
+from gym_grasp.robots.checks import check_joints, check_there
 
 MOUNT_BODY: Final = "robot"
 """Body of every scene (see `physics.xml`) that carries the robot; the first one."""
@@ -28,6 +30,17 @@ HUMAN_FLEXIONS: Final = ("thumb_rotation", "thumb", "index", "middle", "ring")
 opposed); the little finger goes with the ring finger."""
 HUMAN_FINGERS: Final = ("thumb", "index", "middle", "ring", "little")
 """What a finger of a hand may stand for."""
+
+
+_PER_JOINT = (
+    "limits",
+    "speeds",
+    "torques",
+    "transpose_damping",
+    "drive_of_joint",
+    "open",
+    "closed",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +57,16 @@ class Part:
     """Highest joint speeds, in rad/s."""
     torques: tuple[float, ...]
     """Highest joint torques, in N·m."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` unless what each joint has is there for each joint."""
+        for name in _PER_JOINT:
+            count = len(getattr(self, name, self.joints))
+            if count != len(self.joints):
+                raise UsageError(
+                    f"'{self.name}' has {len(self.joints)} joints, but {count} {name}; each joint "
+                    "has one."
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,16 +126,32 @@ class Hand(Part):
         """Fill in the open posture, and check the sizes."""
         if not self.open:
             object.__setattr__(self, "open", (0.0,) * len(self.joints))
-        per_joint = (self.limits, self.speeds, self.torques, self.drive_of_joint, self.closed)
-        assert {len(values) for values in (*per_joint, self.open)} == {len(self.joints)}, self.name
-        assert set(self.drive_of_joint) == set(self.drives), self.name
-        assert {finger.drive for finger in self.fingers} <= set(self.drives), self.name
-        names = [finger.name for finger in self.fingers]
-        assert set(names) <= set(HUMAN_FINGERS), self.name
-        assert len(set(names)) == len(names), self.name
-        shape = (len(self.drives), len(HUMAN_FLEXIONS))
-        assert np.shape(self.flexion_to_drives) == shape, self.name
-        assert len(self.home) == len(self.drives), self.name
+        super().__post_init__()
+        drives, names = set(self.drives), [finger.name for finger in self.fingers]
+        rows = [len(row) for row in self.flexion_to_drives]
+        first = [self.joints[self.drive_of_joint.index(d)] for d in drives & {*self.drive_of_joint}]
+        still = [name for name in first if self.angles(name)[0] == self.angles(name)[1]]
+        for good, rule in (
+            (set(self.drive_of_joint) == drives, "drive_of_joint names every drive and no other"),
+            ({finger.drive for finger in self.fingers} <= drives, "a finger's drive is of drives"),
+            (set(names) <= set(HUMAN_FINGERS), f"fingers are of {', '.join(HUMAN_FINGERS)}"),
+            (len(set(names)) == len(names), "no two fingers have one name"),
+            (names[:1] == ["thumb"] and len(names) > 1, "fingers are the thumb, then others"),
+            (
+                rows == [len(HUMAN_FLEXIONS)] * len(drives),
+                f"flexion_to_drives has a row for each drive, of {len(HUMAN_FLEXIONS)} values",
+            ),
+            (len(self.home) == len(drives), "home has a value for each drive"),
+            (all(0 <= value <= 1 for value in self.home), "home is within [0, 1]"),
+            (not still, "each drive's first joint moves: its open and closed angles differ"),
+        ):
+            if not good:
+                raise UsageError(f"The hand '{self.name}' is not well described: {rule}.")
+
+    def angles(self, joint: str) -> tuple[float, float]:
+        """Return the open and the closed angle of a joint, in rad."""
+        index = self.joints.index(joint)
+        return self.open[index], self.closed[index]
 
     def joint_targets(self, drives: Tensor) -> Tensor:
         """Return the joint angles that the drives ask for.
@@ -226,11 +265,16 @@ class Robot:
         return 6 + len(self.hand.drives)
 
     def attach(self, scene: mujoco.MjSpec) -> None:
-        """Put the robot on the scene's body `robot`, in place."""
-        arm = mujoco.MjSpec.from_file(str(self.arm.mjcf))
-        hand = mujoco.MjSpec.from_file(str(self.hand.mjcf))
+        """Put the robot on the scene's body `robot`, in place.
+
+        Raises:
+            UsageError: an MJCF cannot be read, or the arm's has no flange.
+        """
+        arm, hand = _read(self.arm), _read(self.hand)
         scene.attach(arm, prefix=ARM, frame=scene.body(MOUNT_BODY).add_frame())
         flange = scene.site(ARM + self.arm.flange)
+        if flange is None:
+            raise UsageError(f"{self.arm.mjcf} has no site '{self.arm.flange}', the flange.")
         frame = flange.parent.add_frame(pos=flange.pos, quat=flange.quat)
         mount = flange.parent.add_frame(
             pos=self.hand.mount_position, quat=self.hand.mount_quaternion
@@ -243,19 +287,31 @@ class Robot:
         return Indices(self, model)
 
 
+def _read(part: Part) -> mujoco.MjSpec:
+    """Read the MJCF of an arm or a hand."""
+    try:
+        return mujoco.MjSpec.from_file(str(part.mjcf))
+    except ValueError as error:
+        raise UsageError(f"MuJoCo cannot read {part.mjcf} of '{part.name}': {error}") from error
+
+
 class Indices:
     """Where a robot's elements stand in a compiled scene.
 
     Args:
         robot: the robot.
         model: a scene that it is attached to.
+
+    Raises:
+        UsageError: the robot's MJCF lacks what its data name, or has it in another order.
     """
 
     def __init__(self, robot: Robot, model: mujoco.MjModel) -> None:
         count, arm = len(robot.joints), len(robot.arm.joints)
-        for kind in ("joint", "actuator"):
-            names = [getattr(model, kind)(index).name for index in range(count)]
-            assert names == list(robot.joints), f"{robot.name}: {kind}s are {names}"
+        pads = [HAND + pad for finger in robot.hand.fingers for pad in finger.pads]
+        check_joints(model, robot.name, robot.joints, robot.limits)
+        check_there(model, robot.name, "site", (robot.wrist, robot.palm, *robot.fingertips))
+        check_there(model, robot.name, "geom", pads)
         self.arm = slice(0, arm)
         """The arm in positions, velocities, joints and actuators."""
         self.hand = slice(arm, count)
@@ -269,8 +325,11 @@ class Indices:
         self.fingertips = [model.site(name).id for name in robot.fingertips]
         """Sites, the thumb's first."""
         site = model.site(robot.wrist)
-        # The wrist site is its body's frame, so the body's quaternion is the wrist's.
-        assert site.quat.tolist() == [1.0, 0.0, 0.0, 0.0]
-        assert not site.pos.any()
+        # So that the body's quaternion is the wrist's.
+        if site.quat.tolist() != [1.0, 0.0, 0.0, 0.0] or site.pos.any():
+            raise UsageError(
+                f"The site '{robot.wrist}' of {robot.name} is not its body's frame; give it "
+                "neither pos nor quat."
+            )
         self.wrist_body = int(site.bodyid[0])
         """Body whose frame is the palm frame."""

@@ -1,5 +1,6 @@
 """The tasks, one file each. A new one is a file, its scene and a line in `TASKS`."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,18 @@ def register_task(
     Raises:
         UsageError: the name is taken, if only by another version.
     """
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise UsageError(
+            f"The task {name!r} cannot be registered: lower-case words joined by "
+            "dashes are names, such as 'lift-peg'."
+        )
+    if not isinstance(namespace, str) or not re.fullmatch(r"[\w-]+", namespace):
+        raise UsageError(
+            f"The namespace of the task '{name}' is {namespace!r}; expected letters, "
+            "digits, '_' and '-', such as 'my_package'."
+        )
+    if type(version) is not int or version < 0:
+        raise UsageError(f"The version of the task '{name}' is {version!r}; expected 0, 1, …")
     gym = Gym(namespace, version)
     if _gym.get(name) == gym and TASKS.targets[name] == target:
         return
@@ -83,6 +96,10 @@ def load_task(name: str) -> "type[Task]":
         UsageError: no task of that name is registered, or its class is of another version.
     """
     task: type[Task] = TASKS.load(name)
+    if not (hasattr(task, "name") and hasattr(task, "version")):
+        raise UsageError(
+            f"The task '{name}' is registered as {TASKS.targets[name]}, which is no Task."
+        )
     if (task.name, task.version) != (name, _gym[name].version):
         raise UsageError(
             f"The task '{name}' is registered with version {_gym[name].version}, but "

@@ -104,6 +104,10 @@ class Task(ABC):
         Raises:
             UsageError: the task has no such option, or the option no such value.
         """
+        if not isinstance(options, Mapping):
+            raise UsageError(
+                f"The options of the task '{cls.name}' are {options!r}; expected names with values."
+            )
         known = asdict(cls.Options())
         chosen = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         for option, value in chosen.items():

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import UsageError
+
 POLICY = "policy"
 """The group of features that policies act on."""
 
@@ -33,11 +35,22 @@ class Feature:
     """Who gets it: `policy`, `critic`, or any other name."""
 
     def __post_init__(self) -> None:
-        """Derive the shape, and check that it has as many components."""
+        """Derive the shape, and raise `UsageError` unless it has as many components."""
+        for name in ("components", "groups", "shape"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not (value or name == "shape"):
+                raise UsageError(f"{name} of a feature is {value!r}; expected a tuple, not empty.")
         if not self.shape:
             object.__setattr__(self, "shape", (len(self.components),))
-        assert self.shape[-1] == len(self.components), self
-        np.dtype(self.dtype)
+        if self.shape[-1] != len(self.components):
+            raise UsageError(
+                f"A feature of shape {self.shape} has {len(self.components)} components: "
+                f"{', '.join(self.components)}; expected {self.shape[-1]}, the last axis."
+            )
+        try:
+            np.dtype(self.dtype)
+        except TypeError as error:
+            raise UsageError(f"dtype of a feature is {self.dtype!r}, which NumPy lacks.") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `from_dict` takes them back."""
@@ -80,17 +93,19 @@ class Packer:
         group: which of them.
 
     Raises:
-        ValueError: a feature of the group is not float32 with one axis.
+        UsageError: a feature of the group is not float32 with one axis.
     """
 
     def __init__(self, features: Mapping[str, Feature], group: str = POLICY) -> None:
         chosen = {key: features[key] for key in sorted(features) if group in features[key].groups}
         for key, feature in chosen.items():
             if feature.dtype != "float32" or len(feature.shape) != 1:
-                raise ValueError(
-                    f"feature '{key}' is {feature.dtype} of shape {feature.shape}; in the group "
-                    f"'{group}' features are packed into one vector: float32 with one axis"
+                raise UsageError(
+                    f"The feature '{key}' is {feature.dtype} of shape {feature.shape}; in the "
+                    f"group '{group}' features are packed into one vector: float32 with one axis."
                 )
+        self.group = group
+        """Which features it packs."""
         self.layout = {key: prod(feature.shape) for key, feature in chosen.items()}
         """Width of each feature, in the order in which they stand side by side."""
         self.size = sum(self.layout.values())
@@ -103,7 +118,13 @@ class Packer:
         """Name of each value."""
 
     def pack(self, entries: Mapping[str, Array]) -> Array:
-        """Put entries (..., D) side by side: (..., size)."""
+        """Put entries (..., D) side by side: (..., size).
+
+        Raises:
+            UsageError: the group is empty.
+        """
+        if not self.layout:
+            raise UsageError(f"No feature is of the group '{self.group}'.")
         values = [entries[key] for key in self.layout]
         if isinstance(values[0], Tensor):
             return torch.cat(values, dim=-1)

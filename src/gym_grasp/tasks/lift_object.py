@@ -139,6 +139,11 @@ def object_path(name: str) -> Path:
     """
     path = Path(name) if name.endswith(".xml") else OBJECTS / f"{name}.xml"
     if not path.is_file():
+        if name.endswith(".xml"):
+            raise UsageError(
+                f"There is no object {path}; give the path of an MJCF file, as seen from "
+                f"{Path.cwd()}."
+            )
         known = [file.stem for file in OBJECTS.glob("*.xml")]
         raise unknown("object", name, [*known, "<path of an MJCF file>.xml"])
     return path
