@@ -45,8 +45,8 @@ def load_robot(name: str) -> "Robot":
     raise unknown("robot", name, robot_names())
 
 
-def _load(registry: Registry, name: str, kind: type) -> Any:
-    part = registry.load(name)
+def _load(registry: Registry, name: str, kind: type[Any]) -> Any:
+    part: Any = registry.load(name)
     if not isinstance(part, kind) or part.name != name:
         what = f"{type(part).__name__} '{getattr(part, 'name', '')}'"
         raise UsageError(
