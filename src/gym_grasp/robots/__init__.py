@@ -11,7 +11,7 @@ from gym_grasp.errors import UsageError, unknown
 from gym_grasp.registry import Registry
 
 if TYPE_CHECKING:
-    from gym_grasp.robots.base import Robot
+    from gym_grasp.robots.base import Part, Robot
 
 DEFAULT_ROBOT = "ur5-sih"
 
@@ -45,8 +45,8 @@ def load_robot(name: str) -> "Robot":
     raise unknown("robot", name, robot_names())
 
 
-def _load(registry: Registry, name: str, kind: type[Any]) -> Any:
-    part: Any = registry.load(name)
+def _load(registry: Registry, name: str, kind: "type[Part]") -> Any:
+    part = registry.load(name)
     if not isinstance(part, kind) or part.name != name:
         what = f"{type(part).__name__} '{getattr(part, 'name', '')}'"
         raise UsageError(
