@@ -30,6 +30,7 @@ class Reach:
             "spec": {"task": "reach", "version": 1, "tolerance": tolerance},
             "observations": [f"{key}.{axis}" for key in ("position", "target") for axis in axes],
             "actions": [f"step {axis}" for axis in axes],
+            "scene": "a plane",
         }
         self.observation_size = 2 * size
         self.action_size = size

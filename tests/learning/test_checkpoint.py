@@ -98,6 +98,9 @@ def test_policy_files_hold_all_that_acting_needs(reach, tmp_path):
         observation = torch.randn(9, 4)
         assert torch.equal(loaded(observation), policy(observation))
         loaded.check(env)
+    env.description["scene"] = "a plane with a hole"
+    with pytest.raises(CheckpointError, match="the files of its scene have changed since"):
+        loaded.check(env)
     env.description["observations"].reverse()
     with pytest.raises(CheckpointError, match=r"observations: file position\.0, position\.1"):
         loaded.check(env)

@@ -109,6 +109,8 @@ def evaluate_runs(
     env = GraspVectorEnv(spec, episodes, device=device)
     rows: list[dict[str, Any]] = []
     for run, policy in zip(runs, policies, strict=True):
+        if spec == trained:
+            policy.check(env)
         result = evaluate_policy(policy, env, episodes)
         rows.append(
             {

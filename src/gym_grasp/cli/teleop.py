@@ -95,7 +95,10 @@ def _recorded(kind: Any, args: Sequence[str]) -> "EnvSpec | None":
     if not hasattr(kind, "spec") or {"-h", "--help"} & set(args):
         return None
     own, _ = tyro.cli(Annotated[kind, NAMELESS], args=args, return_unknown_args=True)
-    return own.spec()
+    spec = own.spec()
+    if spec.task not in args:
+        raise UsageError(f"What is to be played back is of the task '{spec.task}'; name that one.")
+    return spec
 
 
 def load_device(name: str) -> "type[DeviceOptions]":

@@ -16,6 +16,7 @@ from gym_grasp.envs.build import as_spec, compile_scene, make_physics
 from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.episodes import Episodes
 from gym_grasp.envs.judge import RewardKind, judge
+from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
 from gym_grasp.tasks.features import POLICY, Packer
@@ -140,9 +141,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     @property
     def description(self) -> dict[str, Any]:
-        """What policies belong to: the spec, and names of observed values and of actions."""
-        names = {"observations": self.packer.names, "actions": self.robot.action_names}
-        return {"spec": self.env_spec.to_dict(), **{key: list(v) for key, v in names.items()}}
+        """What policies belong to: spec, names of observed values and of actions, and scene."""
+        names = {"observations": [*self.packer.names], "actions": [*self.robot.action_names]}
+        scene = model_digest(self.physics.model)
+        return {"spec": self.env_spec.to_dict(), **names, "scene": scene}
 
     def reset(  # type: ignore[override]
         self,

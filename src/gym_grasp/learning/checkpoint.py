@@ -39,6 +39,8 @@ class Identity:
     """Names of the values that it reads, in their order."""
     actions: list[str]
     """Names of the values that it returns, in their order."""
+    scene: str
+    """Digest of the compiled scene: a file that an option names may change."""
 
     def check(self, env: Environment, path: Path, ignore: Iterable[str] = NOT_BEHAVIOUR) -> None:
         """Raise `CheckpointError`, with a line for each difference, unless it is this environment.
@@ -56,6 +58,8 @@ class Identity:
             for key in ("observations", "actions")
             if found[key] != wanted[key]
         ]
+        if not lines and found["scene"] != wanted["scene"]:
+            lines = ["the same specification, but the files of its scene have changed since"]
         if lines:
             raise CheckpointError(
                 f"{path} was made in another environment: {'; '.join(lines)}. Choose the fitting "

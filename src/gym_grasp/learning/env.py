@@ -31,7 +31,7 @@ class Environment(Protocol):
         """All that a policy belongs to, in plain values for JSON.
 
         `spec` says how the environment behaves, `observations` names the O observed values in
-        their order, `actions` the A actions.
+        their order, `actions` the A actions, and `scene` is a digest of what is simulated.
         """
         ...
 
