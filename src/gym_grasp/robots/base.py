@@ -5,7 +5,7 @@ out of the flange; a hand's `mount` says where its palm frame is in it. The palm
 the fingers, y out of the palm and x across it, from index to little finger; its site is `wrist`.
 
 In a compiled scene the elements of the arm are named `arm/…`, those of the hand `hand/…`, and the
-robot's joints and actuators come before all others.
+robot's joints, actuators and couplings come before all others.
 """
 
 from dataclasses import dataclass
@@ -29,14 +29,19 @@ opposed); the little finger goes with the ring finger."""
 HUMAN_FINGERS: Final = ("thumb", "index", "middle", "ring", "little")
 """What a finger of a hand may stand for."""
 
+COUPLING_SOLREF: Final = (0.0222, 1.0)
+COUPLING_SOLIMP: Final = (0.99, 0.999, 0.001, 0.5, 2.0)
+"""Of joints that follow others: as stiff as two time steps of 1/90 s allow. Measured: 0.3° apart."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What an arm and a hand have in common: joints, each with a position servo of its name."""
+    """What an arm and a hand have in common: joints, and position servos named after theirs."""
 
     name: str
     mjcf: Path
-    """Its model; joints and actuators stand in the order of `joints`."""
+    """Its model; joints and actuators stand in the order of `joints`, an actuator for each of an arm's
+    joints and for each of a hand's `actuated`."""
     joints: tuple[str, ...]
     limits: tuple[tuple[float, float], ...]
     """Joint ranges, in rad."""
@@ -94,18 +99,26 @@ class Hand(Part):
     """The same, w x y z."""
     open: tuple[float, ...] = ()
     """Angle of each joint where its drive is 0, in rad; by default 0."""
+    actuated: tuple[str, ...] = ()
+    """Joints with a servo, the first of each drive among them; by default all. In a scene the others
+    are coupled to the first of their drive, so that both open and close together."""
     wrist: str = "wrist"
     """Site of the palm frame, which is controlled."""
     palm: str = "palm"
     """Site on the palm's surface."""
 
     def __post_init__(self) -> None:
-        """Fill in the open posture, and check the sizes."""
+        """Fill in what was left out, and check the sizes."""
         if not self.open:
             object.__setattr__(self, "open", (0.0,) * len(self.joints))
+        if not self.actuated:
+            object.__setattr__(self, "actuated", self.joints)
         per_joint = (self.limits, self.speeds, self.torques, self.drive_of_joint, self.closed)
         assert {len(values) for values in (*per_joint, self.open)} == {len(self.joints)}, self.name
         assert set(self.drive_of_joint) == set(self.drives), self.name
+        assert self.actuated == tuple(name for name in self.joints if name in self.actuated), self.name
+        first = {self.joints[self.drive_of_joint.index(drive)] for drive in self.drives}
+        assert first <= set(self.actuated), self.name
         assert {finger.drive for finger in self.fingers} <= set(self.drives), self.name
         names = [finger.name for finger in self.fingers]
         assert set(names) <= set(HUMAN_FINGERS), self.name
@@ -113,6 +126,26 @@ class Hand(Part):
         shape = (len(self.drives), len(HUMAN_FLEXIONS))
         assert np.shape(self.flexion_to_drives) == shape, self.name
         assert len(self.home) == len(self.drives), self.name
+
+    @cached_property
+    def drive_speeds(self) -> tuple[float, ...]:
+        """How fast each drive may move for none of its joints to exceed its speed, in ranges/s."""
+        travel = zip(self.drive_of_joint, self.open, self.closed, self.speeds, strict=True)
+        fastest = [(drive, speed / abs(end - start)) for drive, start, end, speed in travel]
+        return tuple(min(speed for name, speed in fastest if name == one) for one in self.drives)
+
+    @cached_property
+    def couplings(self) -> tuple[tuple[str, str, float, float], ...]:
+        """Joints without a servo: their name, the one they follow, offset in rad and multiplier."""
+        found = []
+        for joint, drive in enumerate(self.drive_of_joint):
+            if self.joints[joint] not in self.actuated:
+                first = self.drive_of_joint.index(drive)
+                span = self.closed[joint] - self.open[joint]
+                times = span / (self.closed[first] - self.open[first])
+                offset = self.open[joint] - times * self.open[first]
+                found.append((self.joints[joint], self.joints[first], offset, times))
+        return tuple(found)
 
     def joint_targets(self, drives: Tensor) -> Tensor:
         """Return the joint angles that the drives ask for.
@@ -173,6 +206,21 @@ def _retargeting(hand: Hand, device: torch.device, dtype: torch.dtype) -> Tensor
     return torch.tensor(hand.flexion_to_drives, device=device, dtype=dtype)
 
 
+def _couple(spec: mujoco.MjSpec, hand: Hand) -> None:
+    """Let each joint without a servo follow the one that drives it, in place."""
+    for joint, leader, offset, times in hand.couplings:
+        spec.add_equality(
+            type=mujoco.mjtEq.mjEQ_JOINT,
+            objtype=mujoco.mjtObj.mjOBJ_JOINT,
+            name=joint,
+            name1=joint,
+            name2=leader,
+            data=[offset, times, *9 * (0.0,)],
+            solref=COUPLING_SOLREF,
+            solimp=COUPLING_SOLIMP,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Robot:
     """An arm with a hand: every size and name that the rest of the package knows of a robot."""
@@ -187,9 +235,15 @@ class Robot:
 
     @cached_property
     def joints(self) -> tuple[str, ...]:
-        """Names of all joints in a scene, in the order of its positions and of its actuators."""
+        """Names of all joints in a scene, in the order of its positions."""
         arm, hand = self.arm.joints, self.hand.joints
         return (*(ARM + name for name in arm), *(HAND + name for name in hand))
+
+    @cached_property
+    def actuators(self) -> tuple[str, ...]:
+        """Names of all actuators in a scene, each that of its joint, in the order of the joints."""
+        hand = self.hand.actuated
+        return (*(ARM + name for name in self.arm.joints), *(HAND + name for name in hand))
 
     @cached_property
     def limits(self) -> tuple[tuple[float, float], ...]:
@@ -229,6 +283,7 @@ class Robot:
         """Put the robot on the scene's body `robot`, in place."""
         arm = mujoco.MjSpec.from_file(str(self.arm.mjcf))
         hand = mujoco.MjSpec.from_file(str(self.hand.mjcf))
+        _couple(hand, self.hand)
         scene.attach(arm, prefix=ARM, frame=scene.body(MOUNT_BODY).add_frame())
         flange = scene.site(ARM + self.arm.flange)
         frame = flange.parent.add_frame(pos=flange.pos, quat=flange.quat)
@@ -253,15 +308,17 @@ class Indices:
 
     def __init__(self, robot: Robot, model: mujoco.MjModel) -> None:
         count, arm = len(robot.joints), len(robot.arm.joints)
-        for kind in ("joint", "actuator"):
-            names = [getattr(model, kind)(index).name for index in range(count)]
-            assert names == list(robot.joints), f"{robot.name}: {kind}s are {names}"
+        for kind, expected in (("joint", robot.joints), ("actuator", robot.actuators)):
+            names = [getattr(model, kind)(index).name for index in range(len(expected))]
+            assert names == list(expected), f"{robot.name}: {kind}s are {names}"
         self.arm = slice(0, arm)
         """The arm in positions, velocities, joints and actuators."""
         self.hand = slice(arm, count)
-        """The hand in the same."""
+        """The hand in positions, velocities and joints."""
         self.robot = slice(0, count)
-        """Both."""
+        """Both in the same."""
+        self.actuated = [robot.joints.index(name) for name in robot.actuators]
+        """Joints with an actuator, in the order of the actuators."""
         self.wrist = model.site(robot.wrist).id
         """Site."""
         self.palm = model.site(robot.palm).id

@@ -45,6 +45,11 @@ class LiftObject(Task):
     """An object lies on the table as it fell, anywhere within the hand's reach."""
 
     name = "lift-object"
+    version = 1
+    changelog = (
+        "first version",
+        "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+    )
     time_limit = 8.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
