@@ -209,16 +209,17 @@ def _retargeting(hand: Hand, device: torch.device, dtype: torch.dtype) -> Tensor
 def _couple(spec: mujoco.MjSpec, hand: Hand) -> None:
     """Let each joint without a servo follow the one that drives it, in place."""
     for joint, leader, offset, times in hand.couplings:
-        spec.add_equality(
+        equality = spec.add_equality(
             type=mujoco.mjtEq.mjEQ_JOINT,
             objtype=mujoco.mjtObj.mjOBJ_JOINT,
             name=joint,
             name1=joint,
             name2=leader,
-            data=[offset, times, *9 * (0.0,)],
             solref=COUPLING_SOLREF,
             solimp=COUPLING_SOLIMP,
         )
+        equality.data[:] = 0.0
+        equality.data[:2] = offset, times
 
 
 @dataclass(frozen=True, eq=False)
