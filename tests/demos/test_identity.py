@@ -76,7 +76,7 @@ def test_meta_holds_the_whole_environment(sphere):
     meta = open_dataset(sphere).meta
     assert meta.spec == json.loads(json.dumps(SPHERE.to_dict()))
     assert (meta.task, meta.task_version, meta.robot) == ("lift-object", 0, "ur5-sih")
-    assert (meta.env_name, meta.control_rate) == ("gym_grasp/LiftObject-v0", 45.0)
+    assert (meta.env_name, meta.control_rate) == ("gym_grasp/LiftObject-v1", 45.0)
     assert meta.features == SPHERE.features
     assert meta.action_names == SPHERE.action_names
     assert meta.states["targets"] == (("wrist position", 3), ("wrist quaternion", 4), ("drives", 5))
@@ -114,7 +114,7 @@ def test_the_same_environment_is_made_again(sphere):
 def test_gymnasium_makes_the_same_environment(sphere):
     with h5py.File(sphere) as file:
         args = json.loads(file["data"].attrs["env_args"])
-    assert args["env_name"] == "gym_grasp/LiftObject-v0"
+    assert args["env_name"] == "gym_grasp/LiftObject-v1"
     env = gymnasium.make(args["env_name"], **args["env_kwargs"])
     assert env.unwrapped._env.env_spec == SPHERE
     env.close()

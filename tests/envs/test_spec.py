@@ -115,7 +115,7 @@ def test_each_difference_has_a_line():
 
 
 def test_gymnasium_ids_carry_the_version():
-    env = gymnasium.make("gym_grasp/PourCup-v1")
+    env = gymnasium.make("gym_grasp/PourCup-v2")
     assert env.unwrapped.observation_space.shape == (29,)
     env.close()
     with pytest.raises(gymnasium.error.Error):

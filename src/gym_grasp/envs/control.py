@@ -41,10 +41,11 @@ class ControlConfig:
     linear_speed: float = 0.6
     """Speed of the desired wrist position at a full action, per axis, in m/s."""
     angular_speed: float = 3.0
-    """Speed of the desired wrist orientation at a full action, per axis, in rad/s."""
+    """Speed of the desired wrist orientation at a full action, per axis, in rad/s. An arm that its
+    joints' speeds hold back follows as fast as it can, and the leash keeps the two together."""
     finger_speed: float = 3.0
-    """Speed of a drive of the hand at a full action, in ranges of motion per second; at most that at
-    which none of its joints turns faster than it may (`drive_speeds`)."""
+    """Speed of a drive of the hand at a full action, in ranges of motion per second; drives whose
+    joints may not turn as fast are as fast as these allow, see `drive_speeds`."""
     position_leash: float = 0.04
     """Largest distance of the desired from the measured wrist position, per axis, in m."""
     rotation_leash: float = 0.3
@@ -141,7 +142,8 @@ class Controller:
         self._farthest = torch.tensor(robot.arm.speeds, device=device)[:, None] * self.period
         speeds = torch.tensor(drive_speeds(config, robot.hand), device=device)
         self._drive_step = speeds * self.period
-        self._servos = [joint - indices.hand.start for joint in indices.actuated[indices.arm.stop :]]
+        servos = indices.actuated[indices.arm.stop :]
+        self._servos = [joint - indices.hand.start for joint in servos]
         gains = [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
         self._transpose_gains = torch.tensor(gains, device=device)[:, None]
         self._qpos = physics.bind("qpos")

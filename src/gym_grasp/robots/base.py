@@ -31,7 +31,7 @@ HUMAN_FINGERS: Final = ("thumb", "index", "middle", "ring", "little")
 
 COUPLING_SOLREF: Final = (0.0222, 1.0)
 COUPLING_SOLIMP: Final = (0.99, 0.999, 0.001, 0.5, 2.0)
-"""Of joints that follow others: as stiff as two time steps of 1/90 s allow. Measured: 0.3° apart."""
+"""Of joints that follow others: as stiff as two time steps of 1/90 s allow; measured 0.3° apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class Part:
 
     name: str
     mjcf: Path
-    """Its model; joints and actuators stand in the order of `joints`, an actuator for each of an arm's
-    joints and for each of a hand's `actuated`."""
+    """Its model; joints and actuators stand in the order of `joints`. An arm has an actuator for
+    each joint, a hand for each that is `actuated`."""
     joints: tuple[str, ...]
     limits: tuple[tuple[float, float], ...]
     """Joint ranges, in rad."""
@@ -100,8 +100,8 @@ class Hand(Part):
     open: tuple[float, ...] = ()
     """Angle of each joint where its drive is 0, in rad; by default 0."""
     actuated: tuple[str, ...] = ()
-    """Joints with a servo, the first of each drive among them; by default all. In a scene the others
-    are coupled to the first of their drive, so that both open and close together."""
+    """Joints with a servo, among them the first of each drive; by default all. `Robot.attach`
+    couples the others to the first of their drive: they open and close together."""
     wrist: str = "wrist"
     """Site of the palm frame, which is controlled."""
     palm: str = "palm"
@@ -116,7 +116,8 @@ class Hand(Part):
         per_joint = (self.limits, self.speeds, self.torques, self.drive_of_joint, self.closed)
         assert {len(values) for values in (*per_joint, self.open)} == {len(self.joints)}, self.name
         assert set(self.drive_of_joint) == set(self.drives), self.name
-        assert self.actuated == tuple(name for name in self.joints if name in self.actuated), self.name
+        in_order = tuple(name for name in self.joints if name in self.actuated)
+        assert self.actuated == in_order, self.name
         first = {self.joints[self.drive_of_joint.index(drive)] for drive in self.drives}
         assert first <= set(self.actuated), self.name
         assert {finger.drive for finger in self.fingers} <= set(self.drives), self.name

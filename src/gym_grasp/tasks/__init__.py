@@ -28,7 +28,7 @@ class Gym:
     version: int
 
     def id(self, task: str) -> str:
-        """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v0`."""
+        """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v1`."""
         return f"{self.namespace}/{title(task)}-v{self.version}"
 
 
@@ -70,7 +70,7 @@ def register_task(
 
 
 def gym_id(task: str) -> str:
-    """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v0`."""
+    """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v1`."""
     if task not in TASKS:
         raise unknown("task", task, TASKS)
     return _gym[task].id(task)
