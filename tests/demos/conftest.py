@@ -54,7 +54,7 @@ def build_episode(seed, steps=None, **changes):
 def build_meta(**changes):
     return dataclasses.replace(
         DatasetMeta(
-            spec={"task": "open-drawer", "version": 0, "robot": "ur5-sih"},
+            spec={"task": "open-drawer", "version": 1, "robot": "ur5-sih"},
             env_name="gym_grasp/OpenDrawer-v1",
             features=FEATURES,
             action_names=ACTIONS,

@@ -17,7 +17,7 @@ def test_it_says_everything():
     spec = EnvSpec("lift-object")
     assert spec.to_dict() == {
         "task": "lift-object",
-        "version": 0,
+        "version": 1,
         "options": {"object": "box"},
         "robot": "ur5-sih",
         "control": {
@@ -35,7 +35,7 @@ def test_it_says_everything():
     }
     assert spec.control_rate == pytest.approx(30.0)
     assert EnvSpec("open-drawer", control=ControlConfig(interval=6)).max_episode_steps == 105
-    assert EnvSpec("pour-cup").version == 1
+    assert EnvSpec("pour-cup").version == 2
 
 
 def test_it_survives_json():
@@ -71,7 +71,7 @@ def test_the_environment_is_what_the_spec_says():
         ({"robot": "ur5-claw"}, "Unknown robot 'ur5-claw'"),
         ({"max_episode_steps": 0}, "max_episode_steps is 0"),
         ({"max_episode_steps": 2.5}, "whole number"),
-        ({"version": 7}, "version 7 of the task 'lift-object', which has version 0"),
+        ({"version": 7}, "version 7 of the task 'lift-object', which has version 1"),
     ],
 )
 def test_what_does_not_exist_is_refused_at_construction(arguments, message):

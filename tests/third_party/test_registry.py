@@ -112,16 +112,16 @@ def tasks(plugins, monkeypatch):
 
 def test_a_task_has_one_version(tasks):
     drawer = "gym_grasp.tasks.open_drawer:OpenDrawer"
-    register_task("open-drawer", drawer)  # again, which changes nothing
+    register_task("open-drawer", drawer, version=1)  # again, which changes nothing
     with pytest.raises(UsageError, match=r"task 'open-drawer' is registered already"):
-        register_task("open-drawer", "elsewhere:OpenDrawer")
+        register_task("open-drawer", "elsewhere:OpenDrawer", version=1)
     with pytest.raises(UsageError, match=r"already, as gym_grasp/OpenDrawer-v1; .*OpenDrawer-v2"):
-        register_task("open-drawer", drawer, version=1)
+        register_task("open-drawer", drawer, version=2)
     assert gym_id("open-drawer") == "gym_grasp/OpenDrawer-v1"
     register_task("pull-drawer", drawer, version=3, namespace="mine")
     assert gym_id("pull-drawer") == "mine/PullDrawer-v3"
     with pytest.raises(
-        UsageError, match=r"registered with version 3, but .*'open-drawer' of version 0"
+        UsageError, match=r"registered with version 3, but .*'open-drawer' of version 1"
     ):
         load_task("pull-drawer")
 
