@@ -54,8 +54,8 @@ def build_episode(seed, steps=None, **changes):
 def build_meta(**changes):
     return dataclasses.replace(
         DatasetMeta(
-            spec={"task": "open-drawer", "version": 0, "robot": "ur5-sih"},
-            env_name="gym_grasp/OpenDrawer-v0",
+            spec={"task": "open-drawer", "version": 1, "robot": "ur5-sih"},
+            env_name="gym_grasp/OpenDrawer-v1",
             features=FEATURES,
             action_names=ACTIONS,
             control_rate=30.0,

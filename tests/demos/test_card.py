@@ -46,7 +46,7 @@ def test_summary(known):
 def test_card_names_everything(known):
     card = dataset_card(known)
     for text in (
-        "# open-drawer v0: 3 demonstrations",
+        "# open-drawer v1: 3 demonstrations",
         "Drawers are opened.",
         "- Operator: synthetic (a program, not a person)",
         "- Attempts: 4, 1 of them failed and are left out (75.0 % succeeded)",
@@ -60,7 +60,7 @@ def test_card_names_everything(known):
         "| `operator_input/wrist_pose` | (T, 7) float64 |",
         "| `operator_input/time` | (T,) float64 |",
         "| 0 | action 0 | 0.100 |",
-        "`gym_grasp/OpenDrawer-v0`",
+        "`gym_grasp/OpenDrawer-v1`",
         "mujoco 3.17",
     ):
         assert text in card

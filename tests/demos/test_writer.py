@@ -126,7 +126,7 @@ def test_robomimic_reads_it(tmp_path, make_episode, record):
     with h5py.File(record(tmp_path / "a.hdf5", 3), "r") as file:
         data = file["data"]
         assert json.loads(data.attrs["env_args"]) == {
-            "env_name": "gym_grasp/OpenDrawer-v0",
+            "env_name": "gym_grasp/OpenDrawer-v1",
             "type": 2,
             "env_kwargs": {"task": {"task": "open-drawer", "version": 0, "robot": "ur5-sih"}},
         }

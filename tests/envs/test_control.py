@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import mujoco
@@ -5,10 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from gym_grasp.envs.control import ControlConfig
+from gym_grasp.envs.build import compile_scene
+from gym_grasp.envs.control import ControlConfig, Controller
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
-from gym_grasp.math.rotations import quat_conjugate, quat_multiply, rotvec_from_quat
+from gym_grasp.math.rotations import (
+    quat_conjugate,
+    quat_from_rotvec,
+    quat_multiply,
+    rotvec_from_quat,
+)
+from gym_grasp.physics.cpu import CpuPhysics
+from gym_grasp.robots import load_robot
+from gym_grasp.robots.robot import Robot
 
 
 def make(count=1, **control) -> GraspVectorEnv:
@@ -53,18 +64,34 @@ def test_measured_wrist_pose_is_mujocos():
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_full_rotation_turns_at_the_stated_speed(axis):
-    """3 rad/s: after 6 steps of 1/30 s, 0.6 rad about that axis, give or take the servo's lag."""
-    env = make()
+    """1.5 rad/s: after 6 steps of 1/30 s, 0.3 rad about that axis, give or take the servo's lag."""
+    env = make(angular_speed=1.5)
     before = env.controller.wrist_pose()[1].clone()
     action = torch.zeros(1, 11)
     action[0, 3 + axis] = 1.0
     for _ in range(6):
         env.step(action)
     target = quat_multiply(env.controller.targets.orientation, quat_conjugate(before))
-    assert rotvec_from_quat(target)[0, axis] == pytest.approx(0.6, abs=0.02)
+    assert rotvec_from_quat(target)[0, axis] == pytest.approx(0.3, abs=0.01)
     turned = turned_since(env, before)[0]
-    assert 0.5 < turned[axis] < 0.65
-    assert turned[torch.arange(3) != axis].abs().max() < 0.05
+    assert 0.25 < turned[axis] < 0.325
+    assert turned[torch.arange(3) != axis].abs().max() < 0.025
+
+
+@pytest.mark.parametrize(("axis", "least"), [(0, 2.0), (1, 1.5), (2, 1.5)])
+def test_faster_than_the_joints_may_turn_the_wrist_lags(axis, least):
+    """At 3 rad/s it follows as fast as its joints may, up to the leash behind."""
+    env = make()
+    before = env.controller.wrist_pose()[1].clone()
+    action = torch.zeros(1, 11)
+    action[0, 3 + axis] = 1.0
+    angles, fastest = [], torch.zeros(6)
+    for _ in range(10):
+        env.step(action)
+        angles.append(float(turned_since(env, before)[0, axis]))
+        fastest = torch.maximum(fastest, env.physics.bind("qvel")[0, :6].abs())
+    assert (angles[-1] - angles[3]) * 5 > least
+    assert 0.5 * math.pi < fastest.max() < math.pi
 
 
 def test_leashes_and_joint_steps_have_their_stated_length():
@@ -81,7 +108,70 @@ def test_leashes_and_joint_steps_have_their_stated_length():
     assert angle_between(targets.orientation, orientation).item() == pytest.approx(0.3, abs=1e-4)
     targets.position += torch.tensor([0.3, 0.2, -0.2])  # farther than any leash
     step = env.controller.joint_targets()[0, :6] - env.physics.bind("qpos")[0, :6]
-    assert step.abs().max() == pytest.approx(0.3, abs=1e-6)
+    assert step.abs().max() == pytest.approx(math.pi / 30, abs=1e-6)  # π rad/s for a control step
+
+
+def test_a_joint_step_that_is_too_large_keeps_its_direction():
+    env = make()
+    action = torch.zeros(1, 11)
+    action[0, :6] = torch.tensor([0.3, -0.2, 0.4, 0.1, 0.05, -0.1])
+    env.controller.apply(action)
+    arm = env.physics.bind("qpos")[0, :6]
+    small = env.controller.joint_targets()[0, :6] - arm
+    position, orientation = env.controller.wrist_pose()
+    targets, times = env.controller.targets, 20.0
+    turn = rotvec_from_quat(quat_multiply(targets.orientation, quat_conjugate(orientation)))
+    targets.position.copy_(position + times * (targets.position - position))
+    targets.orientation.copy_(quat_multiply(quat_from_rotvec(times * turn), orientation))
+    large = env.controller.joint_targets()[0, :6] - arm
+    assert small.abs().max() < math.pi / 30
+    assert large.abs().max() == pytest.approx(math.pi / 30, abs=1e-6)
+    torch.testing.assert_close(large / large.norm(), small / small.norm(), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("robot", ["ur5-sih", "ur5-three"])
+def test_the_limits_are_those_of_arm_and_hand(robot):
+    """Half the speed of a part, half the step of its targets."""
+    full = load_robot(robot)
+    slow = tuple(speed / 2 for speed in full.arm.speeds)
+    arm = dataclasses.replace(full.arm, speeds=slow)
+    hand = dataclasses.replace(full.hand, speeds=tuple(speed / 2 for speed in full.hand.speeds))
+    spec = EnvSpec("open-drawer", robot=robot)
+    physics = CpuPhysics(compile_scene(spec), 1, 1)
+    steps, drives = [], []
+    for one in (full, Robot(arm, hand)):
+        controller = Controller(physics, spec.control, one)
+        controller.targets.position += 1.0
+        wanted = controller.joint_targets()[0, :6] - physics.bind("qpos")[0, :6]
+        steps.append(wanted.abs().max().item())
+        controller.targets.fingers.zero_()
+        controller.apply(torch.ones(1, one.action_size))
+        drives.append(controller.targets.fingers[0].clone())
+    assert steps == pytest.approx([math.pi / 30, math.pi / 60], abs=1e-6)
+    torch.testing.assert_close(drives[0], torch.tensor(full.hand.drive_speeds) / 30)
+    torch.testing.assert_close(drives[1], drives[0] / 2)
+
+
+def test_joints_keep_their_speeds_whatever_is_asked():
+    """Random and held full actions high above the table: at most 1.1 times the limits."""
+    env = make(16)
+    limits = torch.tensor(env.robot.arm.speeds + env.robot.hand.speeds)
+    generator = torch.Generator().manual_seed(0)
+    fastest = torch.zeros(17)
+    for step in range(90):
+        if step < 15:
+            action = torch.zeros(16, 11)
+            action[:, 2] = 1.0
+        elif step % 10 == 5 or step >= 60:
+            action = (torch.rand(16, 11, generator=generator) * 2 - 1).sign()
+            action[:, :3] *= 0.3  # it stays there
+        env.begin_step(action)
+        for _ in range(3):
+            env.advance()
+            fastest = torch.maximum(fastest, env.physics.bind("qvel")[:, :17].abs().amax(0))
+        env.end_step()
+    assert (fastest / limits).max() < 1.1
+    assert (fastest / limits)[3:].min() > 0.6
 
 
 def test_workspace_has_a_floor_and_a_ceiling():
@@ -207,8 +297,10 @@ def test_finger_commands_follow_and_stop_at_the_ends():
     close = torch.zeros(1, 11)
     close[0, 8] = 1.0  # index
     env.step(close)
-    assert env.controller.targets.fingers[0].tolist() == pytest.approx([1, 0, 0.1, 0, 0], abs=1e-5)
-    for _ in range(15):
+    once = 2.094 / 1.45 / 30  # rad/s, rad, Hz
+    expected = pytest.approx([1, 0, once, 0, 0], abs=1e-5)
+    assert env.controller.targets.fingers[0].tolist() == expected
+    for _ in range(25):
         env.step(close)
     assert env.controller.targets.fingers[0, 2] == 1.0
 
@@ -218,15 +310,23 @@ def test_coupled_joints_follow_in_the_simulation():
     env = make()
     close = torch.zeros(1, 11)
     close[0, 7:] = 1.0
-    for _ in range(5):
+    for _ in range(10):
         env.step(close)
     for _ in range(30):
         env.step(torch.zeros(1, 11))
     hand = env.physics.bind("qpos")[0, 6:17]
     proximal, distal = hand[[1, 3, 5, 7, 9]], hand[[2, 4, 6, 8, 10]]
-    torch.testing.assert_close(distal, proximal, atol=0.02, rtol=0)
-    torch.testing.assert_close(hand[9:], hand[7:9], atol=0.02, rtol=0)
-    assert hand[3] == pytest.approx(-0.5 * 1.45, abs=0.02)
+    torch.testing.assert_close(distal, proximal, atol=0.005, rtol=0)
+    torch.testing.assert_close(hand[9:], hand[7:9], atol=0.005, rtol=0)
+    assert hand[3] == pytest.approx(-10 * 2.094 / 30, abs=0.02)
+
+
+def test_a_slower_finger_speed_is_kept():
+    env = make(finger_speed=0.6)
+    close = torch.zeros(1, 11)
+    close[0, 7:] = 1.0
+    env.step(close)
+    assert env.controller.targets.fingers[0].tolist() == pytest.approx([1, *4 * [0.02]], abs=1e-5)
 
 
 def test_interval_sets_the_rate():

@@ -66,8 +66,8 @@ class HeavyDrawer(OpenDrawer):
         return {"dof_damping": damping, "geom_size": size}
 
 
-register_task("open-and-close", f"{__name__}:OpenAndClose")
-register_task("heavy-drawer", f"{__name__}:HeavyDrawer")
+register_task("open-and-close", f"{__name__}:OpenAndClose", version=1)
+register_task("heavy-drawer", f"{__name__}:HeavyDrawer", version=1)
 STILL = torch.zeros(2, 11)
 
 

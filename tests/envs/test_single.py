@@ -10,13 +10,13 @@ from gym_grasp.envs.vector import GraspVectorEnv
 
 @pytest.mark.filterwarnings("ignore:.*space m.* value is.*infinity")
 def test_gymnasium_accepts_it():
-    env = gymnasium.make("gym_grasp/OpenDrawer-v0").unwrapped
+    env = gymnasium.make("gym_grasp/OpenDrawer-v1").unwrapped
     check_env(env, skip_render_check=True)
     env.close()
 
 
 def test_it_is_the_vector_environment_with_one_row():
-    env = gymnasium.make("gym_grasp/OpenDrawer-v0")
+    env = gymnasium.make("gym_grasp/OpenDrawer-v1")
     vector = GraspVectorEnv("open-drawer", 1)
     observation, _ = env.reset(seed=7)
     batch, _ = vector.reset(seed=7)
@@ -31,7 +31,7 @@ def test_it_is_the_vector_environment_with_one_row():
 
 
 def test_time_limit_shows_the_last_observation():
-    env = gymnasium.make("gym_grasp/OpenDrawer-v0", max_episode_steps=2)
+    env = gymnasium.make("gym_grasp/OpenDrawer-v1", max_episode_steps=2)
     env.reset(seed=0)
     env.step(np.zeros(11, np.float32))
     *_, terminated, truncated, _ = env.step(np.zeros(11, np.float32))
@@ -41,7 +41,7 @@ def test_time_limit_shows_the_last_observation():
 
 
 def test_picture_shows_the_arm():
-    env = gymnasium.make("gym_grasp/OpenDrawer-v0", render_mode="rgb_array")
+    env = gymnasium.make("gym_grasp/OpenDrawer-v1", render_mode="rgb_array")
     env.reset(seed=0)
     frame = env.render()
     env.close()

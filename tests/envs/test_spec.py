@@ -18,7 +18,7 @@ def test_it_says_everything():
     spec = EnvSpec("lift-object")
     assert spec.to_dict() == {
         "task": "lift-object",
-        "version": 0,
+        "version": 1,
         "options": {"object": "box"},
         "robot": "ur5-sih",
         "control": {
@@ -36,7 +36,7 @@ def test_it_says_everything():
     }
     assert spec.control_rate == pytest.approx(30.0)
     assert EnvSpec("open-drawer", control=ControlConfig(interval=6)).max_episode_steps == 105
-    assert EnvSpec("pour-cup").version == 1
+    assert EnvSpec("pour-cup").version == 2
 
 
 def test_it_survives_json():
@@ -77,7 +77,7 @@ def test_the_environment_is_what_the_spec_says():
         ({"options": ["sphere"]}, "expected names with values"),
         ({"control": {"interval": 6}}, "expected a ControlConfig"),
         ({"version": True}, "version True of the task"),
-        ({"version": 7}, "version 7 of the task 'lift-object', which has version 0"),
+        ({"version": 7}, "version 7 of the task 'lift-object', which has version 1"),
     ],
 )
 def test_what_does_not_exist_is_refused_at_construction(arguments, message):
@@ -153,7 +153,7 @@ def test_each_difference_has_a_line():
 
 
 def test_gymnasium_ids_carry_the_version():
-    env = gymnasium.make("gym_grasp/PourCup-v1")
+    env = gymnasium.make("gym_grasp/PourCup-v2")
     assert env.unwrapped.observation_space.shape == (29,)
     env.close()
     with pytest.raises(gymnasium.error.Error):

@@ -11,7 +11,8 @@ from three import THREE
 
 from gym_grasp.errors import UsageError
 from gym_grasp.robots import load_robot, register_hand, robot_names
-from gym_grasp.robots.base import Finger, Robot
+from gym_grasp.robots.base import Finger, Hand
+from gym_grasp.robots.robot import Robot
 from gym_grasp.robots.sih import SIH
 from gym_grasp.robots.ur5 import UR5
 from gym_grasp.tasks.scene import load_scene
@@ -53,21 +54,32 @@ def test_its_joints_and_actuators_come_first_and_say_what_the_data_say(name, tmp
     robot = load_robot(name)
     model = compiled(robot, tmp_path)
     count = len(robot.joints)
-    assert count == model.nu == model.nq - 7
-    for kind in ("joint", "actuator"):
-        names = [getattr(model, kind)(index).name for index in range(count)]
-        assert names == list(robot.joints)
+    assert count == model.nq - 7
+    assert model.nu == len(robot.actuators)
+    for kind, expected in (("joint", robot.joints), ("actuator", robot.actuators)):
+        names = [getattr(model, kind)(index).name for index in range(len(expected))]
+        assert names == list(expected)
     assert model.jnt_qposadr[:count].tolist() == list(range(count))
     assert model.jnt_dofadr[:count].tolist() == list(range(count))
-    assert model.actuator_trnid[:, 0].tolist() == list(range(count))
+    actuated = robot.indices(model).actuated
+    assert [robot.joints[joint] for joint in actuated] == list(robot.actuators)
+    assert model.actuator_trnid[:, 0].tolist() == actuated
     np.testing.assert_allclose(model.jnt_range[:count], robot.limits)
-    np.testing.assert_allclose(model.actuator_ctrlrange, robot.limits)
-    hand = robot.indices(model).hand
-    np.testing.assert_allclose(model.actuator_forcerange[hand, 1], robot.hand.torques)
+    np.testing.assert_allclose(model.actuator_ctrlrange, np.array(robot.limits)[actuated])
+    np.testing.assert_allclose(model.actuator_forcerange[6:, 1], carried(robot.hand))
     low, high = np.array(robot.hand.limits).T
     for posture in (robot.hand.open, robot.hand.closed):
         assert (low <= posture).all()
         assert (posture <= high).all()
+
+
+def carried(hand: Hand) -> list[float]:
+    """Torque of each servo, in N·m: its own joint's and those of the joints that follow it."""
+    own = dict(zip(hand.joints, hand.torques, strict=True))
+    total = {name: own[name] for name in hand.actuated}
+    for joint, leader, _, times in hand.couplings:
+        total[leader] += abs(times) * own[joint]
+    return list(total.values())
 
 
 def test_sizes_follow_from_the_hand():
@@ -134,6 +146,43 @@ def test_postures_of_the_other_hand():
     assert targets.tolist() == pytest.approx(expected)
 
 
+def test_joints_without_a_servo_follow_by_open_and_closed_angles(tmp_path):
+    """Of a hand whose joints bend by different angles, open and closed."""
+    servos = ("index_lower", "middle_lower", "thumb_turn", "thumb_lower")
+    text = THREE.mjcf.read_text()
+    for joint in ("index_upper", "middle_upper", "thumb_upper"):
+        line = f'<position name="{joint}" joint="{joint}" class="three"/>'
+        assert line in text
+        text = text.replace(line, "")
+    (tmp_path / "three.xml").write_text(text)
+    closed = (1.0, 0.6, 1.0, 1.5, 1.571, 1.1, 0.55)
+    hand = dataclasses.replace(THREE, mjcf=tmp_path / "three.xml", actuated=servos, closed=closed)
+    robot = Robot(UR5, hand)
+    model = compiled(robot, tmp_path)
+    assert [model.actuator(index).name for index in range(6, 10)] == [f"hand/{s}" for s in servos]
+    drives = torch.tensor([0.5, 0.4, 0.8, 0.3], dtype=torch.float64)
+    wanted = hand.joint_targets(drives).numpy()
+    data = mujoco.MjData(model)
+    data.qpos[:6] = data.ctrl[:6] = UR5.home
+    data.qpos[6:13] = hand.open
+    data.ctrl[6:] = wanted[[hand.joints.index(servo) for servo in servos]]
+    mujoco.mj_step(model, data, 180)
+    np.testing.assert_allclose(data.qpos[6:13], wanted, atol=0.02)
+
+
+def test_drives_are_as_fast_as_their_slowest_joint():
+    assert SIH.drive_speeds == pytest.approx([2.094 / 1.571, 2.094 / 1.1, *3 * [2.094 / 1.45]])
+    assert THREE.drive_speeds == pytest.approx([2.5 / 1.43, 2.5 / 1.43, 2.5 / 1.05, 2.5 / 1.571])
+
+
+@pytest.mark.parametrize(
+    "actuated", [("index_upper", *THREE.joints[2:]), THREE.joints[::-1], ("elbow",)]
+)
+def test_servos_that_cannot_be_are_refused(actuated):
+    with pytest.raises(UsageError, match="actuated"):
+        dataclasses.replace(THREE, actuated=actuated)
+
+
 def test_a_persons_fingers_move_the_drives_that_the_rows_name():
     flexion = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.8])
     assert SIH.drives_from_flexion(flexion).tolist() == pytest.approx(flexion.tolist())
@@ -164,7 +213,10 @@ def test_data_that_contradict_themselves_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"joints": THREE.joints[::-1]}, "in another order: expected 'hand/thumb_upper'"),
+        (
+            {"joints": THREE.joints[::-1], "actuated": ()},
+            "in another order: expected 'hand/thumb_upper'",
+        ),
         ({"limits": 7 * ((0.0, 1.0),)}, r"limit the joint 'hand/index_lower' to \(0.0, 1.0\)"),
         ({"wrist": "nowhere"}, "no site 'hand/nowhere'"),
         ({"palm": "index_end"}, None),

@@ -3,9 +3,12 @@ import numpy as np
 import pytest
 import torch
 
-from building import build_model
+from building import ROBOT, build_model
 from gym_grasp.physics.cpu import CpuPhysics
 from gym_grasp.tasks.open_drawer import OpenDrawer
+
+SERVED = [ROBOT.joints.index(name) for name in ROBOT.actuators]
+"""Joints with an actuator."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def test_agrees_with_plain_mujoco_and_speaks_of_the_end_of_the_step(model):
     for one, row in zip(data, qpos, strict=True):
         one.qpos[:] = row
     for _ in range(20):
-        ctrl = (qpos[:, :17] + rng.uniform(-0.2, 0.2, (3, 17))).astype(np.float32)
+        ctrl = (qpos[:, SERVED] + rng.uniform(-0.2, 0.2, (3, 11))).astype(np.float32)
         physics.step(torch.from_numpy(ctrl), 3)
         for one, row in zip(data, ctrl, strict=True):
             one.ctrl[:] = row
@@ -47,7 +50,7 @@ def test_state_round_trip_continues_bit_exactly(model):
     one, other = CpuPhysics(model, 2, 1), CpuPhysics(model, 2, 1)
     qpos, _ = start(model, one)
     start(model, other, seed=5)
-    ctrl = torch.from_numpy(qpos[:, :17].astype(np.float32))
+    ctrl = torch.from_numpy(qpos[:, SERVED].astype(np.float32))
     one.step(ctrl, 3)
     other.set_state(one.get_state())
     for _ in range(10):
@@ -59,7 +62,7 @@ def test_state_round_trip_continues_bit_exactly(model):
 def test_restoring_does_not_change_the_state(model):
     physics = CpuPhysics(model, 2, 1)
     qpos, _ = start(model, physics)
-    physics.step(torch.from_numpy(qpos[:, :17].astype(np.float32)), 3)
+    physics.step(torch.from_numpy(qpos[:, SERVED].astype(np.float32)), 3)
     state = physics.get_state()
     physics.set_state(state)
     assert torch.equal(physics.get_state(), state)
@@ -71,5 +74,5 @@ def test_absurd_speed_counts_as_diverged(model):
     state = physics.get_state()
     state[1, 1 + model.nq + model.jnt_dofadr[model.joint("drawer").id]] = 1e7
     physics.set_state(state)
-    physics.step(torch.from_numpy(qpos[:, :17].astype(np.float32)), 1)
+    physics.step(torch.from_numpy(qpos[:, SERVED].astype(np.float32)), 1)
     assert physics.diverged.tolist() == [False, True]

@@ -22,6 +22,13 @@ def model() -> mujoco.MjModel:
     return build_model(OpenDoor)
 
 
+def retract(data: mujoco.MjData) -> None:
+    """Put the robot there, and let its servos hold it."""
+    home = [*RETRACTED, *ROBOT.hand.joint_targets(torch.tensor(ROBOT.hand.home)).tolist()]
+    data.qpos[: len(home)] = home
+    data.ctrl[:] = [home[ROBOT.joints.index(name)] for name in ROBOT.actuators]
+
+
 def pull(model: mujoco.MjModel, force: float, lever: float, seconds: float = 2.0) -> float:
     """Largest door angle, in rad, under a pull at the handle along the leaf's normal.
 
@@ -30,8 +37,7 @@ def pull(model: mujoco.MjModel, force: float, lever: float, seconds: float = 2.0
         lever: angle, in rad, at which a servo holds the lever; 0 leaves it free.
     """
     data = mujoco.MjData(model)
-    home = [*RETRACTED, *ROBOT.hand.joint_targets(torch.tensor(ROBOT.hand.home)).tolist()]
-    data.qpos[: len(home)] = data.ctrl[: len(home)] = home
+    retract(data)
     body, dof = model.body("lever").id, model.joint("lever").dofadr[0]
     largest = 0.0
     for _ in range(round(seconds / model.opt.timestep)):
@@ -65,8 +71,7 @@ def test_door_opens_once_the_lever_is_pressed(model: mujoco.MjModel, lever: floa
 
 def test_lever_springs_back(model: mujoco.MjModel) -> None:
     data = mujoco.MjData(model)
-    home = [*RETRACTED, *ROBOT.hand.joint_targets(torch.tensor(ROBOT.hand.home)).tolist()]
-    data.qpos[: len(home)] = data.ctrl[: len(home)] = home
+    retract(data)
     data.joint("lever").qpos[0] = 0.6
     mujoco.mj_step(model, data, 180)
     assert abs(float(data.joint("lever").qpos[0])) < 0.02

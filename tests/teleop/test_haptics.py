@@ -8,7 +8,8 @@ import torch
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.robots import load_robot
 from gym_grasp.robots.base import HUMAN_FINGERS as FINGERS
-from gym_grasp.robots.base import Finger, Hand, Robot
+from gym_grasp.robots.base import Finger, Hand
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.open_drawer import OpenDrawer
 from gym_grasp.teleop.hand.input import Haptics
 from gym_grasp.teleop.haptics.forces import FingertipForces

@@ -112,24 +112,24 @@ def tasks(plugins, monkeypatch):
 
 def test_a_task_has_one_version(tasks):
     drawer = "gym_grasp.tasks.open_drawer:OpenDrawer"
-    register_task("open-drawer", drawer)  # again, which changes nothing
+    register_task("open-drawer", drawer, version=1)  # again, which changes nothing
     with pytest.raises(UsageError, match=r"task 'open-drawer' is registered already"):
-        register_task("open-drawer", "elsewhere:OpenDrawer")
-    with pytest.raises(UsageError, match=r"already, as gym_grasp/OpenDrawer-v0; .*OpenDrawer-v1"):
-        register_task("open-drawer", drawer, version=1)
-    assert gym_id("open-drawer") == "gym_grasp/OpenDrawer-v0"
+        register_task("open-drawer", "elsewhere:OpenDrawer", version=1)
+    with pytest.raises(UsageError, match=r"already, as gym_grasp/OpenDrawer-v1; .*OpenDrawer-v2"):
+        register_task("open-drawer", drawer, version=2)
+    assert gym_id("open-drawer") == "gym_grasp/OpenDrawer-v1"
     register_task("pull-drawer", drawer, version=3, namespace="mine")
     assert gym_id("pull-drawer") == "mine/PullDrawer-v3"
     with pytest.raises(
-        UsageError, match=r"registered with version 3, but .*'open-drawer' of version 0"
+        UsageError, match=r"registered with version 3, but .*'open-drawer' of version 1"
     ):
         load_task("pull-drawer")
 
 
 def test_ids_of_gymnasium_follow_the_version():
-    assert gym_id("open-drawer") == "gym_grasp/OpenDrawer-v0"
-    assert gym_id("pour-cup") == "gym_grasp/PourCup-v1"
-    assert "gym_grasp/PourCup-v1" in gymnasium.registry
+    assert gym_id("open-drawer") == "gym_grasp/OpenDrawer-v1"
+    assert gym_id("pour-cup") == "gym_grasp/PourCup-v2"
+    assert "gym_grasp/PourCup-v2" in gymnasium.registry
     assert "gym_grasp/PourCup-v0" not in gymnasium.registry
     with pytest.raises(UsageError, match=r"Unknown task 'pour-cap'\. Did you mean 'pour-cup'\?"):
         gym_id("pour-cap")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gym_grasp.demos.card import dataset_card
 from gym_grasp.demos.reader import open_dataset
+from gym_grasp.envs.control import drive_speeds
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.markdown import table
@@ -26,7 +27,8 @@ def card(name: str) -> str:
     spec = EnvSpec(name)
     task, control, robot = spec.task_class, spec.control, spec.robot_model
     speeds = [f"{control.linear_speed:g} m/s"] * 3 + [f"{control.angular_speed:g} rad/s"] * 3
-    speeds += [f"{control.finger_speed:g} ranges of motion/s"] * len(robot.hand.drives)
+    drives = drive_speeds(control, robot.hand)
+    speeds += [f"{speed:.3g} ranges of motion/s" for speed in drives]
     actions = [
         (str(index), moves, "−1 … 1", speed)
         for index, (moves, speed) in enumerate(zip(spec.action_names, speeds, strict=True))

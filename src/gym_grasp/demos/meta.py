@@ -42,7 +42,7 @@ class DatasetMeta:
     spec: Mapping[str, Any]
     """The environment: an `EnvSpec`, as its `to_dict` gives it."""
     env_name: str
-    """Name under which Gymnasium knows the environment: `gym_grasp/OpenDrawer-v0`."""
+    """Name under which Gymnasium knows the environment: `gym_grasp/OpenDrawer-v1`."""
     features: dict[str, Feature]
     """Every observation of all groups, by key; kept in sorted order."""
     action_names: tuple[str, ...]

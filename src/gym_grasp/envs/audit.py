@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
-from gym_grasp.robots.base import HAND, MOUNT_BODY, Robot
+from gym_grasp.robots.base import HAND, MOUNT_BODY
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.pour_cup import BOWL_HEIGHT, BOWL_RIM_RADIUS, PourCup
 
 WINDOW: Final = 0.1

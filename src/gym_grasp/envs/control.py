@@ -25,7 +25,8 @@ from gym_grasp.math.rotations import (
     rotvec_from_quat,
 )
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.base import Hand
+from gym_grasp.robots.robot import Robot
 
 Method = Literal["damped-least-squares", "jacobian-transpose"]
 MOST_SUBSTEPS = 90
@@ -43,9 +44,11 @@ class ControlConfig:
     linear_speed: float = 0.6
     """Speed of the desired wrist position at a full action, per axis, in m/s."""
     angular_speed: float = 3.0
-    """Speed of the desired wrist orientation at a full action, per axis, in rad/s."""
+    """Speed of the desired wrist orientation at a full action, per axis, in rad/s. An arm that its
+    joints' speeds hold back follows as fast as it can, and the leash keeps the two together."""
     finger_speed: float = 3.0
-    """Speed of a drive of the hand at a full action, in ranges of motion per second."""
+    """Speed of a drive of the hand at a full action, in ranges of motion per second; drives whose
+    joints may not turn as fast are as fast as these allow, see `drive_speeds`."""
     position_leash: float = 0.04
     """Largest distance of the desired from the measured wrist position, per axis, in m."""
     rotation_leash: float = 0.3
@@ -116,8 +119,11 @@ class Targets:
 _TRANSPOSE_POSITION_GAIN = 8.0
 _TRANSPOSE_ROTATION_GAIN = 0.7
 _LEAST_SQUARES_DAMPING = 0.05
-_LARGEST_JOINT_STEP = 0.3
-"""Bound on the correction of one joint target in one update, in rad."""
+
+
+def drive_speeds(config: ControlConfig, hand: Hand) -> tuple[float, ...]:
+    """Speed of each drive of a hand at a full action, in ranges of motion per second."""
+    return tuple(min(config.finger_speed, fastest) for fastest in hand.drive_speeds)
 
 
 def prepare_model(model: mujoco.MjModel, method: Method, robot: Robot) -> None:
@@ -144,6 +150,12 @@ class Controller:
         device = physics.device
         self._low = torch.tensor(config.workspace_low, device=device)
         self._high = torch.tensor(config.workspace_high, device=device)
+        # A joint at its highest speed goes no farther in a control step.
+        self._farthest = torch.tensor(robot.arm.speeds, device=device)[:, None] * self.period
+        speeds = torch.tensor(drive_speeds(config, robot.hand), device=device)
+        self._drive_step = speeds * self.period
+        servos = indices.actuated[indices.arm.stop :]
+        self._servos = [joint - indices.hand.start for joint in servos]
         gains = [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
         self._transpose_gains = torch.tensor(gains, device=device)[:, None]
         self._qpos = physics.bind("qpos")
@@ -194,7 +206,7 @@ class Controller:
         error = limit_norm(error, config.rotation_leash)
         targets.orientation.copy_(quat_multiply(quat_from_rotvec(error), orientation))
 
-        step = action[:, 6:] * (config.finger_speed * self.period)
+        step = action[:, 6:] * self._drive_step
         targets.fingers.copy_((targets.fingers + step).clamp(0.0, 1.0))
 
     def joint_targets(self) -> Tensor:
@@ -213,9 +225,10 @@ class Controller:
             step = (jacobian_t * (self._transpose_gains * error)).sum(1)
         else:
             step = damped_least_squares(jacobian_t, error, _LEAST_SQUARES_DAMPING)
-        step = step.clamp(-_LARGEST_JOINT_STEP, _LARGEST_JOINT_STEP).T
+        # All joints alike, so that the wrist keeps its direction.
+        step = (step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)).T
         fingers = self.robot.hand.joint_targets(self.targets.fingers)
-        return torch.cat([self._qpos[:, arm] + step, fingers], dim=-1)
+        return torch.cat([self._qpos[:, arm] + step, fingers[:, self._servos]], dim=-1)
 
     def retarget(self, position: Tensor, orientation: Tensor, flexion: Tensor) -> Tensor:
         """Return the actions that move the targets towards an operator's hand, in [−1, 1].
@@ -243,7 +256,7 @@ class Controller:
             [
                 (position - targets.position) / (config.linear_speed * self.period),
                 rotvec_from_quat(turn) / (config.angular_speed * self.period),
-                (drives - targets.fingers) / (config.finger_speed * self.period),
+                (drives - targets.fingers) / self._drive_step,
             ],
             dim=-1,
         )

@@ -8,7 +8,7 @@ from typing import Any
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.robots import DEFAULT_ROBOT, load_robot
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks import load_task
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature

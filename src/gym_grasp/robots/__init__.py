@@ -11,7 +11,8 @@ from gym_grasp.errors import UsageError, unknown
 from gym_grasp.registry import Registry
 
 if TYPE_CHECKING:
-    from gym_grasp.robots.base import Part, Robot
+    from gym_grasp.robots.base import Part
+    from gym_grasp.robots.robot import Robot
 
 DEFAULT_ROBOT = "ur5-sih"
 
@@ -36,7 +37,8 @@ def load_robot(name: str) -> "Robot":
     Raises:
         UsageError: arm or hand is unknown, or what is registered is none of that name.
     """
-    from gym_grasp.robots.base import Arm, Hand, Robot
+    from gym_grasp.robots.base import Arm, Hand
+    from gym_grasp.robots.robot import Robot
 
     for cut in (index for index, letter in enumerate(name) if letter == "-"):
         arm, hand = name[:cut], name[cut + 1 :]

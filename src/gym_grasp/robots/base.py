@@ -1,11 +1,11 @@
-"""What a robot is: an arm, a hand, and how the model joins them.
+"""What a robot is made of: an arm and a hand, as data. `robots.robot` joins them.
 
 Frames: the arm's base stands at the world's origin, x away from it, z up. Its flange site has z
 out of the flange; a hand's `mount` says where its palm frame is in it. The palm frame has z along
 the fingers, y out of the palm and x across it, from index to little finger; its site is `wrist`.
 
 In a compiled scene the elements of the arm are named `arm/…`, those of the hand `hand/…`, and the
-robot's joints and actuators come before all others.
+robot's joints, actuators and couplings come before all others.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
-import mujoco
 import torch
 from torch import Tensor
 
 from gym_grasp.errors import UsageError
-from gym_grasp.robots.checks import check_joints, check_there
 
 MOUNT_BODY: Final = "robot"
 """Body of every scene (see `physics.xml`) that carries the robot; the first one."""
@@ -30,7 +28,6 @@ HUMAN_FLEXIONS: Final = ("thumb_rotation", "thumb", "index", "middle", "ring")
 opposed); the little finger goes with the ring finger."""
 HUMAN_FINGERS: Final = ("thumb", "index", "middle", "ring", "little")
 """What a finger of a hand may stand for."""
-
 
 _PER_JOINT = (
     "limits",
@@ -45,11 +42,12 @@ _PER_JOINT = (
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What an arm and a hand have in common: joints, each with a position servo of its name."""
+    """What an arm and a hand have in common: joints, and position servos named after theirs."""
 
     name: str
     mjcf: Path
-    """Its model; joints and actuators stand in the order of `joints`."""
+    """Its model; joints and actuators stand in the order of `joints`. An arm has an actuator for
+    each joint, a hand for each that is `actuated`."""
     joints: tuple[str, ...]
     limits: tuple[tuple[float, float], ...]
     """Joint ranges, in rad."""
@@ -117,15 +115,20 @@ class Hand(Part):
     """The same, w x y z."""
     open: tuple[float, ...] = ()
     """Angle of each joint where its drive is 0, in rad; by default 0."""
+    actuated: tuple[str, ...] = ()
+    """Joints with a servo, among them the first of each drive; by default all. `Robot.attach`
+    couples the others to the first of their drive: they open and close together."""
     wrist: str = "wrist"
     """Site of the palm frame, which is controlled."""
     palm: str = "palm"
     """Site on the palm's surface."""
 
     def __post_init__(self) -> None:
-        """Fill in the open posture, and check the sizes."""
+        """Fill in what was left out, and check the sizes."""
         if not self.open:
             object.__setattr__(self, "open", (0.0,) * len(self.joints))
+        if not self.actuated:
+            object.__setattr__(self, "actuated", self.joints)
         super().__post_init__()
         drives, names = set(self.drives), [finger.name for finger in self.fingers]
         rows = [len(row) for row in self.flexion_to_drives]
@@ -144,6 +147,11 @@ class Hand(Part):
             (len(self.home) == len(drives), "home has a value for each drive"),
             (all(0 <= value <= 1 for value in self.home), "home is within [0, 1]"),
             (not still, "each drive's first joint moves: its open and closed angles differ"),
+            (
+                self.actuated == tuple(name for name in self.joints if name in self.actuated),
+                "actuated names joints, in their order",
+            ),
+            (set(first) <= set(self.actuated), "the first joint of each drive is actuated"),
         ):
             if not good:
                 raise UsageError(f"The hand '{self.name}' is not well described: {rule}.")
@@ -152,6 +160,26 @@ class Hand(Part):
         """Return the open and the closed angle of a joint, in rad."""
         index = self.joints.index(joint)
         return self.open[index], self.closed[index]
+
+    @cached_property
+    def drive_speeds(self) -> tuple[float, ...]:
+        """How fast each drive may move for none of its joints to exceed its speed, in ranges/s."""
+        travel = zip(self.drive_of_joint, self.open, self.closed, self.speeds, strict=True)
+        fastest = [(drive, speed / abs(end - start)) for drive, start, end, speed in travel]
+        return tuple(min(speed for name, speed in fastest if name == one) for one in self.drives)
+
+    @cached_property
+    def couplings(self) -> tuple[tuple[str, str, float, float], ...]:
+        """Joints without a servo: their name, the one they follow, offset in rad and multiplier."""
+        found = []
+        for joint, drive in enumerate(self.drive_of_joint):
+            if self.joints[joint] not in self.actuated:
+                first = self.drive_of_joint.index(drive)
+                span = self.closed[joint] - self.open[joint]
+                times = span / (self.closed[first] - self.open[first])
+                offset = self.open[joint] - times * self.open[first]
+                found.append((self.joints[joint], self.joints[first], offset, times))
+        return tuple(found)
 
     def joint_targets(self, drives: Tensor) -> Tensor:
         """Return the joint angles that the drives ask for.
@@ -210,126 +238,3 @@ def _coupling(
 @cache
 def _retargeting(hand: Hand, device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(hand.flexion_to_drives, device=device, dtype=dtype)
-
-
-@dataclass(frozen=True, eq=False)
-class Robot:
-    """An arm with a hand: every size and name that the rest of the package knows of a robot."""
-
-    arm: Arm
-    hand: Hand
-
-    @cached_property
-    def name(self) -> str:
-        """As `load_robot` knows it."""
-        return f"{self.arm.name}-{self.hand.name}"
-
-    @cached_property
-    def joints(self) -> tuple[str, ...]:
-        """Names of all joints in a scene, in the order of its positions and of its actuators."""
-        arm, hand = self.arm.joints, self.hand.joints
-        return (*(ARM + name for name in arm), *(HAND + name for name in hand))
-
-    @cached_property
-    def limits(self) -> tuple[tuple[float, float], ...]:
-        """Joint ranges, in rad."""
-        return self.arm.limits + self.hand.limits
-
-    @cached_property
-    def wrist(self) -> str:
-        """Site of the palm frame in a scene."""
-        return HAND + self.hand.wrist
-
-    @cached_property
-    def palm(self) -> str:
-        """Site on the palm's surface in a scene."""
-        return HAND + self.hand.palm
-
-    @cached_property
-    def fingertips(self) -> tuple[str, ...]:
-        """Sites of the fingertips in a scene, the thumb's first."""
-        return tuple(HAND + finger.tip for finger in self.hand.fingers)
-
-    @cached_property
-    def action_names(self) -> tuple[str, ...]:
-        """What each action moves, in order."""
-        return (
-            *(f"wrist translation {axis}" for axis in "xyz"),
-            *(f"wrist rotation about {axis}" for axis in "xyz"),
-            *(f"drive {name}" for name in self.hand.drives),
-        )
-
-    @cached_property
-    def action_size(self) -> int:
-        """Wrist translation (3), wrist rotation (3), and the drives of the hand."""
-        return 6 + len(self.hand.drives)
-
-    def attach(self, scene: mujoco.MjSpec) -> None:
-        """Put the robot on the scene's body `robot`, in place.
-
-        Raises:
-            UsageError: an MJCF cannot be read, or the arm's has no flange.
-        """
-        arm, hand = _read(self.arm), _read(self.hand)
-        scene.attach(arm, prefix=ARM, frame=scene.body(MOUNT_BODY).add_frame())
-        flange = scene.site(ARM + self.arm.flange)
-        if flange is None:
-            raise UsageError(f"{self.arm.mjcf} has no site '{self.arm.flange}', the flange.")
-        frame = flange.parent.add_frame(pos=flange.pos, quat=flange.quat)
-        mount = flange.parent.add_frame(
-            pos=self.hand.mount_position, quat=self.hand.mount_quaternion
-        )
-        mount.set_frame(frame)
-        scene.attach(hand, prefix=HAND, frame=mount)
-
-    def indices(self, model: mujoco.MjModel) -> "Indices":
-        """Return where its elements stand in a compiled scene."""
-        return Indices(self, model)
-
-
-def _read(part: Part) -> mujoco.MjSpec:
-    """Read the MJCF of an arm or a hand."""
-    try:
-        return mujoco.MjSpec.from_file(str(part.mjcf))
-    except ValueError as error:
-        raise UsageError(f"MuJoCo cannot read {part.mjcf} of '{part.name}': {error}") from error
-
-
-class Indices:
-    """Where a robot's elements stand in a compiled scene.
-
-    Args:
-        robot: the robot.
-        model: a scene that it is attached to.
-
-    Raises:
-        UsageError: the robot's MJCF lacks what its data name, or has it in another order.
-    """
-
-    def __init__(self, robot: Robot, model: mujoco.MjModel) -> None:
-        count, arm = len(robot.joints), len(robot.arm.joints)
-        pads = [HAND + pad for finger in robot.hand.fingers for pad in finger.pads]
-        check_joints(model, robot.name, robot.joints, robot.limits)
-        check_there(model, robot.name, "site", (robot.wrist, robot.palm, *robot.fingertips))
-        check_there(model, robot.name, "geom", pads)
-        self.arm = slice(0, arm)
-        """The arm in positions, velocities, joints and actuators."""
-        self.hand = slice(arm, count)
-        """The hand in the same."""
-        self.robot = slice(0, count)
-        """Both."""
-        self.wrist = model.site(robot.wrist).id
-        """Site."""
-        self.palm = model.site(robot.palm).id
-        """Site."""
-        self.fingertips = [model.site(name).id for name in robot.fingertips]
-        """Sites, the thumb's first."""
-        site = model.site(robot.wrist)
-        # So that the body's quaternion is the wrist's.
-        if site.quat.tolist() != [1.0, 0.0, 0.0, 0.0] or site.pos.any():
-            raise UsageError(
-                f"The site '{robot.wrist}' of {robot.name} is not its body's frame; give it "
-                "neither pos nor quat."
-            )
-        self.wrist_body = int(site.bodyid[0])
-        """Body whose frame is the palm frame."""

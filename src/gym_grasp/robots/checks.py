@@ -13,6 +13,7 @@ def check_joints(
     model: mujoco.MjModel,
     robot: str,
     joints: Sequence[str],
+    actuators: Sequence[str],
     limits: Sequence[tuple[float, float]],
 ) -> None:
     """Raise `UsageError` unless joints and actuators begin with these, in order and in range.
@@ -20,13 +21,17 @@ def check_joints(
     Args:
         model: the scene.
         robot: its name, for the message.
-        joints: their names in a scene; actuators have the same.
+        joints: their names in a scene.
+        actuators: theirs.
         limits: of the joints, in rad.
     """
-    for kind, total in (("joint", model.njnt), ("actuator", model.nu)):
-        count = min(len(joints), total)
+    for kind, wanted, total in (
+        ("joint", joints, model.njnt),
+        ("actuator", actuators, model.nu),
+    ):
+        count = min(len(wanted), total)
         names = [getattr(model, kind)(index).name for index in range(count)]
-        for expected, found in zip_longest(joints, names, fillvalue="none"):
+        for expected, found in zip_longest(wanted, names, fillvalue="none"):
             if expected != found:
                 raise UsageError(
                     f"The {kind}s of {robot} are others than its data say, or in another order: "

@@ -35,6 +35,10 @@ SIH: Final = Hand(
     speeds=11 * (2.094,),
     torques=11 * (0.75,),
     drives=("thumb_rotation", "thumb", "index", "middle", "ring"),
+    actuated=(
+        *("thumb_rotation", "thumb_proximal", "index_proximal", "middle_proximal"),
+        "ring_proximal",
+    ),
     drive_of_joint=(
         *("thumb_rotation", "thumb", "thumb", "index", "index", "middle", "middle"),
         *("ring", "ring", "ring", "ring"),

@@ -29,7 +29,7 @@ class Gym:
     version: int
 
     def id(self, task: str) -> str:
-        """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v0`."""
+        """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v1`."""
         return f"{self.namespace}/{title(task)}-v{self.version}"
 
 
@@ -83,7 +83,7 @@ def register_task(
 
 
 def gym_id(task: str) -> str:
-    """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v0`."""
+    """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v1`."""
     if task not in TASKS:
         raise unknown("task", task, TASKS)
     return _gym[task].id(task)
@@ -108,9 +108,9 @@ def load_task(name: str) -> "type[Task]":
     return task
 
 
-register_task("open-door", "gym_grasp.tasks.open_door:OpenDoor")
-register_task("lift-object", "gym_grasp.tasks.lift_object:LiftObject")
-register_task("open-drawer", "gym_grasp.tasks.open_drawer:OpenDrawer")
-register_task("pour-cup", "gym_grasp.tasks.pour_cup:PourCup", version=1)
-register_task("stack-cubes", "gym_grasp.tasks.stack_cubes:StackCubes")
-register_task("study-scene", "gym_grasp.tasks.study_scene:StudyScene", version=1)
+register_task("open-door", "gym_grasp.tasks.open_door:OpenDoor", version=1)
+register_task("lift-object", "gym_grasp.tasks.lift_object:LiftObject", version=1)
+register_task("open-drawer", "gym_grasp.tasks.open_drawer:OpenDrawer", version=1)
+register_task("pour-cup", "gym_grasp.tasks.pour_cup:PourCup", version=2)
+register_task("stack-cubes", "gym_grasp.tasks.stack_cubes:StackCubes", version=1)
+register_task("study-scene", "gym_grasp.tasks.study_scene:StudyScene", version=2)

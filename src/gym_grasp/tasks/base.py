@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks import title
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform

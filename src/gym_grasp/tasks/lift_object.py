@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
@@ -45,6 +45,11 @@ class LiftObject(Task):
     """An object lies on the table as it fell, anywhere within the hand's reach."""
 
     name = "lift-object"
+    version = 1
+    changelog = (
+        "first version",
+        "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+    )
     time_limit = 8.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"

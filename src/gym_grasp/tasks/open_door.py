@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature, pose
 
@@ -23,6 +23,11 @@ class OpenDoor(Task):
     """
 
     name = "open-door"
+    version = 1
+    changelog = (
+        "first version",
+        "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+    )
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
     time_limit = 8.0

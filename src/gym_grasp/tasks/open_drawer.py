@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature, scalar
 
@@ -19,6 +19,11 @@ class OpenDrawer(Task):
     """A cabinet stands on the table; its drawer slides .28 m towards the robot."""
 
     name = "open-drawer"
+    version = 1
+    changelog = (
+        "first version",
+        "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+    )
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
 

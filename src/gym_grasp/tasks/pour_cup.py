@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
@@ -30,11 +30,12 @@ class PourCup(Task):
     """A cup of 16 particles and a bowl, 22 cm further left, stand on the table."""
 
     name = "pour-cup"
-    version = 1
+    version = 2
     changelog = (
         "first version",
         "the cup's linings are 8 cm thick: no particle is lost when it is crushed and flung away; "
         "progress counts how close particles come to the bowl",
+        "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
     )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
     success_threshold = "share of the particles in the bowl, and not in the cup, ≥ 0.8"

@@ -42,6 +42,7 @@ def settled_poses(
     data = mujoco.MjData(model)
     free = model.joint(joint)
     address, velocity = int(free.qposadr[0]), int(free.dofadr[0])
+    held = model.jnt_qposadr[model.actuator_trnid[:, 0]]
     geoms = np.flatnonzero(model.geom_bodyid == free.bodyid[0])
     reach = max(np.linalg.norm(model.geom_pos[geoms], axis=1) + model.geom_rbound[geoms])
     poses: list[np.ndarray] = []
@@ -51,7 +52,7 @@ def settled_poses(
         data.qpos[:] = qpos
         data.qpos[address : address + 3] = *DROP_AT, reach + GAP
         data.qpos[address + 3 : address + 7] = orientation / np.linalg.norm(orientation)
-        data.ctrl[:] = qpos[: model.nu]
+        data.ctrl[:] = qpos[held]
         calm = 0
         while calm < CALM and data.time < LONGEST:
             mujoco.mj_step(model, data)

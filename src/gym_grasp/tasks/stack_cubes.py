@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
@@ -42,6 +42,11 @@ class StackCubes(Task):
     """Three cubes stand side by side on the table; any of them may be the lowest."""
 
     name = "stack-cubes"
+    version = 1
+    changelog = (
+        "first version",
+        "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+    )
     summary = "Stack the three cubes. Done when they stand still and the hand is off them."
     time_limit = 25.0
     success_threshold = (

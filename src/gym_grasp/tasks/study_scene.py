@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature
 from gym_grasp.tasks.open_door import OpenDoor
@@ -27,8 +27,12 @@ class StudyScene(Task):
     """The scene of the user study: three tasks, to be done in any order."""
 
     name = "study-scene"
-    version = 1
-    changelog = ("first version", "the cup of PourCup v1")
+    version = 2
+    changelog = (
+        "first version",
+        "the cup of PourCup v1",
+        "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+    )
     summary = (
         "Stack the cubes, open the door and pour the particles into the bowl, in any order. Done "
         "when all three are."

@@ -22,6 +22,8 @@ MISSED = 0.1
 """Lever angle, in rad, below which the hand has missed the lever."""
 SWING = 1.05
 """Door angle to which the hand means to pull, in rad."""
+FOLLOW = 0.7
+"""How far the hand turns with the door, as a share: a wrist turned further runs out of its way."""
 STUCK = 0.05
 """Door angle, in rad, below which it counts as still latched."""
 MISTAKE = 0.08
@@ -85,7 +87,7 @@ def swing(human: Human) -> Script:
         if angle > 0.25 and human.see_joint("door") - first < STUCK:
             return
         human.position = hinge + about_z(arm + relief * min(1.0, 4.0 * s), angle)
-        human.quaternion = tilt(turned, (0, 0, 1), angle)
+        human.quaternion = tilt(turned, (0, 0, 1), FOLLOW * angle)
         yield from human.wait(0.0)
 
 

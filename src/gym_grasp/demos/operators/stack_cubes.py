@@ -28,7 +28,7 @@ LOOSE = 0.007
 
 READY = np.array([1.0, 0.0, 0.15, 0.15, 0.15])
 """Hand wider than a cube."""
-GRIP = np.array([1.0, 0.5, 0.5, 0.5, 0.5])
+GRIP = np.array([1.0, 0.44, 0.4, 0.4, 0.4])
 """Closed lightly: a firm grip twists the cube."""
 CLOSED = (0.36 / 1.45, 0.50 / 1.45)
 """Drives of the middle finger at which the hand counts as open and as closed."""

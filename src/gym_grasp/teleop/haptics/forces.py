@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import HAND, Hand, Robot
+from gym_grasp.robots.base import HAND, Hand
+from gym_grasp.robots.robot import Robot
 
 
 class FingertipForces:

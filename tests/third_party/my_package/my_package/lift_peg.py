@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gym_grasp.errors import UsageError
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Robot
+from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature, pose, scalar
 from gym_grasp.tasks.random import uniform
