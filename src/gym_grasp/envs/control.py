@@ -155,7 +155,7 @@ class Controller:
         speeds = torch.tensor(drive_speeds(config, robot.hand), device=device)
         self._drive_step = speeds * self.period
         servos = indices.actuated[indices.arm.stop :]
-        self._servos = [joint - indices.hand.start for joint in servos]
+        self._servos = torch.tensor([joint - indices.hand.start for joint in servos], device=device)
         gains = [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
         self._transpose_gains = torch.tensor(gains, device=device)[:, None]
         self._qpos = physics.bind("qpos")
