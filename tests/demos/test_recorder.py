@@ -59,7 +59,7 @@ class CountSteps(OpenDrawer):
         return {**super().observe_scene(physics), "image": self.image, "count": count}
 
 
-register_task("count-steps", f"{__name__}:CountSteps")
+register_task("count-steps", f"{__name__}:CountSteps", version=CountSteps.version)
 
 
 @pytest.fixture(scope="module")

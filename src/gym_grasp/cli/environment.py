@@ -126,13 +126,20 @@ def _refuse_unknown(args: Sequence[str], known: set[str], prog: str) -> None:
         flag = word.partition("=")[0].replace("_", "-")
         if not flag.startswith("--") or flag == "--" or flag in known:
             continue
-        owners = [name for name in TASKS if flag in task_flags(name)]
+        owners = [name for name in TASKS if flag in _flags_if_sound(name)]
         if owners:
             raise UsageError(
                 f"The option '{flag}' is one of {' or '.join(owners)}, and goes with that task "
                 f"alone. Known here: {', '.join(sorted(known))}."
             )
         raise unknown(f"option of `{prog}`", flag, known)
+
+
+def _flags_if_sound(task: str) -> list[str]:
+    """Return a task's own options, none if its registration is at fault: others are asked about."""
+    with contextlib.suppress(UsageError):
+        return task_flags(task)
+    return []
 
 
 def task_flags(task: str) -> list[str]:
