@@ -127,8 +127,8 @@ class Misdeclared(Undeclared):
 
 
 def test_a_task_observes_what_it_declares():
-    register_task("undeclared", f"{__name__}:Undeclared")
-    register_task("misdeclared", f"{__name__}:Misdeclared")
+    register_task("undeclared", f"{__name__}:Undeclared", version=Undeclared.version)
+    register_task("misdeclared", f"{__name__}:Misdeclared", version=Undeclared.version)
     with pytest.raises(UsageError, match="does not declare, the feature 'colour'"):
         GraspVectorEnv("undeclared", 2, num_threads=1)
     with pytest.raises(UsageError, match=r"'drawer_opening' as float32 of shape \(2, 3\)"):
