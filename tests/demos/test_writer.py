@@ -128,7 +128,7 @@ def test_robomimic_reads_it(tmp_path, make_episode, record):
         assert json.loads(data.attrs["env_args"]) == {
             "env_name": "gym_grasp/OpenDrawer-v1",
             "type": 2,
-            "env_kwargs": {"task": {"task": "open-drawer", "version": 0, "robot": "ur5-sih"}},
+            "env_kwargs": {"task": {"task": "open-drawer", "version": 1, "robot": "ur5-sih"}},
         }
         assert file["scene"][()] == b"<mujoco/>"
         assert data.attrs["total"] == sum(len(make_episode(seed)) for seed in range(3))
