@@ -109,7 +109,7 @@ def test_the_result_of_another_environment_is_not_this_run_s(tiny, place):
     path.write_text(json.dumps(content))
     with pytest.raises(UsageError) as refused:
         is_done(run, place)
-    assert "spec.version: was 9, is 0" in str(refused.value)
+    assert "spec.version: was 9, is 1" in str(refused.value)
     assert "spec.control.linear_speed: was 0.5, is 0.6" in str(refused.value)
     path.write_text(json.dumps({"run": run.to_dict()}))  # as written before there were specs
     with pytest.raises(UsageError, match="has none"):
