@@ -42,7 +42,7 @@ class DatasetMeta:
     spec: Mapping[str, Any]
     """The environment: an `EnvSpec`, as its `to_dict` gives it."""
     env_name: str
-    """Name under which Gymnasium knows the environment: `gym_grasp/OpenDrawer-v0`."""
+    """Name under which Gymnasium knows the environment: `gym_grasp/OpenDrawer-v1`."""
     features: dict[str, Feature]
     """Every observation of all groups, by key; kept in sorted order."""
     action_names: tuple[str, ...]
@@ -94,7 +94,11 @@ class DatasetMeta:
         for key in self.features:
             if not key or "/" in key:
                 raise ValueError(f"observation '{key}': a name has letters and no '/'")
-        if not Packer(self.features).size:
+        try:
+            packed = Packer(self.features).size
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        if not packed:
             raise ValueError("no observation is of the group 'policy'")
         plain = json.loads(json.dumps(dict(self.spec)))
         states = {key: tuple((p, n) for p, n in parts) for key, parts in self.states.items()}
