@@ -45,10 +45,11 @@ class LiftObject(Task):
     """An object lies on the table as it fell, anywhere within the hand's reach."""
 
     name = "lift-object"
-    version = 1
+    version = 2
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+        "the arm stays within reach and gentle; operators move as people do",
     )
     time_limit = 8.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."

@@ -23,10 +23,11 @@ class OpenDoor(Task):
     """
 
     name = "open-door"
-    version = 1
+    version = 2
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+        "the arm stays within reach and gentle; operators move as people do",
     )
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"

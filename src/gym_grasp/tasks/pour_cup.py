@@ -30,12 +30,13 @@ class PourCup(Task):
     """A cup of 16 particles and a bowl, 22 cm further left, stand on the table."""
 
     name = "pour-cup"
-    version = 2
+    version = 3
     changelog = (
         "first version",
         "the cup's linings are 8 cm thick: no particle is lost when it is crushed and flung away; "
         "progress counts how close particles come to the bowl",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+        "the arm stays within reach and gentle; operators move as people do",
     )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
     success_threshold = "share of the particles in the bowl, and not in the cup, ≥ 0.8"

@@ -42,10 +42,11 @@ class StackCubes(Task):
     """Three cubes stand side by side on the table; any of them may be the lowest."""
 
     name = "stack-cubes"
-    version = 1
+    version = 2
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
+        "the arm stays within reach and gentle; operators move as people do",
     )
     summary = "Stack the three cubes. Done when they stand still and the hand is off them."
     time_limit = 25.0
