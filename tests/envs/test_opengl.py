@@ -29,7 +29,8 @@ with make_renderer(model, 40, 30) as renderer:
 """
 GYM = """
 import gymnasium
-with gymnasium.make("gym_grasp:gym_grasp/OpenDrawer-v1", render_mode="rgb_array") as env:
+from gym_grasp.tasks import gym_id
+with gymnasium.make(gym_id("open-drawer"), render_mode="rgb_array") as env:
     env.reset(seed=0)
     frame = env.render()
     print(frame.shape, frame.std() > 10)
