@@ -168,7 +168,9 @@ class Run:
         """Learn from the demonstrations alone, and begin with the policy that results."""
         began = time.perf_counter()
         passes = self._config.pretrain_epochs
-        config = dataclasses.replace(self._config, method="bc", epochs=passes)
+        config = dataclasses.replace(
+            self._config, method="bc", epochs=passes, mixed_precision=None, compile=None
+        )
         cloner = Learner(self._env, config, self._demonstrations)
         for epoch in range(passes):
             metrics = cloner.update(epoch, None)
