@@ -210,7 +210,6 @@ def test_overflow_is_counted_and_the_remedy_named(
 
 
 def test_room_for_contacts_and_constraints() -> None:
-    pytest.importorskip("mujoco_warp")
     from gym_grasp.physics.buffers import buffer_sizes
 
     xml = """
