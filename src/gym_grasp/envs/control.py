@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from gym_grasp.errors import UsageError, unknown
-from gym_grasp.math.linear import damped_least_squares
+from gym_grasp.envs.kinematics import InverseKinematics
 from gym_grasp.math.rotations import (
     limit_norm,
     quat_conjugate,
     quat_from_rotvec,
     quat_multiply,
+    quat_rotate,
     rotvec_from_quat,
 )
 from gym_grasp.physics.base import Physics
@@ -121,6 +122,9 @@ _TRANSPOSE_ROTATION_GAIN = 0.7
 _LEAST_SQUARES_DAMPING = 0.05
 
 
+APPROACH_TIME, APPROACH_SPEED, APPROACH_RATE = 0.055, 0.15, 4.0
+
+
 def drive_speeds(config: ControlConfig, hand: Hand) -> tuple[float, ...]:
     """Speed of each drive of a hand at a full action, in ranges of motion per second."""
     return tuple(min(config.finger_speed, fastest) for fastest in hand.drive_speeds)
@@ -128,9 +132,7 @@ def drive_speeds(config: ControlConfig, hand: Hand) -> tuple[float, ...]:
 
 def prepare_model(model: mujoco.MjModel, method: Method, robot: Robot) -> None:
     """Set the arm's servo damping to what the method needs."""
-    if method == "jacobian-transpose":
-        damping = [-kv for kv in robot.arm.transpose_damping]
-        model.actuator_biasprm[robot.indices(model).arm, 2] = damping
+    pass
 
 
 class Controller:
@@ -150,20 +152,22 @@ class Controller:
         device = physics.device
         self._low = torch.tensor(config.workspace_low, device=device)
         self._high = torch.tensor(config.workspace_high, device=device)
-        # A joint at its highest speed goes no farther in a control step.
-        self._farthest = torch.tensor(robot.arm.speeds, device=device)[:, None] * self.period
+        self._kinematics = InverseKinematics(physics, robot, self.period)
         speeds = torch.tensor(drive_speeds(config, robot.hand), device=device)
         self._drive_step = speeds * self.period
         servos = indices.actuated[indices.arm.stop :]
         self._servos = torch.tensor([joint - indices.hand.start for joint in servos], device=device)
-        gains = [_TRANSPOSE_POSITION_GAIN] * 3 + [_TRANSPOSE_ROTATION_GAIN] * 3
-        self._transpose_gains = torch.tensor(gains, device=device)[:, None]
         self._qpos = physics.bind("qpos")
         self._site_xpos = physics.bind("site_xpos")
         self._xquat = physics.bind("xquat")
         self._wrist, self._wrist_body = indices.wrist, indices.wrist_body
-        self._axis = physics.bind("xaxis")
-        self._anchor = physics.bind("xanchor")
+        reach, hand = robot.arm.reach, robot.hand
+        self._feelers = [indices.wrist, indices.palm, *indices.fingertips]
+        self._radius = torch.tensor([0.03, 0.01] + [0.005] * len(indices.fingertips), device=device)[:, None]
+        self._shoulder = torch.tensor(reach.shoulder, device=device)
+        mount = torch.tensor(hand.mount_quaternion, device=device)
+        centre = torch.tensor(hand.mount_position) + torch.tensor([0.0, 0.0, reach.wrist_depth])
+        self._to_centre = quat_rotate(quat_conjugate(mount), -centre.to(device))
         self.targets = Targets(
             torch.zeros(physics.num_envs, 3, device=device),
             torch.zeros(physics.num_envs, 4, device=device),
@@ -195,19 +199,45 @@ class Controller:
         config, targets = self.config, self.targets
         position, orientation = self._pose = self.wrist_pose()
         step = action[:, :3] * (config.linear_speed * self.period)
+        length = step.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+        step = step * (config.linear_speed * self.period / length).clamp_max(1.0)
         # Per axis: shortening the whole vector would let a hand that presses down slide sideways.
         offset = targets.position + step - position
         offset = offset.clamp(-config.position_leash, config.position_leash)
-        targets.position.copy_((position + offset).clamp(self._low, self._high))
-
         turn = quat_from_rotvec(action[:, 3:6] * (config.angular_speed * self.period))
         desired = quat_multiply(turn, targets.orientation)
         error = rotvec_from_quat(quat_multiply(desired, quat_conjugate(orientation)))
         error = limit_norm(error, config.rotation_leash)
         targets.orientation.copy_(quat_multiply(quat_from_rotvec(error), orientation))
+        asked = position + offset
+        targets.position.copy_(self._reachable(asked, targets.orientation))
 
         step = action[:, 6:] * self._drive_step
         targets.fingers.copy_((targets.fingers + step).clamp(0.0, 1.0))
+
+    def _reachable(self, position: Tensor, orientation: Tensor) -> Tensor:
+        """Return the nearest position where the wrist centre is in reach. Shape (N, 3)."""
+        reach = self.robot.arm.reach
+        arm = quat_rotate(orientation, self._to_centre)
+        centre = position + arm - self._shoulder
+        level = centre[:, :2]
+        across = level.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        level = level * (reach.clearance / across).clamp_min(1.0)
+        centre = torch.cat([level, centre[:, 2:]], dim=-1)
+        length = centre.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        centre = centre * (length.clamp(reach.nearest, reach.farthest) / length)
+        centre = centre + self._shoulder
+        height = centre[:, 2:].clamp_min(0.07)
+        centre = torch.cat([centre[:, :2], height], dim=-1)
+        return (centre - arm).clamp(self._low, self._high)
+
+    def _slow(self, error: Tensor, position: Tensor) -> Tensor:
+        points = self._site_xpos[:, self._feelers]
+        lever = (points - position[:, None]).permute(2, 1, 0)
+        height = points[:, :, 2].T - self._radius
+        down = -error[2] - (error[3] * lever[1] - error[4] * lever[0])
+        allowed = APPROACH_TIME * (APPROACH_SPEED + height.clamp_min(0.0) * APPROACH_RATE)
+        return error * (allowed / down.clamp_min(1e-9)).amin(0).clamp_max(1.0)
 
     def joint_targets(self) -> Tensor:
         """Actuator commands that lead the wrist to its target, in rad. Shape (N, nu)."""
@@ -217,16 +247,8 @@ class Controller:
         turn = quat_multiply(self.targets.orientation, quat_conjugate(orientation))
         error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1).T
         arm = self._indices.arm
-        axis = self._axis[:, arm].permute(1, 2, 0).contiguous()
-        lever = (position[:, None] - self._anchor[:, arm]).permute(1, 2, 0)
-        # Row j is joint j's column of the geometric Jacobian. Shape (joints, 6, N)
-        jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
-        if self.config.method == "jacobian-transpose":
-            step = (jacobian_t * (self._transpose_gains * error)).sum(1)
-        else:
-            step = damped_least_squares(jacobian_t, error, _LEAST_SQUARES_DAMPING)
-        # All joints alike, so that the wrist keeps its direction.
-        step = (step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)).T
+        error = self._slow(error, position)
+        step = self._kinematics.step(error, position)
         fingers = self.robot.hand.joint_targets(self.targets.fingers)
         return torch.cat([self._qpos[:, arm] + step, fingers[:, self._servos]], dim=-1)
 

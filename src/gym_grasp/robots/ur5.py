@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Final
 
-from gym_grasp.robots.base import Arm
+from gym_grasp.robots.base import Arm, Reach
 
 UR5: Final = Arm(
     name="ur5",
@@ -18,5 +18,17 @@ UR5: Final = Arm(
     speeds=6 * (math.pi,),
     torques=(150.0, 150.0, 150.0, 28.0, 28.0, 28.0),
     home=(-0.3784, -1.7988, 2.1326, -0.3338, 1.1924, 1.5708),  # the SIH at (.42, 0, .28) m
-    transpose_damping=(100.0, 100.0, 100.0, 20.0, 20.0, 20.0),  # found stable at 90 Hz
+    reach=Reach(
+        wrist_depth=0.0823,  # the origin of wrist_2
+        shoulder=(0.0, 0.0, 0.089159),
+        nearest=0.25,
+        farthest=0.75,
+        clearance=0.20,
+        comfort=(
+            *((-2.6, 2.6), (-3.0, 0.1), (0.25, 2.75)),
+            *((-4.5, 3.0), (0.05, 3.09), (-2.5, 6.0)),
+        ),
+        margin=0.2,
+        bent=("elbow", "wrist_2"),
+    ),
 )
