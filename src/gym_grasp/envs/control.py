@@ -122,6 +122,8 @@ _TRANSPOSE_ROTATION_GAIN = 0.7
 _LEAST_SQUARES_DAMPING = 0.05
 
 
+FRICTION = 0.5
+STRAINED_LEASH = 0.05
 APPROACH_TIME, APPROACH_SPEED, APPROACH_RATE = 0.055, 0.15, 4.0
 
 
@@ -168,6 +170,7 @@ class Controller:
         mount = torch.tensor(hand.mount_quaternion, device=device)
         centre = torch.tensor(hand.mount_position) + torch.tensor([0.0, 0.0, reach.wrist_depth])
         self._to_centre = quat_rotate(quat_conjugate(mount), -centre.to(device))
+        self.at_limit = torch.zeros(physics.num_envs, dtype=torch.bool, device=device)
         self.targets = Targets(
             torch.zeros(physics.num_envs, 3, device=device),
             torch.zeros(physics.num_envs, 4, device=device),
@@ -208,9 +211,22 @@ class Controller:
         desired = quat_multiply(turn, targets.orientation)
         error = rotvec_from_quat(quat_multiply(desired, quat_conjugate(orientation)))
         error = limit_norm(error, config.rotation_leash)
+        strained = self._kinematics.strained()[:, None]
+        before = rotvec_from_quat(quat_multiply(targets.orientation, quat_conjugate(orientation)))
+        # Where a joint is held back the hand turns no further, lest the arm gives way elsewhere.
+        longest = before.norm(dim=-1, keepdim=True).clamp_min(STRAINED_LEASH)
+        share = (longest / error.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
+        error = torch.where(strained, error * share, error)
         targets.orientation.copy_(quat_multiply(quat_from_rotvec(error), orientation))
-        asked = position + offset
-        targets.position.copy_(self._reachable(asked, targets.orientation))
+        allowed = position + offset
+        reached = self._reachable(allowed, targets.orientation)
+        refused = (reached - allowed).norm(dim=-1, keepdim=True)
+        refused = torch.where(strained, (targets.position + step - reached).norm(dim=-1, keepdim=True), refused)
+        moved = reached - targets.position
+        # Friction, so that a hand at its limit stops instead of creeping along it.
+        stuck = moved.norm(dim=-1, keepdim=True) < FRICTION * refused
+        targets.position.copy_(torch.where(stuck, targets.position, reached))
+        self.at_limit.copy_(((refused > 1e-3) | strained)[:, 0])
 
         step = action[:, 6:] * self._drive_step
         targets.fingers.copy_((targets.fingers + step).clamp(0.0, 1.0))
@@ -250,7 +266,7 @@ class Controller:
         error = self._slow(error, position)
         step = self._kinematics.step(error, position)
         fingers = self.robot.hand.joint_targets(self.targets.fingers)
-        return torch.cat([self._qpos[:, arm] + step, fingers[:, self._servos]], dim=-1)
+        return torch.cat([step, fingers[:, self._servos]], dim=-1)
 
     def retarget(self, position: Tensor, orientation: Tensor, flexion: Tensor) -> Tensor:
         """Return the actions that move the targets towards an operator's hand, in [−1, 1].

@@ -5,17 +5,18 @@ stretches them, and the wrench that closes the error is found first and bounded.
 pushes harder than the bound, whichever way its joints are placed.
 """
 
+import math
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from gym_grasp.math.linear import damped_least_squares
-from gym_grasp.math.rotations import limit_norm
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
 
 BURST, LIGHT, HEAVY = 700.0, 40.0, 90.0
+HAND: Final = 0.15
 FORCE: Final = 100.0
 """Most force that the arm exerts beyond what its own motion needs, in N."""
 TORQUE: Final = 12.0
@@ -56,8 +57,15 @@ class InverseKinematics:
         self._home = column(arm.home)
         low, high = zip(*reach.comfort, strict=True)
         self._low, self._high = column(low) + reach.margin, column(high) - reach.margin
+        self._least, self._most = column(low), column(high)
         self._margin = reach.margin
         self._bent = [arm.joints.index(name) for name in reach.bent]
+
+    def strained(self) -> Tensor:
+        """Whether a joint is held back, or the arm near a singularity. Shape (N,), bool."""
+        q = self._qpos[:, self._arm].T
+        inside = torch.maximum(self._low - q, q - self._high).amax(0)
+        return inside > 0.02
 
     def step(self, error: Tensor, position: Tensor) -> Tensor:
         q = self._qpos[:, self._arm].T
@@ -77,46 +85,28 @@ class InverseKinematics:
         pull = pull + (BARRIER / self._margin) * inside * inside.abs()
         weight = weight + (2 * BARRIER / self._margin) * inside.abs()
         soft = 1.0 / weight
-        velocity = self._qvel[:, self._arm].T
-        coasting = self._lag * velocity
-        stiffness, servo_damping = self._servo
-        torque = stiffness * (self._ctrl[:, self._arm].T - q) - servo_damping * velocity
-        torque = torque.clamp(-self._torque, self._torque) - self._drag * velocity
-        moved = (jacobian_t * torch.stack([soft * pull, coasting, torque / stiffness])[:, :, None]).sum(1)
         scaled = jacobian_t * soft.sqrt()[:, None]
-        wrench = solve(scaled, torch.stack([error - moved[0], moved[1], moved[2]], 1))
-        wrench, carried, load = wrench.unbind(1)
-        unit = damping / self._stiffness
-        net = wrench - carried
-        size = net[:3].norm(dim=0).clamp_min(1e-9)
-        load = (load[:3] * net[:3]).sum(0) / (size * unit)
-        most = (BURST - (load - LIGHT) * ((BURST - FORCE) / (HEAVY - LIGHT))).clamp(FORCE, BURST)
-        net = net * (most * unit / size).clamp_max(1.0)
-        wrench = carried + net
-        step = soft * ((jacobian_t * wrench).sum(1) + pull)
+        stray = (jacobian_t * (soft * pull)[:, None]).sum(0)
+        step = soft.sqrt() * damped_least_squares(scaled, error - stray, 1.0) + soft * pull
+        step = self._gentle(step, jacobian_t, q)
         # All joints alike, so that the wrist keeps its direction.
-        return (step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)).T
+        step = step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)
+        return torch.maximum(torch.minimum(q + step, self._most), self._least).T
 
-
-def limited(vector: Tensor, most: Tensor) -> Tensor:
-    return vector * (most / vector.norm(dim=0).clamp_min(1e-12)).clamp_max(1.0)
-
-
-def solve(jacobian_t: Tensor, errors: Tensor) -> Tensor:
-    joints, size, count = jacobian_t.shape
-    right = errors.shape[1]
-    system = torch.empty(size, size + right, count, device=errors.device)
-    gram = system[:, :size]
-    torch.mul(jacobian_t[0, :, None], jacobian_t[0], out=gram)
-    for joint in range(1, joints):
-        gram += jacobian_t[joint, :, None] * jacobian_t[joint]
-    gram.diagonal().add_(1.0)
-    system[:, size:] = errors
-    solution = system[:, size:]
-    for k in range(size):  # no pivoting: the matrix is positive definite
-        row = system[k, k + 1 :]
-        row /= system[k, k]
-        system[k + 1 :, k + 1 :] -= system[k + 1 :, k, None] * row
-    for k in reversed(range(1, size)):
-        solution[:k] -= system[:k, k, None] * solution[k]
-    return solution
+    def _gentle(self, step: Tensor, jacobian_t: Tensor, q: Tensor) -> Tensor:
+        """Shorten what of a step the motion does not need, where it would press too hard."""
+        velocity = self._qvel[:, self._arm].T
+        stiffness, servo_damping = self._servo
+        load = stiffness * (self._ctrl[:, self._arm].T - q) - servo_damping * velocity
+        load = load.clamp(-self._torque, self._torque) - self._drag * velocity
+        coasting = self._lag * velocity
+        net = step - coasting
+        moved = (jacobian_t * net[:, None]).sum(0)
+        way = moved[:3].norm(dim=0) + HAND * moved[3:].norm(dim=0)
+        way = way.clamp_min(1e-9)
+        # By virtual work: what would hold the hand against these torques.
+        force = (stiffness * net * net).sum(0) / way
+        load = (load * net).sum(0) / way
+        most = (BURST - (load - LIGHT) * ((BURST - FORCE) / (HEAVY - LIGHT))).clamp(FORCE, BURST)
+        most = torch.where((net * velocity).sum(0) < 0.0, math.inf, most)  # it brakes
+        return coasting + net * (most / force.clamp_min(1e-9)).clamp_max(1.0)

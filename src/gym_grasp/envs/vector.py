@@ -278,6 +278,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
         self._outcome["final_obs"] = observation
+        self._outcome["at_limit"] = self.controller.at_limit.clone()
 
     def counters(self) -> dict[str, int]:
         """What went wrong since the start: diverged simulations, NaN actions."""
