@@ -6,7 +6,6 @@ from typing import Any
 import mujoco
 import torch
 
-from gym_grasp.envs.control import prepare_model
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
 from gym_grasp.physics.base import Physics
@@ -37,9 +36,7 @@ def as_spec(task: str | EnvSpec | Mapping[str, Any], **parts: Any) -> EnvSpec:
 
 def compile_scene(spec: EnvSpec) -> mujoco.MjModel:
     """Compile the scene of a spec, robot and all."""
-    model = spec.task_class.build(spec.robot_model, spec.task_options).compile()
-    prepare_model(model, spec.control.method, spec.robot_model)
-    return model
+    return spec.task_class.build(spec.robot_model, spec.task_options).compile()
 
 
 def make_physics(

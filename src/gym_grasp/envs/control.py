@@ -2,21 +2,20 @@
 
 An action moves a *desired* wrist pose and the drives of the hand; the arm follows the desired
 pose by inverse differential kinematics. The desired pose is kept on a leash from the measured one,
-so that pressing on something neither winds up nor lets the hand slide away.
+so that pressing on something neither winds up nor lets the hand slide away, and in the arm's reach.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Literal, get_args
+from typing import Final, get_args
 
-import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.envs.kinematics import InverseKinematics, Method
 from gym_grasp.errors import UsageError, unknown
-from gym_grasp.envs.kinematics import InverseKinematics
 from gym_grasp.math.rotations import (
     limit_norm,
     quat_conjugate,
@@ -29,7 +28,6 @@ from gym_grasp.physics.base import Physics
 from gym_grasp.robots.base import Hand
 from gym_grasp.robots.robot import Robot
 
-Method = Literal["damped-least-squares", "jacobian-transpose"]
 MOST_SUBSTEPS = 90
 """Largest interval of control: one action a second."""
 
@@ -43,7 +41,7 @@ class ControlConfig:
     method: Method = "damped-least-squares"
     """Inverse kinematics of the arm; `jacobian-transpose` is the paper's."""
     linear_speed: float = 0.6
-    """Speed of the desired wrist position at a full action, per axis, in m/s."""
+    """Speed of the desired wrist position at a full action, along an axis or between, in m/s."""
     angular_speed: float = 3.0
     """Speed of the desired wrist orientation at a full action, per axis, in rad/s. An arm that its
     joints' speeds hold back follows as fast as it can, and the leash keeps the two together."""
@@ -55,7 +53,8 @@ class ControlConfig:
     rotation_leash: float = 0.3
     """Largest angle of the desired from the measured wrist orientation, in rad."""
     workspace_low: tuple[float, float, float] = (0.20, -0.60, 0.03)
-    """Lower corner of the box that holds the desired wrist position, world, in m."""
+    """Lower corner of the box that holds the desired wrist position, world, in m. Within it the
+    wrist stays where the arm reaches well, see `robots.base.Reach`."""
     workspace_high: tuple[float, float, float] = (0.90, 0.60, 0.75)
     """Upper corner of that box, world, in m."""
 
@@ -116,15 +115,11 @@ class Targets:
         self.fingers.copy_(flat[:, 7:])
 
 
-# Gains of the Jacobian transpose, found stable at 90 Hz.
-_TRANSPOSE_POSITION_GAIN = 8.0
-_TRANSPOSE_ROTATION_GAIN = 0.7
-_LEAST_SQUARES_DAMPING = 0.05
-
-
-FRICTION = 0.5
-STRAINED_LEASH = 0.05
-APPROACH_TIME, APPROACH_SPEED, APPROACH_RATE = 0.055, 0.15, 4.0
+FRICTION: Final = 0.5
+"""Of desired positions on the border of the workspace: they slide along it where they would move by
+more than this share of what the border takes from them, else they stay."""
+HELD_LEASH: Final = 0.05
+"""Rotation leash of a hand whose arm is held back by a joint, in rad."""
 
 
 def drive_speeds(config: ControlConfig, hand: Hand) -> tuple[float, ...]:
@@ -132,9 +127,9 @@ def drive_speeds(config: ControlConfig, hand: Hand) -> tuple[float, ...]:
     return tuple(min(config.finger_speed, fastest) for fastest in hand.drive_speeds)
 
 
-def prepare_model(model: mujoco.MjModel, method: Method, robot: Robot) -> None:
-    """Set the arm's servo damping to what the method needs."""
-    pass
+def _length(vector: Tensor) -> Tensor:
+    """Return the length of vectors, never 0. (N, D) to (N, 1)."""
+    return vector.norm(dim=-1, keepdim=True).clamp_min(1e-9)
 
 
 class Controller:
@@ -154,7 +149,7 @@ class Controller:
         device = physics.device
         self._low = torch.tensor(config.workspace_low, device=device)
         self._high = torch.tensor(config.workspace_high, device=device)
-        self._kinematics = InverseKinematics(physics, robot, self.period)
+        self._kinematics = InverseKinematics(physics, robot, config.method, self.period)
         speeds = torch.tensor(drive_speeds(config, robot.hand), device=device)
         self._drive_step = speeds * self.period
         servos = indices.actuated[indices.arm.stop :]
@@ -164,13 +159,12 @@ class Controller:
         self._xquat = physics.bind("xquat")
         self._wrist, self._wrist_body = indices.wrist, indices.wrist_body
         reach, hand = robot.arm.reach, robot.hand
-        self._feelers = [indices.wrist, indices.palm, *indices.fingertips]
-        self._radius = torch.tensor([0.03, 0.01] + [0.005] * len(indices.fingertips), device=device)[:, None]
         self._shoulder = torch.tensor(reach.shoulder, device=device)
         mount = torch.tensor(hand.mount_quaternion, device=device)
         centre = torch.tensor(hand.mount_position) + torch.tensor([0.0, 0.0, reach.wrist_depth])
         self._to_centre = quat_rotate(quat_conjugate(mount), -centre.to(device))
         self.at_limit = torch.zeros(physics.num_envs, dtype=torch.bool, device=device)
+        """Whether the workspace or a joint of the arm held the last action back. Shape (N,)."""
         self.targets = Targets(
             torch.zeros(physics.num_envs, 3, device=device),
             torch.zeros(physics.num_envs, 4, device=device),
@@ -191,69 +185,64 @@ class Controller:
         targets.position.copy_(torch.where(chosen, position, targets.position))
         targets.orientation.copy_(torch.where(chosen, orientation, targets.orientation))
         targets.fingers.copy_(torch.where(chosen, fingers, targets.fingers))
+        self.at_limit.logical_and_(~mask)
 
     def apply(self, action: Tensor) -> None:
         """Move the targets by one action within leash, workspace and the drives' range.
 
         Args:
-            action: in [−1, 1]: wrist translation (3) and rotation (3) in world axes, drives of the
-                hand (D). Shape (N, 6 + D).
+            action: in [−1, 1]: wrist translation (3; one longer than 1 is shortened) and rotation
+                (3) in world axes, drives of the hand (D). Shape (N, 6 + D).
         """
         config, targets = self.config, self.targets
         position, orientation = self._pose = self.wrist_pose()
-        step = action[:, :3] * (config.linear_speed * self.period)
-        length = step.norm(dim=-1, keepdim=True).clamp_min(1e-9)
-        step = step * (config.linear_speed * self.period / length).clamp_max(1.0)
-        # Per axis: shortening the whole vector would let a hand that presses down slide sideways.
-        offset = targets.position + step - position
-        offset = offset.clamp(-config.position_leash, config.position_leash)
+        held = self._kinematics.strained()[:, None]
         turn = quat_from_rotvec(action[:, 3:6] * (config.angular_speed * self.period))
-        desired = quat_multiply(turn, targets.orientation)
-        error = rotvec_from_quat(quat_multiply(desired, quat_conjugate(orientation)))
-        error = limit_norm(error, config.rotation_leash)
-        strained = self._kinematics.strained()[:, None]
-        before = rotvec_from_quat(quat_multiply(targets.orientation, quat_conjugate(orientation)))
-        # Where a joint is held back the hand turns no further, lest the arm gives way elsewhere.
-        longest = before.norm(dim=-1, keepdim=True).clamp_min(STRAINED_LEASH)
-        share = (longest / error.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
-        error = torch.where(strained, error * share, error)
-        targets.orientation.copy_(quat_multiply(quat_from_rotvec(error), orientation))
-        allowed = position + offset
-        reached = self._reachable(allowed, targets.orientation)
-        refused = (reached - allowed).norm(dim=-1, keepdim=True)
-        refused = torch.where(strained, (targets.position + step - reached).norm(dim=-1, keepdim=True), refused)
-        moved = reached - targets.position
-        # Friction, so that a hand at its limit stops instead of creeping along it.
-        stuck = moved.norm(dim=-1, keepdim=True) < FRICTION * refused
-        targets.position.copy_(torch.where(stuck, targets.position, reached))
-        self.at_limit.copy_(((refused > 1e-3) | strained)[:, 0])
-
+        self._turn(turn, orientation, held)
+        moved = self._move(limit_norm(action[:, :3], 1.0), position, held)
+        self.at_limit.copy_((moved | held)[:, 0])
         step = action[:, 6:] * self._drive_step
         targets.fingers.copy_((targets.fingers + step).clamp(0.0, 1.0))
 
-    def _reachable(self, position: Tensor, orientation: Tensor) -> Tensor:
-        """Return the nearest position where the wrist centre is in reach. Shape (N, 3)."""
+    def _turn(self, turn: Tensor, orientation: Tensor, held: Tensor) -> None:
+        """Turn the desired orientation, within its leash from the measured one (N, 4)."""
+        desired = self.targets.orientation
+        back = quat_conjugate(orientation)
+        before = rotvec_from_quat(quat_multiply(desired, back))
+        error = rotvec_from_quat(quat_multiply(quat_multiply(turn, desired), back))
+        # A held hand turns no further, lest the arm gives way elsewhere.
+        leash = _length(before).clamp_min(HELD_LEASH)
+        leash = torch.where(held, leash, self.config.rotation_leash)
+        leash = leash.clamp_max(self.config.rotation_leash)
+        error = error * (leash / _length(error)).clamp_max(1.0)
+        desired.copy_(quat_multiply(quat_from_rotvec(error), orientation))
+
+    def _move(self, action: Tensor, position: Tensor, held: Tensor) -> Tensor:
+        """Move the desired position; return where the workspace takes from it. Shape (N, 1)."""
+        config, desired = self.config, self.targets.position
+        asked = desired + action * (config.linear_speed * self.period)
+        # Per axis: shortening the whole vector would let a hand that presses down slide sideways.
+        leashed = (asked - position).clamp(-config.position_leash, config.position_leash) + position
+        reached = self._reachable(leashed)
+        taken = _length(torch.where(held, asked, leashed) - reached)
+        # Else it would creep along the border for many seconds.
+        stays = _length(reached - desired) < FRICTION * taken
+        desired.copy_(torch.where(stays, desired, reached))
+        return taken > 1e-3
+
+    def _reachable(self, position: Tensor) -> Tensor:
+        """Return wrist positions (N, 3) moved to where the wrist centre is in reach."""
         reach = self.robot.arm.reach
-        arm = quat_rotate(orientation, self._to_centre)
-        centre = position + arm - self._shoulder
-        level = centre[:, :2]
-        across = level.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-        level = level * (reach.clearance / across).clamp_min(1.0)
-        centre = torch.cat([level, centre[:, 2:]], dim=-1)
-        length = centre.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-        centre = centre * (length.clamp(reach.nearest, reach.farthest) / length)
-        centre = centre + self._shoulder
-        height = centre[:, 2:].clamp_min(0.07)
+        arm = quat_rotate(self.targets.orientation, self._to_centre) - self._shoulder
+        centre = position + arm
+        level, height = centre[:, :2], centre[:, 2:]
+        level = level * (reach.clearance / _length(level)).clamp_min(1.0)
+        centre = torch.cat([level, height], dim=-1)
+        distance = _length(centre)
+        centre = centre * (distance.clamp(reach.nearest, reach.farthest) / distance)
+        height = centre[:, 2:].clamp_min(reach.lowest - reach.shoulder[2])
         centre = torch.cat([centre[:, :2], height], dim=-1)
         return (centre - arm).clamp(self._low, self._high)
-
-    def _slow(self, error: Tensor, position: Tensor) -> Tensor:
-        points = self._site_xpos[:, self._feelers]
-        lever = (points - position[:, None]).permute(2, 1, 0)
-        height = points[:, :, 2].T - self._radius
-        down = -error[2] - (error[3] * lever[1] - error[4] * lever[0])
-        allowed = APPROACH_TIME * (APPROACH_SPEED + height.clamp_min(0.0) * APPROACH_RATE)
-        return error * (allowed / down.clamp_min(1e-9)).amin(0).clamp_max(1.0)
 
     def joint_targets(self) -> Tensor:
         """Actuator commands that lead the wrist to its target, in rad. Shape (N, nu)."""
@@ -261,12 +250,10 @@ class Controller:
         position, orientation = self._pose or self.wrist_pose()
         self._pose = None
         turn = quat_multiply(self.targets.orientation, quat_conjugate(orientation))
-        error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1).T
-        arm = self._indices.arm
-        error = self._slow(error, position)
-        step = self._kinematics.step(error, position)
+        error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1)
+        arm = self._kinematics.joint_targets(error, position)
         fingers = self.robot.hand.joint_targets(self.targets.fingers)
-        return torch.cat([step, fingers[:, self._servos]], dim=-1)
+        return torch.cat([arm, fingers[:, self._servos]], dim=-1)
 
     def retarget(self, position: Tensor, orientation: Tensor, flexion: Tensor) -> Tensor:
         """Return the actions that move the targets towards an operator's hand, in [−1, 1].

@@ -1,112 +1,181 @@
-"""Inverse differential kinematics: from the error of the wrist's pose to a step of the arm's joints.
+"""Inverse differential kinematics: from the error of the wrist's pose to joint targets of the arm.
 
-The step is that of an arm whose joints are springs, as its servos are: a wrench on the wrist
-stretches them, and the wrench that closes the error is found first and bounded. So the arm never
-pushes harder than the bound, whichever way its joints are placed.
+Damped least squares or the Jacobian transpose say where the joints go. Three things hold them
+back: zones before the ends of their ranges, the table beneath, and the force with which they would
+press. None of them has a memory, and none jumps, so that an arm at its limit stands still.
 """
 
 import math
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from gym_grasp.math.linear import damped_least_squares
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.robot import Robot
+from gym_grasp.robots.base import Reach
+from gym_grasp.robots.robot import Indices, Robot
 
-BURST, LIGHT, HEAVY = 700.0, 40.0, 90.0
-HAND: Final = 0.15
-FORCE: Final = 100.0
-"""Most force that the arm exerts beyond what its own motion needs, in N."""
-TORQUE: Final = 12.0
-"""The same of its torque, in N·m."""
+Method = Literal["damped-least-squares", "jacobian-transpose"]
+
 DAMPING: Final = 0.05
-"""λ of damped least squares where the arm is far from singularities."""
+"""λ of damped least squares far from singularities; a softer joint has less, as it gives way."""
 SINGULAR_DAMPING: Final = 0.3
-"""What is added to it, in squares, where the arm is singular."""
+"""λ where the arm is singular; the squares are added."""
 BENT: Final = 0.3
 """Sine of the joints `Reach.bent` below which the damping grows."""
 POSTURE: Final = 0.02
 """Share of the way to the home posture that a step goes where the task leaves it free."""
 BARRIER: Final = 3.0
-"""Stiffness of the zone before the ends of joints' ranges of comfort, beside errors of 1 rad."""
+"""Stiffness at the ends of `Reach.comfort`, beside that of errors of the wrist's pose, 1."""
+STRAINED: Final = 0.02
+"""How deep in the zone before such an end a joint counts as held back, in rad."""
+TRANSPOSE_GAINS: Final = (8.0, 8.0, 8.0, 0.7, 0.7, 0.7)
+"""Of the Jacobian transpose, in rad/m² and 1/rad; found stable at 90 Hz."""
+
+TOUCH_SPEED: Final = 0.15
+"""Speed at which the hand comes down on the table, in m/s."""
+DESCENT: Final = 4.0
+"""How much faster it comes down per height above the table, in 1/s."""
+DESCENT_TIME: Final = 0.055
+"""Offset of a joint target over the speed that comes of it: the servos' lag and half a step, s."""
+
+FORCE: Final = 100.0
+"""Most force with which the hand goes on pressing, in N."""
+START_FORCE: Final = 700.0
+"""Most force to set it in motion: more than the servos have in most postures, in N."""
+FREE_LOAD, PRESSING_LOAD = 40.0, 90.0
+"""Between these loads the bound falls from the latter to the former, in N."""
+HAND_LENGTH: Final = 0.15
+"""By which a turn of the wrist counts as a way of the fingertips, in m."""
 
 
 class InverseKinematics:
-    def __init__(self, physics: Physics, robot: Robot, period: float) -> None:
-        arm, reach, device = robot.arm, robot.arm.reach, physics.device
+    """Joint targets of the arm for a batch of simulations.
+
+    Args:
+        physics: the simulations; gains, damping and torque limits of the servos are its model's.
+        robot: the robot in them.
+        method: where the joints go.
+        period: of control, in s.
+    """
+
+    def __init__(self, physics: Physics, robot: Robot, method: Method, period: float) -> None:
+        arm, device = robot.arm, physics.device
         model, indices = physics.model, robot.indices(physics.model)
 
         def column(values: object) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
 
-        self._arm = indices.arm
-        self._qpos, self._qvel = physics.bind("qpos"), physics.bind("qvel")
+        self._method = method
+        self._joints = indices.arm
+        self._qpos, self._qvel, self._ctrl = map(physics.bind, ("qpos", "qvel", "ctrl"))
         self._axis, self._anchor = physics.bind("xaxis"), physics.bind("xanchor")
-        stiffness = model.actuator_gainprm[indices.arm, 0]
-        damping = model.dof_damping[indices.arm] - model.actuator_biasprm[indices.arm, 2]
-        self._servo = column(stiffness), column(-model.actuator_biasprm[indices.arm, 2])
-        self._drag = column(model.dof_damping[indices.arm])
+        self._site_xpos = physics.bind("site_xpos")
+        stiffness, servo_damping = model.actuator_gainprm[:, 0], -model.actuator_biasprm[:, 2]
+        self._stiffness = column(stiffness[indices.arm])
+        self._compliance = self._stiffness.max() / self._stiffness
+        self._servo_damping = column(servo_damping[indices.arm])
+        self._joint_damping = column(model.dof_damping[indices.arm])
+        self._lag = (self._servo_damping + self._joint_damping) / self._stiffness
         self._torque = column(model.actuator_forcerange[indices.arm, 1])
-        self._ctrl = physics.bind("ctrl")
-        self._stiffness = float(stiffness.max())
-        self._compliance = column(self._stiffness / stiffness)
-        self._lag = column(damping / stiffness)
+        # A joint at its highest speed goes no farther in a control step.
         self._farthest = column(arm.speeds) * period
         self._home = column(arm.home)
-        low, high = zip(*reach.comfort, strict=True)
-        self._low, self._high = column(low) + reach.margin, column(high) - reach.margin
-        self._least, self._most = column(low), column(high)
-        self._margin = reach.margin
-        self._bent = [arm.joints.index(name) for name in reach.bent]
+        self._low, self._high = map(column, zip(*arm.reach.comfort, strict=True))
+        self._margin = arm.reach.margin
+        self._bent = [arm.joints.index(name) for name in arm.reach.bent]
+        self._gains = column(TRANSPOSE_GAINS)
+        self._set_feelers(indices, arm.reach, len(arm.joints), device)
+
+    def _set_feelers(
+        self, indices: Indices, reach: Reach, joints: int, device: torch.device
+    ) -> None:
+        """Choose the points that stay above the table: of the hand, and the arm's later joints."""
+        self._sites = [indices.wrist, indices.palm, *indices.fingertips]
+        hand, arm = len(self._sites), joints - 2
+        self._radius = torch.tensor([0.03] + [0.005] * (hand - 1) + [reach.girth] * arm).to(device)
+        self._touch = torch.tensor([TOUCH_SPEED] * hand + [0.0] * arm, device=device)
+        moves = torch.ones(hand + arm, joints)
+        moves[hand:] = torch.ones(joints, joints).tril(-1)[2:]
+        self._moves = moves.to(device)
+        """Which joints move which point. Shape (P, joints)."""
 
     def strained(self) -> Tensor:
-        """Whether a joint is held back, or the arm near a singularity. Shape (N,), bool."""
-        q = self._qpos[:, self._arm].T
-        inside = torch.maximum(self._low - q, q - self._high).amax(0)
-        return inside > 0.02
+        """Return whether a joint is held back at the end of its range. Shape (N,), bool."""
+        return self._inside().abs().amax(0) > STRAINED
 
-    def step(self, error: Tensor, position: Tensor) -> Tensor:
-        q = self._qpos[:, self._arm].T
-        axis = self._axis[:, self._arm].permute(1, 2, 0).contiguous()
-        lever = (position[:, None] - self._anchor[:, self._arm]).permute(1, 2, 0)
+    def joint_targets(self, error: Tensor, position: Tensor) -> Tensor:
+        """Return the joint angles to command, in rad. Shape (N, joints).
+
+        Args:
+            error: of the wrist's position, world, in m, and orientation, in rad. Shape (N, 6).
+            position: the measured one, world, in m. Shape (N, 3).
+        """
+        q = self._qpos[:, self._joints].T
+        axis = self._axis[:, self._joints].permute(1, 2, 0).contiguous()
+        lever = (position[:, None] - self._anchor[:, self._joints]).permute(1, 2, 0)
         # Row j is joint j's column of the geometric Jacobian. Shape (joints, 6, N)
         jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
-        bent = q[self._bent].sin().abs().amin(0)
-        straight = (1.0 - bent / BENT).clamp(0.0, 1.0)
-        damping = DAMPING**2 + (SINGULAR_DAMPING * straight) ** 2
-        inside = (self._low - q).clamp_min(0.0) - (q - self._high).clamp_min(0.0)
-        self.inside = inside
-        self.straight = straight
-        # Of U = damping · POSTURE / 2 · |q − home|² + BARRIER / (3 margin) · Σ |inside|³
-        weight = damping / self._compliance
-        pull = weight * POSTURE * (self._home - q)
-        pull = pull + (BARRIER / self._margin) * inside * inside.abs()
-        weight = weight + (2 * BARRIER / self._margin) * inside.abs()
-        soft = 1.0 / weight
-        scaled = jacobian_t * soft.sqrt()[:, None]
-        stray = (jacobian_t * (soft * pull)[:, None]).sum(0)
-        step = soft.sqrt() * damped_least_squares(scaled, error - stray, 1.0) + soft * pull
+        step = self._step(q, jacobian_t, error.T)
         step = self._gentle(step, jacobian_t, q)
+        step = step * self._descent(step)
         # All joints alike, so that the wrist keeps its direction.
         step = step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)
-        return torch.maximum(torch.minimum(q + step, self._most), self._least).T
+        return (q + step).clamp(self._low, self._high).T
+
+    def _inside(self) -> Tensor:
+        """How far joints are in the zones before the ends of their ranges; the way out is positive
+        at the lower end. Shape (joints, N), in rad."""
+        q, margin = self._qpos[:, self._joints].T, self._margin
+        return (self._low + margin - q).clamp_min(0.0) - (q - self._high + margin).clamp_min(0.0)
+
+    def _step(self, q: Tensor, jacobian_t: Tensor, error: Tensor) -> Tensor:
+        """Step down the hill of ½|error|² and of what the joints would rather do.
+
+        A Gauss-Newton step, which ends where both are in balance. (joints, N)
+        """
+        bent = q[self._bent].sin().abs().amin(0)
+        damping = DAMPING**2 + (SINGULAR_DAMPING * (1.0 - bent / BENT).clamp_min(0.0)) ** 2
+        weight = damping / self._compliance
+        inside, barrier = self._inside(), BARRIER / self._margin
+        pull = weight * POSTURE * (self._home - q) + barrier * inside * inside.abs()
+        if self._method == "jacobian-transpose":
+            return (jacobian_t * (self._gains * error)).sum(1) + pull
+        soft = 1.0 / (weight + 2.0 * barrier * inside.abs())
+        pull = soft * pull
+        rest = error - (jacobian_t * pull[:, None]).sum(0)
+        root = soft.sqrt()
+        return pull + root * damped_least_squares(jacobian_t * root[:, None], rest, 1.0)
 
     def _gentle(self, step: Tensor, jacobian_t: Tensor, q: Tensor) -> Tensor:
-        """Shorten what of a step the motion does not need, where it would press too hard."""
-        velocity = self._qvel[:, self._arm].T
-        stiffness, servo_damping = self._servo
-        load = stiffness * (self._ctrl[:, self._arm].T - q) - servo_damping * velocity
-        load = load.clamp(-self._torque, self._torque) - self._drag * velocity
-        coasting = self._lag * velocity
-        net = step - coasting
-        moved = (jacobian_t * net[:, None]).sum(0)
-        way = moved[:3].norm(dim=0) + HAND * moved[3:].norm(dim=0)
-        way = way.clamp_min(1e-9)
-        # By virtual work: what would hold the hand against these torques.
-        force = (stiffness * net * net).sum(0) / way
-        load = (load * net).sum(0) / way
-        most = (BURST - (load - LIGHT) * ((BURST - FORCE) / (HEAVY - LIGHT))).clamp(FORCE, BURST)
-        most = torch.where((net * velocity).sum(0) < 0.0, math.inf, most)  # it brakes
-        return coasting + net * (most / force.clamp_min(1e-9)).clamp_max(1.0)
+        """Shorten what a step adds to the present motion where the hand would press too hard.
+
+        What would hold the hand against the servos follows from virtual work: torque times step
+        over the way of the hand. A hand that presses already gets less than one that starts.
+        """
+        velocity = self._qvel[:, self._joints].T
+        torque = self._stiffness * (self._ctrl[:, self._joints].T - q)
+        torque = torque - self._servo_damping * velocity
+        torque = torque.clamp(-self._torque, self._torque) - self._joint_damping * velocity
+        coasting = self._lag * velocity  # what damping takes of a target
+        added = step - coasting
+        moved = (jacobian_t * added[:, None]).sum(0)
+        way = moved[:3].norm(dim=0) + HAND_LENGTH * moved[3:].norm(dim=0) + 1e-9
+        force = (self._stiffness * added.square()).sum(0) / way + 1e-9
+        load = (torque * added).sum(0) / way
+        less = ((load - FREE_LOAD) / (PRESSING_LOAD - FREE_LOAD)).clamp(0.0, 1.0)
+        most = START_FORCE - less * (START_FORCE - FORCE)
+        most = torch.where((added * velocity).sum(0) < 0.0, math.inf, most)  # it brakes
+        return coasting + added * (most / force).clamp_max(1.0)
+
+    def _descent(self, step: Tensor) -> Tensor:
+        """Return the share of a step that brings no point down too fast. Shape (N,)."""
+        axis, anchor = self._axis[:, self._joints], self._anchor[:, self._joints]
+        points = torch.cat([self._site_xpos[:, self._sites], anchor[:, 2:]], dim=1)
+        level = points[:, :, None, :2] - anchor[:, None, :, :2]
+        rise = axis[:, None, :, 0] * level[..., 1] - axis[:, None, :, 1] * level[..., 0]
+        down = -(rise * self._moves * step.T[:, None]).sum(-1)
+        height = (points[..., 2] - self._radius).clamp_min(0.0)
+        allowed = DESCENT_TIME * (self._touch + DESCENT * height)
+        return (allowed / down.clamp_min(1e-9)).amin(1).clamp_max(1.0)

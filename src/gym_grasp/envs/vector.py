@@ -197,10 +197,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             actions: see `EnvSpec.action_names`; clipped to [−1, 1]. Shape (N, A).
 
         Returns:
-            Observation (N, O), reward (N,), terminated (N,), truncated (N,) and info: `success`
-            and `diverged` (N,) bool, `progress` and `dense_reward` (N,); where an episode ended,
-            `final_obs` (N, O) holds its last observation (other rows hold the present one;
-            `_final_obs` is the mask), `episode_return` and `episode_length` (N,) what it summed to.
+            Observation (N, O), reward, terminated, truncated (N,) and info: `success`, `diverged`,
+            `at_limit` (as `Controller` says) (N,) bool, `progress` and `dense_reward` (N,); where an
+            episode ended, `final_obs` (N, O) holds its last observation (other rows the present
+            one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,).
 
         Raises:
             UsageError: the actions have the wrong shape or, on the CPU, hold NaN. On a GPU, where
