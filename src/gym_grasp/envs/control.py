@@ -129,7 +129,7 @@ def drive_speeds(config: ControlConfig, hand: Hand) -> tuple[float, ...]:
 
 def _length(vector: Tensor) -> Tensor:
     """Return the length of vectors, never 0. (N, D) to (N, 1)."""
-    return vector.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+    return vector.square().sum(-1, keepdim=True).clamp_min(1e-18).sqrt()
 
 
 class Controller:
@@ -186,6 +186,7 @@ class Controller:
         targets.orientation.copy_(torch.where(chosen, orientation, targets.orientation))
         targets.fingers.copy_(torch.where(chosen, fingers, targets.fingers))
         self.at_limit.logical_and_(~mask)
+        self._kinematics.reset(mask)
 
     def apply(self, action: Tensor) -> None:
         """Move the targets by one action within leash, workspace and the drives' range.

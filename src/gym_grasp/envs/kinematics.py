@@ -6,6 +6,7 @@ press. None of them has a memory, and none jumps, so that an arm at its limit st
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import torch
@@ -101,6 +102,11 @@ class InverseKinematics:
         self._moves = moves.to(device)
         """Which joints move which point. Shape (P, joints)."""
 
+    def reset(self, mask: Tensor) -> None:
+        """Let the servos of the simulations in `mask` (N,) rest: nothing has been commanded yet."""
+        at, commanded = self._qpos[:, self._joints], self._ctrl[:, self._joints]
+        commanded.copy_(torch.where(mask[:, None], at, commanded))
+
     def strained(self) -> Tensor:
         """Return whether a joint is held back at the end of its range. Shape (N,), bool."""
         return self._inside().abs().amax(0) > STRAINED
@@ -112,7 +118,7 @@ class InverseKinematics:
             error: of the wrist's position, world, in m, and orientation, in rad. Shape (N, 6).
             position: the measured one, world, in m. Shape (N, 3).
         """
-        q = self._qpos[:, self._joints].T
+        q = self._qpos[:, self._joints].T.contiguous()
         axis = self._axis[:, self._joints].permute(1, 2, 0).contiguous()
         lever = (position[:, None] - self._anchor[:, self._joints]).permute(1, 2, 0)
         # Row j is joint j's column of the geometric Jacobian. Shape (joints, 6, N)
@@ -127,7 +133,7 @@ class InverseKinematics:
     def _inside(self) -> Tensor:
         """How far joints are in the zones before the ends of their ranges; the way out is positive
         at the lower end. Shape (joints, N), in rad."""
-        q, margin = self._qpos[:, self._joints].T, self._margin
+        q, margin = self._qpos[:, self._joints].T.contiguous(), self._margin
         return (self._low + margin - q).clamp_min(0.0) - (q - self._high + margin).clamp_min(0.0)
 
     def _step(self, q: Tensor, jacobian_t: Tensor, error: Tensor) -> Tensor:
@@ -141,10 +147,10 @@ class InverseKinematics:
         inside, barrier = self._inside(), BARRIER / self._margin
         pull = weight * POSTURE * (self._home - q) + barrier * inside * inside.abs()
         if self._method == "jacobian-transpose":
-            return (jacobian_t * (self._gains * error)).sum(1) + pull
+            return _total((jacobian_t * (self._gains * error)).unbind(1)) + pull
         soft = 1.0 / (weight + 2.0 * barrier * inside.abs())
         pull = soft * pull
-        rest = error - (jacobian_t * pull[:, None]).sum(0)
+        rest = error - _total(jacobian_t * pull[:, None])
         root = soft.sqrt()
         return pull + root * damped_least_squares(jacobian_t * root[:, None], rest, 1.0)
 
@@ -154,19 +160,19 @@ class InverseKinematics:
         What would hold the hand against the servos follows from virtual work: torque times step
         over the way of the hand. A hand that presses already gets less than one that starts.
         """
-        velocity = self._qvel[:, self._joints].T
+        velocity = self._qvel[:, self._joints].T.contiguous()
         torque = self._stiffness * (self._ctrl[:, self._joints].T - q)
         torque = torque - self._servo_damping * velocity
         torque = torque.clamp(-self._torque, self._torque) - self._joint_damping * velocity
         coasting = self._lag * velocity  # what damping takes of a target
         added = step - coasting
-        moved = (jacobian_t * added[:, None]).sum(0)
-        way = moved[:3].norm(dim=0) + HAND_LENGTH * moved[3:].norm(dim=0) + 1e-9
-        force = (self._stiffness * added.square()).sum(0) / way + 1e-9
-        load = (torque * added).sum(0) / way
+        squares = _total(jacobian_t * added[:, None]).square()
+        way = _total(squares[:3]).sqrt() + HAND_LENGTH * _total(squares[3:]).sqrt() + 1e-9
+        force = _total(self._stiffness * added.square()) / way + 1e-9
+        load = _total(torque * added) / way
         less = ((load - FREE_LOAD) / (PRESSING_LOAD - FREE_LOAD)).clamp(0.0, 1.0)
         most = START_FORCE - less * (START_FORCE - FORCE)
-        most = torch.where((added * velocity).sum(0) < 0.0, math.inf, most)  # it brakes
+        most = torch.where(_total(added * velocity) < 0.0, math.inf, most)  # it brakes
         return coasting + added * (most / force).clamp_max(1.0)
 
     def _descent(self, step: Tensor) -> Tensor:
@@ -175,7 +181,18 @@ class InverseKinematics:
         points = torch.cat([self._site_xpos[:, self._sites], anchor[:, 2:]], dim=1)
         level = points[:, :, None, :2] - anchor[:, None, :, :2]
         rise = axis[:, None, :, 0] * level[..., 1] - axis[:, None, :, 1] * level[..., 0]
-        down = -(rise * self._moves * step.T[:, None]).sum(-1)
+        down = -_total((rise * self._moves * step.T[:, None]).unbind(-1))
         height = (points[..., 2] - self._radius).clamp_min(0.0)
         allowed = DESCENT_TIME * (self._touch + DESCENT * height)
         return (allowed / down.clamp_min(1e-9)).amin(1).clamp_max(1.0)
+
+
+def _total(parts: Sequence[Tensor] | Tensor) -> Tensor:
+    """Sum over the first dimension, in order.
+
+    So that rounding does not depend on how many simulations there are.
+    """
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

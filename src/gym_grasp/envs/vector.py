@@ -198,8 +198,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
         Returns:
             Observation (N, O), reward, terminated, truncated (N,) and info: `success`, `diverged`,
-            `at_limit` (as `Controller` says) (N,) bool, `progress` and `dense_reward` (N,); where an
-            episode ended, `final_obs` (N, O) holds its last observation (other rows the present
+            `at_limit` (as `Controller` says) (N,) bool, `progress` and `dense_reward` (N,); where
+            an episode ended, `final_obs` (N, O) holds its last observation (other rows the present
             one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,).
 
         Raises:
