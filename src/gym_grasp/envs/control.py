@@ -103,16 +103,20 @@ class Targets:
     """Desired wrist orientation, world. Shape (N, 4)."""
     fingers: Tensor
     """Drives of the hand, 0 open to 1 closed. Shape (N, D)."""
+    arm: Tensor
+    """Joint angles that the arm was commanded last, in rad. Shape (N, joints)."""
 
     def flat(self) -> Tensor:
-        """Pack into one tensor, for saving. Shape (N, 7 + D)."""
-        return torch.cat([self.position, self.orientation, self.fingers], dim=-1)
+        """Pack into one tensor, for saving. Shape (N, 7 + D + joints)."""
+        return torch.cat([self.position, self.orientation, self.fingers, self.arm], dim=-1)
 
     def load(self, flat: Tensor) -> None:
         """Take over what `flat` packed."""
         self.position.copy_(flat[:, :3])
         self.orientation.copy_(flat[:, 3:7])
-        self.fingers.copy_(flat[:, 7:])
+        drives = self.fingers.shape[1]
+        self.fingers.copy_(flat[:, 7 : 7 + drives])
+        self.arm.copy_(flat[:, 7 + drives :])
 
 
 FRICTION: Final = 0.5
@@ -169,6 +173,7 @@ class Controller:
             torch.zeros(physics.num_envs, 3, device=device),
             torch.zeros(physics.num_envs, 4, device=device),
             torch.zeros(physics.num_envs, len(robot.hand.drives), device=device),
+            torch.zeros(physics.num_envs, len(robot.arm.joints), device=device),
         )
         self._pose: tuple[Tensor, Tensor] | None = None
         self.reset(torch.ones(physics.num_envs, dtype=torch.bool, device=device))
@@ -186,7 +191,8 @@ class Controller:
         targets.orientation.copy_(torch.where(chosen, orientation, targets.orientation))
         targets.fingers.copy_(torch.where(chosen, fingers, targets.fingers))
         self.at_limit.logical_and_(~mask)
-        self._kinematics.reset(mask)
+        arm = self._qpos[:, self._indices.arm]
+        targets.arm.copy_(torch.where(chosen, arm, targets.arm))
 
     def apply(self, action: Tensor) -> None:
         """Move the targets by one action within leash, workspace and the drives' range.
@@ -252,7 +258,8 @@ class Controller:
         self._pose = None
         turn = quat_multiply(self.targets.orientation, quat_conjugate(orientation))
         error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1)
-        arm = self._kinematics.joint_targets(error, position)
+        arm = self.targets.arm
+        arm.copy_(self._kinematics.joint_targets(error, position, arm))
         fingers = self.robot.hand.joint_targets(self.targets.fingers)
         return torch.cat([arm, fingers[:, self._servos]], dim=-1)
 

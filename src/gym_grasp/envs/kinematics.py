@@ -70,7 +70,7 @@ class InverseKinematics:
 
         self._method = method
         self._joints = indices.arm
-        self._qpos, self._qvel, self._ctrl = map(physics.bind, ("qpos", "qvel", "ctrl"))
+        self._qpos, self._qvel = physics.bind("qpos"), physics.bind("qvel")
         self._axis, self._anchor = physics.bind("xaxis"), physics.bind("xanchor")
         self._site_xpos = physics.bind("site_xpos")
         stiffness, servo_damping = model.actuator_gainprm[:, 0], -model.actuator_biasprm[:, 2]
@@ -102,21 +102,17 @@ class InverseKinematics:
         self._moves = moves.to(device)
         """Which joints move which point. Shape (P, joints)."""
 
-    def reset(self, mask: Tensor) -> None:
-        """Let the servos of the simulations in `mask` (N,) rest: nothing has been commanded yet."""
-        at, commanded = self._qpos[:, self._joints], self._ctrl[:, self._joints]
-        commanded.copy_(torch.where(mask[:, None], at, commanded))
-
     def strained(self) -> Tensor:
         """Return whether a joint is held back at the end of its range. Shape (N,), bool."""
         return self._inside().abs().amax(0) > STRAINED
 
-    def joint_targets(self, error: Tensor, position: Tensor) -> Tensor:
+    def joint_targets(self, error: Tensor, position: Tensor, commanded: Tensor) -> Tensor:
         """Return the joint angles to command, in rad. Shape (N, joints).
 
         Args:
             error: of the wrist's position, world, in m, and orientation, in rad. Shape (N, 6).
             position: the measured one, world, in m. Shape (N, 3).
+            commanded: what was returned last, or where the joints are at rest. Shape (N, joints).
         """
         q = self._qpos[:, self._joints].T.contiguous()
         axis = self._axis[:, self._joints].permute(1, 2, 0).contiguous()
@@ -124,7 +120,7 @@ class InverseKinematics:
         # Row j is joint j's column of the geometric Jacobian. Shape (joints, 6, N)
         jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
         step = self._step(q, jacobian_t, error.T)
-        step = self._gentle(step, jacobian_t, q)
+        step = self._gentle(step, jacobian_t, commanded.T.contiguous() - q)
         step = step * self._descent(step)
         # All joints alike, so that the wrist keeps its direction.
         step = step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)
@@ -154,15 +150,14 @@ class InverseKinematics:
         root = soft.sqrt()
         return pull + root * damped_least_squares(jacobian_t * root[:, None], rest, 1.0)
 
-    def _gentle(self, step: Tensor, jacobian_t: Tensor, q: Tensor) -> Tensor:
+    def _gentle(self, step: Tensor, jacobian_t: Tensor, stretch: Tensor) -> Tensor:
         """Shorten what a step adds to the present motion where the hand would press too hard.
 
         What would hold the hand against the servos follows from virtual work: torque times step
         over the way of the hand. A hand that presses already gets less than one that starts.
         """
         velocity = self._qvel[:, self._joints].T.contiguous()
-        torque = self._stiffness * (self._ctrl[:, self._joints].T - q)
-        torque = torque - self._servo_damping * velocity
+        torque = self._stiffness * stretch - self._servo_damping * velocity
         torque = torque.clamp(-self._torque, self._torque) - self._joint_damping * velocity
         coasting = self._lag * velocity  # what damping takes of a target
         added = step - coasting
