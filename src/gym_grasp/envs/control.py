@@ -231,11 +231,15 @@ class Controller:
         # Per axis: shortening the whole vector would let a hand that presses down slide sideways.
         leashed = (asked - position).clamp(-config.position_leash, config.position_leash) + position
         reached = self._reachable(leashed)
-        taken = _length(torch.where(held, asked, leashed) - reached)
+        taken = torch.where(held, asked, leashed) - reached
+        size, moved = _length(taken), reached - desired
+        normal = taken / size
+        along = (moved * normal).sum(-1, keepdim=True) * normal
+        across = moved - along
         # Else it would creep along the border for many seconds.
-        stays = _length(reached - desired) < FRICTION * taken
-        desired.copy_(torch.where(stays, desired, reached))
-        return taken > 1e-3
+        stays = _length(across) < FRICTION * size
+        desired.copy_(torch.where(stays, desired + along, reached))
+        return size > 1e-3
 
     def _reachable(self, position: Tensor) -> Tensor:
         """Return wrist positions (N, 3) moved to where the wrist centre is in reach."""

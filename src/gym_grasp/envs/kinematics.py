@@ -34,8 +34,9 @@ STRAINED: Final = 0.02
 TRANSPOSE_GAINS: Final = (8.0, 8.0, 8.0, 0.7, 0.7, 0.7)
 """Of the Jacobian transpose, in rad/m² and 1/rad; found stable at 90 Hz."""
 
-TOUCH_SPEED: Final = 0.15
-"""Speed at which the hand comes down on the table, in m/s."""
+TOUCH_SPEED, ARM_TOUCH_SPEED = 0.15, 0.04
+"""Speeds at which the hand and the arm's joints come down on the table, in m/s. With 0 an arm that
+has come too low would stay there: hardly a step brings none of its joints down."""
 DESCENT: Final = 4.0
 """How much faster it comes down per height above the table, in 1/s."""
 DESCENT_TIME: Final = 0.055
@@ -96,7 +97,7 @@ class InverseKinematics:
         self._sites = [indices.wrist, indices.palm, *indices.fingertips]
         hand, arm = len(self._sites), joints - 2
         self._radius = torch.tensor([0.03] + [0.005] * (hand - 1) + [reach.girth] * arm).to(device)
-        self._touch = torch.tensor([TOUCH_SPEED] * hand + [0.0] * arm, device=device)
+        self._touch = torch.tensor([TOUCH_SPEED] * hand + [ARM_TOUCH_SPEED] * arm, device=device)
         moves = torch.ones(hand + arm, joints)
         moves[hand:] = torch.ones(joints, joints).tril(-1)[2:]
         self._moves = moves.to(device)
