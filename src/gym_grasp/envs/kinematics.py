@@ -86,7 +86,8 @@ class InverseKinematics:
         self._home = column(arm.home)
         self._low, self._high = map(column, zip(*arm.reach.comfort, strict=True))
         self._margin = arm.reach.margin
-        self._bent = [arm.joints.index(name) for name in arm.reach.bent]
+        bent = [arm.joints.index(name) for name in arm.reach.bent]
+        self._bent = torch.tensor(bent, device=device)
         self._gains = column(TRANSPOSE_GAINS)
         self._set_feelers(indices, arm.reach, len(arm.joints), device)
 
@@ -94,8 +95,9 @@ class InverseKinematics:
         self, indices: Indices, reach: Reach, joints: int, device: torch.device
     ) -> None:
         """Choose the points that stay above the table: of the hand, and the arm's later joints."""
-        self._sites = [indices.wrist, indices.palm, *indices.fingertips]
-        hand, arm = len(self._sites), joints - 2
+        sites = [indices.wrist, indices.palm, *indices.fingertips]
+        self._sites = torch.tensor(sites, device=device)
+        hand, arm = len(sites), joints - 2
         self._radius = torch.tensor([0.03] + [0.005] * (hand - 1) + [reach.girth] * arm).to(device)
         self._touch = torch.tensor([TOUCH_SPEED] * hand + [ARM_TOUCH_SPEED] * arm, device=device)
         moves = torch.ones(hand + arm, joints)
