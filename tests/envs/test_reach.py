@@ -99,7 +99,7 @@ def test_pressing_the_table_keeps_within_the_forces():
         auditor.step(action)
     found = {one.name: one.measured for one in figures(auditor)}
     assert 50 < found["force on furniture, 100 ms: max"] < 150
-    assert found["force on furniture, peak: max"] < 300
+    assert found["force on furniture, peak: max"] < 200  # 300 is the limit
     assert found["approach to furniture: max"] < 0.3
 
 
@@ -111,7 +111,7 @@ def test_what_a_bound_does_not_hold_the_audit_sees(monkeypatch):
     while auditor.running.any():
         auditor.step(press(env.observation()))
     found = {one.name: one.measured for one in figures(auditor)}
-    assert found["force on furniture, peak: max"] > 300
+    assert found["force on furniture, peak: max"] > 200
 
 
 def test_the_command_shows_it(capsys):
