@@ -95,7 +95,7 @@ def _is_number(value: object) -> bool:
 
 @dataclass
 class Targets:
-    """What the controller steers to: its whole state."""
+    """What the controller steers to: `flat` and `arm` are its whole state."""
 
     position: Tensor
     """Desired wrist position, world, in m. Shape (N, 3)."""
@@ -107,16 +107,15 @@ class Targets:
     """Joint angles that the arm was commanded last, in rad. Shape (N, joints)."""
 
     def flat(self) -> Tensor:
-        """Pack into one tensor, for saving. Shape (N, 7 + D + joints)."""
-        return torch.cat([self.position, self.orientation, self.fingers, self.arm], dim=-1)
+        """Pack pose and drives into one tensor, for saving. Shape (N, 7 + D)."""
+        return torch.cat([self.position, self.orientation, self.fingers], dim=-1)
 
-    def load(self, flat: Tensor) -> None:
-        """Take over what `flat` packed."""
+    def load(self, flat: Tensor, arm: Tensor) -> None:
+        """Take over what `flat` packed, and `arm`."""
+        self.arm.copy_(arm)
         self.position.copy_(flat[:, :3])
         self.orientation.copy_(flat[:, 3:7])
-        drives = self.fingers.shape[1]
-        self.fingers.copy_(flat[:, 7 : 7 + drives])
-        self.arm.copy_(flat[:, 7 + drives :])
+        self.fingers.copy_(flat[:, 7:])
 
 
 FRICTION: Final = 0.5
