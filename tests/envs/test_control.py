@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gym_grasp.envs import kinematics
 from gym_grasp.envs.build import compile_scene
 from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.spec import EnvSpec
@@ -94,7 +95,14 @@ def test_faster_than_the_joints_may_turn_the_wrist_lags(axis, least):
     assert 0.5 * math.pi < fastest.max() < math.pi
 
 
-def test_leashes_and_joint_steps_have_their_stated_length():
+@pytest.fixture
+def strong(monkeypatch):
+    """An arm that may press as hard as it can."""
+    monkeypatch.setattr(kinematics, "START_FORCE", 1e9)
+    monkeypatch.setattr(kinematics, "FORCE", 1e9)
+
+
+def test_leashes_and_joint_steps_have_their_stated_length(strong):
     """Without physics in between, actions pile up until the leash: 4 cm an axis, 0.3 rad."""
     env = make()
     action = torch.zeros(1, 11)
@@ -106,12 +114,12 @@ def test_leashes_and_joint_steps_have_their_stated_length():
     offset = (targets.position - position)[0].tolist()
     assert offset == pytest.approx([0.04, -0.04, 0.0], abs=1e-6)
     assert angle_between(targets.orientation, orientation).item() == pytest.approx(0.3, abs=1e-4)
-    targets.position += torch.tensor([0.3, 0.2, -0.2])  # farther than any leash
+    targets.position += torch.tensor([0.3, 0.2, 0.2])  # farther than any leash
     step = env.controller.joint_targets()[0, :6] - env.physics.bind("qpos")[0, :6]
     assert step.abs().max() == pytest.approx(math.pi / 30, abs=1e-6)  # π rad/s for a control step
 
 
-def test_a_joint_step_that_is_too_large_keeps_its_direction():
+def test_a_joint_step_that_is_too_large_keeps_its_direction(strong):
     env = make()
     action = torch.zeros(1, 11)
     action[0, :6] = torch.tensor([0.3, -0.2, 0.4, 0.1, 0.05, -0.1])
@@ -130,7 +138,7 @@ def test_a_joint_step_that_is_too_large_keeps_its_direction():
 
 
 @pytest.mark.parametrize("robot", ["ur5-sih", "ur5-three"])
-def test_the_limits_are_those_of_arm_and_hand(robot):
+def test_the_limits_are_those_of_arm_and_hand(robot, strong):
     """Half the speed of a part, half the step of its targets."""
     full = load_robot(robot)
     slow = tuple(speed / 2 for speed in full.arm.speeds)
@@ -138,6 +146,9 @@ def test_the_limits_are_those_of_arm_and_hand(robot):
     hand = dataclasses.replace(full.hand, speeds=tuple(speed / 2 for speed in full.hand.speeds))
     spec = EnvSpec("open-drawer", robot=robot)
     physics = CpuPhysics(compile_scene(spec), 1, 1)
+    at_home = torch.zeros(1, physics.model.nq)
+    at_home[0, :6] = torch.tensor(full.arm.home)
+    physics.reset(torch.ones(1, dtype=torch.bool), at_home)
     steps, drives = [], []
     for one in (full, Robot(arm, hand)):
         controller = Controller(physics, spec.control, one)
@@ -189,7 +200,8 @@ def test_workspace_has_a_floor_and_a_ceiling():
 
 @pytest.mark.parametrize("method", ["damped-least-squares", "jacobian-transpose"])
 def test_joint_targets_by_mujocos_own_jacobian(method):
-    """q + Jᵀ(JJᵀ + 0.05²)⁻¹e, or q + JᵀKe with gains 8 (position) and 0.7 (rotation)."""
+    """q + p + W⁻¹Jᵀ(JW⁻¹Jᵀ + 1)⁻¹(e − Jp), where W = 0.05² kᵢ / max k, k are the servos' gains and
+    p = 0.02 (home − q); or q + JᵀKe + Wp with gains 8 (position) and 0.7 (rotation)."""
     env = make(method=method)
     action = torch.zeros(1, 11)
     action[0, :6] = torch.tensor([0.3, -0.2, 0.4, 0.5, 0.1, -0.3])
@@ -203,10 +215,15 @@ def test_joint_targets_by_mujocos_own_jacobian(method):
     mujoco.mj_jacSite(env.task.model, data, jacobian[:3], jacobian[3:], site)
     J = jacobian[:, :6]
     error = np.array([0.006, -0.004, 0.008, 0.05, 0.01, -0.03])
+    gains = env.task.model.actuator_gainprm[:6, 0]
+    weight = 0.05**2 * gains / gains.max()
+    posture = 0.02 * (np.array(env.robot.arm.home) - data.qpos[:6])
     if method == "jacobian-transpose":
-        step = J.T @ (np.array([8.0, 8.0, 8.0, 0.7, 0.7, 0.7]) * error)
+        step = J.T @ (np.array([8.0, 8.0, 8.0, 0.7, 0.7, 0.7]) * error) + weight * posture
     else:
-        step = J.T @ np.linalg.solve(J @ J.T + 0.05**2 * np.eye(6), error)
+        soft = J.T / weight[:, None]
+        rest = error - J @ posture
+        step = posture + soft @ np.linalg.solve(J @ soft + np.eye(6), rest)
     found = env.controller.joint_targets()[0, :6].numpy() - data.qpos[:6]
     np.testing.assert_allclose(found, step, atol=2e-4)
     assert np.abs(step).max() > 0.01

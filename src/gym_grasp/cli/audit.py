@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gym_grasp.envs.audit import Auditor
+    from gym_grasp.envs.audit_figures import Figure
     from gym_grasp.envs.spec import EnvSpec
     from gym_grasp.envs.vector import GraspVectorEnv
 
-RANDOM = "random"
+RANDOM, PRESS = "random", "press"
 
 
 def main(args: Sequence[str]) -> None:
@@ -36,6 +37,7 @@ def audit(
     environment: EnvironmentOptions,
     policy: str | None = None,
     demos: Path | None = None,
+    held: bool = False,
     episodes: int = 16,
     seed: int = 0,
     strict: bool = False,
@@ -47,8 +49,11 @@ def audit(
         task: which task.
         environment: in which; with --policy or --demos by default theirs.
         policy: who acts: a run's folder or policy file, or `random`, which draws every action
-            anew; by default the synthetic operator.
+            anew, or `press`, which pushes at full scale, half of the time against what stands
+            there; by default the synthetic operator.
         demos: a dataset whose first episodes act instead.
+        held: instead of all that, hold random directions for 10 s and come back, first without
+            and then with rotations: whether the arm keeps its configuration and stands still.
         episodes: how many, one in each environment.
         seed: of the start states, and of random actions.
         strict: fail where a limit is exceeded.
@@ -61,10 +66,15 @@ def audit(
         raise UsageError("--policy and --demos both say who acts; give one of them.")
     if episodes < 1:
         raise UsageError(f"--episodes is {episodes}; it must be at least 1.")
+    if held and (policy is not None or demos is not None):
+        raise UsageError("--held says who acts; leave --policy and --demos out.")
     known = _base(policy, demos)
     if known is not None and known.task != task:
         raise UsageError(f"{policy or demos} is of the task '{known.task}', not of '{task}'.")
     spec = environment.spec(task)
+    if held:
+        _hold(spec, episodes, seed, strict, json)
+        return
     env = GraspVectorEnv(spec, _count(demos, episodes, spec), autoreset=False)
     env.reset(seed=seed)
     if demos is not None:
@@ -72,7 +82,7 @@ def audit(
     elif policy is None:
         auditor = _operated(env)
     else:
-        auditor = _acted(env, _random(env, seed) if policy == RANDOM else _loaded(policy, env))
+        auditor = _acted(env, _policy(policy, env, seed))
     found = figures(auditor)
     exceeded = [one.name for one in found if not one.ok]
     who = policy or (str(demos) if demos else "operator")
@@ -87,13 +97,12 @@ def audit(
     else:
         print(f"{task}, {who}: {successes} of {env.num_envs} episodes succeed\n")
         print(*markdown(found), sep="\n")
-    if strict and exceeded:
-        raise GymGraspError(f"{len(exceeded)} limit(s) exceeded: {'; '.join(exceeded)}.")
+    _refuse(found, strict)
 
 
 def _base(policy: str | None, demos: Path | None) -> "EnvSpec | None":
     """Return the environment of who acts; None where any will do."""
-    if policy not in (None, RANDOM):
+    if policy not in (None, RANDOM, PRESS):
         from gym_grasp.experiments.perform import spec_of_policy
         from gym_grasp.learning.checkpoint import load_policy
 
@@ -114,6 +123,42 @@ def _count(demos: Path | None, episodes: int, spec: "EnvSpec") -> int:
     dataset = open_dataset(demos)
     dataset.require(spec)
     return min(episodes, len(dataset))
+
+
+def _hold(spec: "EnvSpec", count: int, seed: int, strict: bool, json: bool) -> None:
+    """Print, and with `strict` judge, what held directions do."""
+    from gym_grasp.envs.audit_figures import markdown
+    from gym_grasp.envs.held import held_figures
+    from gym_grasp.envs.vector import GraspVectorEnv
+
+    found: list[Figure] = []
+    for rotations in (False, True):
+        env = GraspVectorEnv(spec, count, autoreset=False)
+        env.reset(seed=seed)
+        found += held_figures(env, seed, rotations)
+        env.close()
+    if json:
+        rows = [one.to_dict() for one in found]
+        described = {"task": spec.task, "spec": spec.to_dict(), "who": "held", "seed": seed}
+        exceeded = [one.name for one in found if not one.ok]
+        print_json({**described, "episodes": count, "exceeded": exceeded, "figures": rows})
+    else:
+        print(f"{spec.task}, held directions: {count} arms\n", *markdown(found), sep="\n")
+    _refuse(found, strict)
+
+
+def _refuse(found: "list[Figure]", strict: bool) -> None:
+    exceeded = [one.name for one in found if not one.ok]
+    if strict and exceeded:
+        raise GymGraspError(f"{len(exceeded)} limit(s) exceeded: {'; '.join(exceeded)}.")
+
+
+def _policy(name: str, env: "GraspVectorEnv", seed: int) -> "Callable[[Tensor], Tensor]":
+    from gym_grasp.envs.held import presser
+
+    if name == PRESS:
+        return presser(env, seed)
+    return _random(env, seed) if name == RANDOM else _loaded(name, env)
 
 
 def _loaded(path: str, env: "GraspVectorEnv") -> "Callable[[Tensor], Tensor]":

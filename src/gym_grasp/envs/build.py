@@ -7,7 +7,6 @@ import mujoco
 import numpy as np
 import torch
 
-from gym_grasp.envs.control import prepare_model
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
 from gym_grasp.physics.base import Physics
@@ -45,9 +44,7 @@ def compile_scene(spec: EnvSpec) -> mujoco.MjModel:
     scene = spec.task_class.build(spec.robot_model, spec.task_options)
     for geom in _drawings(scene):
         scene.delete(geom)
-    model = scene.compile()
-    prepare_model(model, spec.control.method, spec.robot_model)
-    return model
+    return scene.compile()
 
 
 def compile_drawing(spec: EnvSpec) -> tuple[mujoco.MjModel, np.ndarray]:

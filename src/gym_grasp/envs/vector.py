@@ -143,8 +143,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
     def description(self) -> dict[str, Any]:
         """What policies belong to: spec, names of observed values and of actions, and scene."""
         names = {"observations": [*self.packer.names], "actions": [*self.robot.action_names]}
-        scene = model_digest(self.physics.model)
-        return {"spec": self.env_spec.to_dict(), **names, "scene": scene}
+        return {"spec": self.env_spec.to_dict(), **names, "scene": model_digest(self.physics.model)}
 
     def reset(  # type: ignore[override]
         self,
@@ -197,10 +196,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             actions: see `EnvSpec.action_names`; clipped to [−1, 1]. Shape (N, A).
 
         Returns:
-            Observation (N, O), reward (N,), terminated (N,), truncated (N,) and info: `success`
-            and `diverged` (N,) bool, `progress` and `dense_reward` (N,); where an episode ended,
-            `final_obs` (N, O) holds its last observation (other rows hold the present one;
-            `_final_obs` is the mask), `episode_return` and `episode_length` (N,) what it summed to.
+            Observation (N, O), reward, terminated, truncated (N,) and info: `success`, `diverged`,
+            `at_limit` (as `Controller` says) (N,) bool, `progress` and `dense_reward` (N,); where
+            an episode ended, `final_obs` (N, O) holds its last observation (other rows the present
+            one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,).
 
         Raises:
             UsageError: the actions have the wrong shape or, on the CPU, hold NaN. On a GPU, where
@@ -277,7 +276,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._diverged_count += diverged
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
-        self._outcome["final_obs"] = observation
+        at_limit = self.controller.at_limit.clone()
+        self._outcome |= {"final_obs": observation, "at_limit": at_limit}
 
     def counters(self) -> dict[str, int]:
         """What went wrong since the start: diverged simulations, NaN actions."""
@@ -292,6 +292,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         return {
             "physics": self.physics.get_state(),
             "targets": self.controller.targets.flat(),
+            "commanded": self.controller.targets.arm.clone(),
             **self.episodes.get_state(),
             **({"memory": self.task.memory.clone()} if self.task.memory_size else {}),
             **{f"{FIELD}{name}": values for name, values in self.physics.fields().items()},
@@ -304,7 +305,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         own = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
         self.physics.set_fields(own)
         self.physics.set_state(state["physics"].to(self.device))
-        self.controller.targets.load(state["targets"])
+        self.controller.targets.load(state["targets"], state["commanded"])
         self.episodes.set_state(state)
         if self.task.memory_size:
             self.task.memory.copy_(state["memory"])

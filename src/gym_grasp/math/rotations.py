@@ -25,6 +25,13 @@ def quat_conjugate(q: Tensor) -> Tensor:
     return torch.cat([q[..., :1], -q[..., 1:]], dim=-1)
 
 
+def quat_rotate(q: Tensor, vector: Tensor) -> Tensor:
+    """Turn vectors (..., 3) by unit quaternions (..., 4)."""
+    real, imaginary = q[..., :1], q[..., 1:]
+    once = 2.0 * torch.linalg.cross(imaginary, vector.expand_as(imaginary), dim=-1)
+    return vector + real * once + torch.linalg.cross(imaginary, once, dim=-1)
+
+
 def quat_from_rotvec(rotvec: Tensor) -> Tensor:
     """Unit quaternion of a rotation vector. (..., 3) to (..., 4)."""
     angle = rotvec.square().sum(-1, keepdim=True).clamp_min(_TINY).sqrt()

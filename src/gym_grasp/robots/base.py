@@ -33,7 +33,6 @@ _PER_JOINT = (
     "limits",
     "speeds",
     "torques",
-    "transpose_damping",
     "drive_of_joint",
     "open",
     "closed",
@@ -67,14 +66,45 @@ class Part:
                 )
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Where an arm moves well: in one configuration, away from singularities.
+
+    The wrist centre is a point on the flange's axis that the last joints turn the hand about.
+    """
+
+    wrist_depth: float
+    """How far the wrist centre lies behind the flange, along its z axis, in m."""
+    shoulder: tuple[float, float, float]
+    """Point that the wrist centre's distance is measured from, in the arm's base frame, in m."""
+    nearest: float
+    """Least distance of the wrist centre from the shoulder, in m."""
+    farthest: float
+    """Most distance of the wrist centre from the shoulder, in m."""
+    clearance: float
+    """Least distance of the wrist centre from the vertical axis through the base, in m."""
+    lowest: float
+    """Least height of the wrist centre above the base's foot, in m: its housings clear a table."""
+    girth: float
+    """Radius around the joints from the third on that keeps clear of that table, in m."""
+    comfort: tuple[tuple[float, float], ...]
+    """Range of each joint that it is kept in, in rad: beyond it the arm changes its
+    configuration or turns too far. Within `margin` of its ends a joint is held back."""
+    margin: float
+    """Width of the zone before the ends of `comfort`, in rad."""
+    bent: tuple[str, ...]
+    """Joints whose sine is small where the arm is singular, such as elbow and wrist."""
+
+
 @dataclass(frozen=True, eq=False)
 class Arm(Part):
     """An arm: a serial chain of hinges."""
 
     home: tuple[float, ...]
-    """Joint angles of the start pose, in rad: palm down, fingers along x."""
-    transpose_damping: tuple[float, ...]
-    """Damping of the servos that the Jacobian transpose needs, in N·m·s/rad."""
+    """Joint angles of the start pose, in rad: palm down, fingers along x. It returns to this
+    posture where the task leaves it free."""
+    reach: Reach
+    """Where it moves well."""
     flange: str = "flange"
     """Site to which a hand is mounted."""
 

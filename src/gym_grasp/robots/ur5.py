@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Final
 
-from gym_grasp.robots.base import Arm
+from gym_grasp.robots.base import Arm, Reach
 
 UR5: Final = Arm(
     name="ur5",
@@ -18,5 +18,19 @@ UR5: Final = Arm(
     speeds=6 * (math.pi,),
     torques=(150.0, 150.0, 150.0, 28.0, 28.0, 28.0),
     home=(-0.3784, -1.7988, 2.1326, -0.3338, 1.1924, 1.5708),  # the SIH at (.42, 0, .28) m
-    transpose_damping=(100.0, 100.0, 100.0, 20.0, 20.0, 20.0),  # found stable at 90 Hz
+    reach=Reach(
+        wrist_depth=0.0823,  # the origin of wrist_2
+        shoulder=(0.0, 0.0, 0.089159),
+        nearest=0.22,
+        farthest=0.75,
+        clearance=0.17,
+        lowest=0.07,  # housings of 0.04 m
+        girth=0.07,  # the upper arm's of 0.058 m
+        comfort=(
+            *((-2.6, 2.6), (-3.0, 0.1), (0.25, 2.75)),
+            *((-4.5, 3.0), (0.03, 3.11), (-2.5, 6.0)),
+        ),
+        margin=0.1,
+        bent=("elbow", "wrist_2"),
+    ),
 )

@@ -142,6 +142,7 @@ class Session:
             "time": round(len(self.rows) / self.env.control_rate, 2),
             "time_limit": self.env.max_episode_steps / self.env.control_rate,
             "progress": round(self.progress, 3),
+            "at_limit": self.at_limit,
             "success": self.success,
             "kept": kept,
             "failed": failed,
@@ -164,6 +165,7 @@ class Session:
         self._substep = 0
         self.success = False
         self.progress = 0.0
+        self.at_limit = False
         self.state = State.WAITING
         self.notice = "Press the clutch to begin."
 
@@ -254,6 +256,7 @@ class Session:
         _, _, terminated, truncated, info = self.env.end_step()
         self.rows.end_step(info)
         self.progress = float(info["progress"][0])
+        self.at_limit = bool(info["at_limit"][0])
         if bool(terminated[0] | truncated[0]):
             self._finish(bool(info["success"][0]), bool(info["diverged"][0]))
 

@@ -12,6 +12,8 @@ const COLOURS: Record<string, string> = {
   offline: "#f06a6a",
 };
 
+const AT_LIMIT = "The robot's hand is at its limit: move yours back.";
+
 interface Texts {
   state: string;
   task: string;
@@ -25,6 +27,7 @@ function describe(connection: Connection): Texts {
   if (!connection.online || !status) {
     return { state: "offline", task: "", notice: connection.problem || "Connecting …", progress: 0, numbers: "" };
   }
+  const atLimit = status.state === "engaged" && status.at_limit;
   const watching = connection.role === "watch";
   const latency = status.latency["input_to_shown"] ?? status.latency["input_to_state"];
   const parts = [
@@ -37,7 +40,7 @@ function describe(connection: Connection): Texts {
   return {
     state: status.state,
     task: status.task + (watching ? " · watching" : ""),
-    notice: status.guide || status.notice || status.summary,
+    notice: (atLimit && AT_LIMIT) || status.guide || status.notice || status.summary,
     progress: Math.min(1, Math.max(0, status.progress)),
     numbers: parts.filter(Boolean).join(" · "),
   };

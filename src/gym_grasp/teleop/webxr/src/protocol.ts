@@ -53,6 +53,8 @@ export interface Status {
   time: number;
   time_limit: number;
   progress: number;
+  /** Whether workspace or arm held the hand back in the last step. */
+  at_limit: boolean;
   success: boolean;
   kept: number;
   failed: number;

@@ -1,0 +1,196 @@
+"""Inverse differential kinematics: from the error of the wrist's pose to joint targets of the arm.
+
+Damped least squares or the Jacobian transpose say where the joints go. Three things hold them
+back: zones before the ends of their ranges, the table beneath, and the force with which they would
+press. None of them has a memory, and none jumps, so that an arm at its limit stands still.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from gym_grasp.math.linear import damped_least_squares
+from gym_grasp.physics.base import Physics
+from gym_grasp.robots.base import Reach
+from gym_grasp.robots.robot import Indices, Robot
+
+Method = Literal["damped-least-squares", "jacobian-transpose"]
+
+DAMPING: Final = 0.05
+"""λ of damped least squares far from singularities; a softer joint has less, as it gives way."""
+SINGULAR_DAMPING: Final = 0.3
+"""λ where the arm is singular; the squares are added."""
+BENT: Final = 0.3
+"""Sine of the joints `Reach.bent` below which the damping grows."""
+POSTURE: Final = 0.02
+"""Share of the way to the home posture that a step goes where the task leaves it free."""
+BARRIER: Final = 3.0
+"""Stiffness at the ends of `Reach.comfort`, beside that of errors of the wrist's pose, 1."""
+STRAINED: Final = 0.02
+"""How deep in the zone before such an end a joint counts as held back, in rad."""
+TRANSPOSE_GAINS: Final = (8.0, 8.0, 8.0, 0.7, 0.7, 0.7)
+"""Of the Jacobian transpose, in rad/m² and 1/rad; found stable at 90 Hz."""
+
+TOUCH_SPEED, ARM_TOUCH_SPEED = 0.15, 0.04
+"""Speeds at which the hand and the arm's joints come down on the table, in m/s. With 0 an arm that
+has come too low would stay there: hardly a step brings none of its joints down."""
+DESCENT: Final = 4.0
+"""How much faster it comes down per height above the table, in 1/s."""
+DESCENT_TIME: Final = 0.055
+"""Offset of a joint target over the speed that comes of it: the servos' lag and half a step, s."""
+
+FORCE: Final = 100.0
+"""Most force with which the hand goes on pressing, in N."""
+START_FORCE: Final = 700.0
+"""Most force to set it in motion: more than the servos have in most postures, in N."""
+FREE_LOAD, PRESSING_LOAD = 40.0, 90.0
+"""Between these loads the bound falls from the latter to the former, in N."""
+HAND_LENGTH: Final = 0.15
+"""By which a turn of the wrist counts as a way of the fingertips, in m."""
+
+
+class InverseKinematics:
+    """Joint targets of the arm for a batch of simulations.
+
+    Args:
+        physics: the simulations; gains, damping and torque limits of the servos are its model's.
+        robot: the robot in them.
+        method: where the joints go.
+        period: of control, in s.
+    """
+
+    def __init__(self, physics: Physics, robot: Robot, method: Method, period: float) -> None:
+        arm, device = robot.arm, physics.device
+        model, indices = physics.model, robot.indices(physics.model)
+
+        def column(values: object) -> Tensor:
+            return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+
+        self._method = method
+        self._joints = indices.arm
+        self._qpos, self._qvel = physics.bind("qpos"), physics.bind("qvel")
+        self._axis, self._anchor = physics.bind("xaxis"), physics.bind("xanchor")
+        self._site_xpos = physics.bind("site_xpos")
+        stiffness, servo_damping = model.actuator_gainprm[:, 0], -model.actuator_biasprm[:, 2]
+        self._stiffness = column(stiffness[indices.arm])
+        self._compliance = self._stiffness.max() / self._stiffness
+        self._servo_damping = column(servo_damping[indices.arm])
+        self._joint_damping = column(model.dof_damping[indices.arm])
+        self._lag = (self._servo_damping + self._joint_damping) / self._stiffness
+        self._torque = column(model.actuator_forcerange[indices.arm, 1])
+        # A joint at its highest speed goes no farther in a control step.
+        self._farthest = column(arm.speeds) * period
+        self._home = column(arm.home)
+        self._low, self._high = map(column, zip(*arm.reach.comfort, strict=True))
+        self._margin = arm.reach.margin
+        bent = [arm.joints.index(name) for name in arm.reach.bent]
+        self._bent = torch.tensor(bent, device=device)
+        self._gains = column(TRANSPOSE_GAINS)
+        self._set_feelers(indices, arm.reach, len(arm.joints), device)
+
+    def _set_feelers(
+        self, indices: Indices, reach: Reach, joints: int, device: torch.device
+    ) -> None:
+        """Choose the points that stay above the table: of the hand, and the arm's later joints."""
+        sites = [indices.wrist, indices.palm, *indices.fingertips]
+        self._sites = torch.tensor(sites, device=device)
+        hand, arm = len(sites), joints - 2
+        self._radius = torch.tensor([0.03] + [0.005] * (hand - 1) + [reach.girth] * arm).to(device)
+        self._touch = torch.tensor([TOUCH_SPEED] * hand + [ARM_TOUCH_SPEED] * arm, device=device)
+        moves = torch.ones(hand + arm, joints)
+        moves[hand:] = torch.ones(joints, joints).tril(-1)[2:]
+        self._moves = moves.to(device)
+        """Which joints move which point. Shape (P, joints)."""
+
+    def strained(self) -> Tensor:
+        """Return whether a joint is held back at the end of its range. Shape (N,), bool."""
+        return self._inside().abs().amax(0) > STRAINED
+
+    def joint_targets(self, error: Tensor, position: Tensor, commanded: Tensor) -> Tensor:
+        """Return the joint angles to command, in rad. Shape (N, joints).
+
+        Args:
+            error: of the wrist's position, world, in m, and orientation, in rad. Shape (N, 6).
+            position: the measured one, world, in m. Shape (N, 3).
+            commanded: what was returned last, or where the joints are at rest. Shape (N, joints).
+        """
+        q = self._qpos[:, self._joints].T.contiguous()
+        axis = self._axis[:, self._joints].permute(1, 2, 0).contiguous()
+        lever = (position[:, None] - self._anchor[:, self._joints]).permute(1, 2, 0)
+        # Row j is joint j's column of the geometric Jacobian. Shape (joints, 6, N)
+        jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
+        step = self._step(q, jacobian_t, error.T)
+        step = self._gentle(step, jacobian_t, commanded.T.contiguous() - q)
+        step = step * self._descent(step)
+        # All joints alike, so that the wrist keeps its direction.
+        step = step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)
+        return (q + step).clamp(self._low, self._high).T
+
+    def _inside(self) -> Tensor:
+        """How far joints are in the zones before the ends of their ranges; the way out is positive
+        at the lower end. Shape (joints, N), in rad."""
+        q, margin = self._qpos[:, self._joints].T.contiguous(), self._margin
+        return (self._low + margin - q).clamp_min(0.0) - (q - self._high + margin).clamp_min(0.0)
+
+    def _step(self, q: Tensor, jacobian_t: Tensor, error: Tensor) -> Tensor:
+        """Step down the hill of ½|error|² and of what the joints would rather do.
+
+        A Gauss-Newton step, which ends where both are in balance. (joints, N)
+        """
+        bent = q[self._bent].sin().abs().amin(0)
+        damping = DAMPING**2 + (SINGULAR_DAMPING * (1.0 - bent / BENT).clamp_min(0.0)) ** 2
+        weight = damping / self._compliance
+        inside, barrier = self._inside(), BARRIER / self._margin
+        pull = weight * POSTURE * (self._home - q) + barrier * inside * inside.abs()
+        if self._method == "jacobian-transpose":
+            return _total((jacobian_t * (self._gains * error)).unbind(1)) + pull
+        soft = 1.0 / (weight + 2.0 * barrier * inside.abs())
+        pull = soft * pull
+        rest = error - _total(jacobian_t * pull[:, None])
+        root = soft.sqrt()
+        return pull + root * damped_least_squares(jacobian_t * root[:, None], rest, 1.0)
+
+    def _gentle(self, step: Tensor, jacobian_t: Tensor, stretch: Tensor) -> Tensor:
+        """Shorten what a step adds to the present motion where the hand would press too hard.
+
+        What would hold the hand against the servos follows from virtual work: torque times step
+        over the way of the hand. A hand that presses already gets less than one that starts.
+        """
+        velocity = self._qvel[:, self._joints].T.contiguous()
+        torque = self._stiffness * stretch - self._servo_damping * velocity
+        torque = torque.clamp(-self._torque, self._torque) - self._joint_damping * velocity
+        coasting = self._lag * velocity  # what damping takes of a target
+        added = step - coasting
+        squares = _total(jacobian_t * added[:, None]).square()
+        way = _total(squares[:3]).sqrt() + HAND_LENGTH * _total(squares[3:]).sqrt() + 1e-9
+        force = _total(self._stiffness * added.square()) / way + 1e-9
+        load = _total(torque * added) / way
+        less = ((load - FREE_LOAD) / (PRESSING_LOAD - FREE_LOAD)).clamp(0.0, 1.0)
+        most = START_FORCE - less * (START_FORCE - FORCE)
+        most = torch.where(_total(added * velocity) < 0.0, math.inf, most)  # it brakes
+        return coasting + added * (most / force).clamp_max(1.0)
+
+    def _descent(self, step: Tensor) -> Tensor:
+        """Return the share of a step that brings no point down too fast. Shape (N,)."""
+        axis, anchor = self._axis[:, self._joints], self._anchor[:, self._joints]
+        points = torch.cat([self._site_xpos[:, self._sites], anchor[:, 2:]], dim=1)
+        level = points[:, :, None, :2] - anchor[:, None, :, :2]
+        rise = axis[:, None, :, 0] * level[..., 1] - axis[:, None, :, 1] * level[..., 0]
+        down = -_total((rise * self._moves * step.T[:, None]).unbind(-1))
+        height = (points[..., 2] - self._radius).clamp_min(0.0)
+        allowed = DESCENT_TIME * (self._touch + DESCENT * height)
+        return (allowed / down.clamp_min(1e-9)).amin(1).clamp_max(1.0)
+
+
+def _total(parts: Sequence[Tensor] | Tensor) -> Tensor:
+    """Sum over the first dimension, in order.
+
+    So that rounding does not depend on how many simulations there are.
+    """
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

@@ -1,0 +1,136 @@
+"""At the end of the arm's reach, on the table and against furniture."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from gym_grasp.cli.main import main
+from gym_grasp.envs import kinematics
+from gym_grasp.envs.audit import Auditor
+from gym_grasp.envs.audit_figures import figures
+from gym_grasp.envs.held import held_figures, presser
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.math.rotations import np_rotate
+from gym_grasp.robots import load_robot
+
+
+def make(count: int, task: str = "lift-object", seconds: float = 20.0, **control) -> GraspVectorEnv:
+    env = GraspVectorEnv(
+        task, count, control=control, autoreset=False, max_episode_steps=round(30 * seconds)
+    )
+    env.reset(seed=0)
+    return env
+
+
+def wrist_centre(env: GraspVectorEnv) -> torch.Tensor:
+    """By MuJoCo: the axis of wrist_2. Shape (N, 3)."""
+    return env.physics.bind("xanchor")[:, 4]
+
+
+@pytest.mark.parametrize("method", ["damped-least-squares", "jacobian-transpose"])
+def test_held_directions_keep_the_configuration_and_come_home(method):
+    env = make(8, method=method)
+    found = {one.name: one for one in held_figures(env, 0, rotations=False)}
+    assert all(one.ok for one in found.values()), found
+    assert found["held: told that they are at the limit"].measured == 8
+    assert found["held: farthest from home"].measured < 1.0
+
+
+def test_an_arm_without_limits_does_not(monkeypatch):
+    """The figures notice it."""
+    for name in ("BARRIER", "SINGULAR_DAMPING", "POSTURE"):
+        monkeypatch.setattr(kinematics, name, 0.0)
+    arm = load_robot("ur5-sih").arm
+    wide = dataclasses.replace(
+        arm.reach, farthest=2.0, nearest=0.0, clearance=0.0, comfort=arm.limits
+    )
+    monkeypatch.setitem(arm.__dict__, "reach", wide)
+    found = {one.name: one for one in held_figures(make(12), 0, rotations=False)}
+    assert not found["held: changed configuration"].ok
+
+
+def test_the_wrist_centre_stays_in_reach():
+    env = make(6)
+    reach = env.robot.arm.reach
+    action = torch.zeros(6, 11)
+    action[:3, :3], action[3:, :3] = torch.eye(3), -torch.eye(3)
+    for _ in range(90):
+        env.step(action)
+    offset = torch.tensor([0.0, 0.0, -(reach.wrist_depth + env.robot.hand.mount_position[2])])
+    targets = env.controller.targets
+    for index in range(6):
+        way = np_rotate(targets.orientation[index].double().numpy(), offset.double().numpy())
+        centre = targets.position[index] + torch.from_numpy(way)
+        distance = (centre - torch.tensor(reach.shoulder)).norm()
+        assert reach.nearest - 1e-3 < distance < reach.farthest + 1e-3
+        assert centre[:2].norm() > reach.clearance - 1e-3
+        assert centre[2] > reach.lowest - 1e-3
+    assert (wrist_centre(env)[0] - torch.tensor(reach.shoulder)).norm() > 0.74  # it gets there
+    assert env.controller.at_limit.all()
+
+
+def test_the_limit_is_told_and_forgotten():
+    env = make(2, seconds=60)
+    action = torch.zeros(2, 11)
+    action[0, 0] = 1.0
+    told = [env.step(action)[4]["at_limit"].tolist() for _ in range(45)]
+    assert told[0] == [False, False]
+    assert told[-1] == [True, False]
+    action[0, 0] = -1.0
+    for _ in range(5):
+        info = env.step(action)[4]
+    assert info["at_limit"].tolist() == [False, False]
+    action[0, 0] = 1.0
+    for _ in range(30):
+        env.step(action)
+    env.reset(seed=1)
+    assert not env.controller.at_limit.any()
+
+
+def test_pressing_the_table_keeps_within_the_forces():
+    """At most 150 N over 100 ms and 300 N at a blow, straight down and in any direction."""
+    env = make(6, seconds=4)
+    auditor, press = Auditor(env), presser(env, 0)
+    while auditor.running.any():
+        action = press(env.observation())
+        action[:3, :6] = torch.tensor([0.0, 0.0, -1.0, 0.0, 0.0, 0.0])
+        auditor.step(action)
+    found = {one.name: one.measured for one in figures(auditor)}
+    assert 50 < found["force on furniture, 100 ms: max"] < 150
+    assert found["force on furniture, peak: max"] < 200  # 300 is the limit
+    assert found["approach to furniture: max"] < 0.3
+
+
+def test_what_a_bound_does_not_hold_the_audit_sees(monkeypatch):
+    for name in ("TOUCH_SPEED", "ARM_TOUCH_SPEED", "START_FORCE", "FORCE"):
+        monkeypatch.setattr(kinematics, name, 1e9)
+    env = make(6, seconds=4)
+    auditor, press = Auditor(env), presser(env, 0)
+    while auditor.running.any():
+        auditor.step(press(env.observation()))
+    found = {one.name: one.measured for one in figures(auditor)}
+    assert found["force on furniture, peak: max"] > 200
+
+
+def test_the_command_shows_it(capsys):
+    assert main(["audit", "lift-object", "--held", "--episodes", "2", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["who"] == "held"
+    assert "held: changed configuration" not in said["exceeded"]
+    assert len(said["figures"]) == 16
+    assert main(["audit", "lift-object", "--held", "--policy", "random"]) != 0
+
+
+def test_the_same_bits_for_any_number_of_arms():
+    actions = torch.rand(20, 7, 11, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for method in ("damped-least-squares", "jacobian-transpose"):
+        many = make(7, method=method)
+        many.reset_to(torch.arange(7))
+        one = make(1, method=method)
+        one.reset_to(torch.tensor([6]))
+        for action in actions:
+            many.step(action)
+            one.step(action[6:])
+        assert torch.equal(many.physics.bind("qpos")[6], one.physics.bind("qpos")[0])
