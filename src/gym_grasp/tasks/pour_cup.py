@@ -63,7 +63,9 @@ class PourCup(Task):
         "them; the cup starts within ±6 cm instead of ±3; option `bowl`",
     )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
-    success_threshold = "share of the particles in the bowl, and not in the cup, ≥ 0.8"
+    success_threshold = (
+        "share of the particles in the bowl, and not in the cup, ≥ 0.8 (the paper gives no share)"
+    )
     time_limit = 10.0
     Options = PourOptions
 
