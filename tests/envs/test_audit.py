@@ -373,9 +373,9 @@ def test_particles_that_end_beside():
     env.physics.reset(torch.ones(2, dtype=torch.bool), qpos)
     auditor = Auditor(env)
     auditor.stop(np.ones(2, dtype=bool))
-    np.testing.assert_allclose(auditor.samples.spilled, [2 / 16, 0.0], atol=1e-6)
+    np.testing.assert_allclose(auditor.samples.spilled, [2 / 10, 0.0], atol=1e-6)
     name = "particles that end beside cup and bowl"
-    assert figure(auditor, name).measured == pytest.approx(100 * 2 / 32)
+    assert figure(auditor, name).measured == pytest.approx(100 * 2 / 20)
 
 
 def test_a_diverged_simulation_is_counted_and_not_measured():

@@ -36,7 +36,7 @@ def place(scene: tuple[StudyScene, CpuPhysics], *done: int) -> None:
         qpos[0, model.joint("door").qposadr[0]] = math.radians(45.1)
     if POUR in done:
         for axis, shift in zip("xyz", (0.0, 0.22, 0.01), strict=True):
-            for particle in range(16):
+            for particle in range(10):
                 qpos[0, model.joint(f"particle_{particle:02}_{axis}").qposadr[0]] = shift
     physics.reset(torch.ones(1, dtype=torch.bool), qpos)
 
@@ -47,7 +47,7 @@ def test_it_is_done_when_all_parts_are(scene, done: tuple[int, ...]) -> None:
     place(scene, *done)
     expected = [float(part in done) for part in range(len(PARTS))]
     if POUR not in done:
-        expected[POUR] = 0.0152  # some particles are nearer to the bowl than the cup's middle
+        expected[POUR] = 0.0138  # some particles are nearer to the bowl than the cup's middle
     assert task.parts_done(physics)[0].tolist() == pytest.approx(expected, abs=1e-3)
     assert task.progress(physics).item() == pytest.approx(sum(expected) / 3, abs=1e-3)
     assert task.success(physics).item() is (len(done) == 3)
@@ -70,7 +70,7 @@ def test_things_start_apart_and_settled() -> None:
     env.reset(seed=3)
     before = {key: pose.clone() for key, pose in env.task.observe_scene(env.physics).items()}
     assert before["parts_done"][:, [CUBES, DOOR]].abs().max() < 1e-3
-    assert before["parts_done"][:, POUR].max() < 0.1
+    assert before["parts_done"][:, POUR].max() < 0.15  # of cups near the bowl
     for cube in ("red", "green", "blue"):
         pose = before[f"{cube}_cube_pose"]
         assert (pose[:, 1] < -0.1).all()

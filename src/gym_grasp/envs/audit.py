@@ -17,7 +17,6 @@ from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.robots.base import HAND, MOUNT_BODY
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.pour_cup import BOWL_HEIGHT, BOWL_RIM_RADIUS, PourCup
 
 WINDOW: Final = 0.1
 """Time over which forces are averaged, and without touch before a contact counts as new, in s."""
@@ -200,8 +199,7 @@ class Samples:
     lowest: np.ndarray
     """Lowest end of an object, in m; NaN without any. Shape (N,)."""
     spilled: np.ndarray
-    """Share of the particles that ended beside cup and bowl, lower than the bowl's rim; those that
-    still fall are not counted. NaN without any. Shape (N,)."""
+    """What `Task.spilled` says at the end; NaN where a task has nothing to spill. Shape (N,)."""
 
 
 class Auditor:
@@ -285,12 +283,9 @@ class Auditor:
         samples.lost[ending] = lost.sum(1)[ending]
         if len(self.things):
             samples.lowest[ending] = position[:, self.things, 2].min(1)[ending]
-        task = self.env.task
-        if isinstance(task, PourCup):
-            x, y, z = (position[:, task.particles] - task.bowl_position.numpy()).T
-            bowl = (np.hypot(x, y) < BOWL_RIM_RADIUS) & (z > BELOW)
-            spilled = (z < BOWL_HEIGHT) & ~bowl & ~task.in_cup(self.env.physics).numpy().T
-            samples.spilled[ending] = spilled.mean(0)[ending]
+        spilled = self.env.task.spilled(self.env.physics)
+        if spilled is not None:
+            samples.spilled[ending] = spilled.numpy()[ending]
         self.running &= ~ending
 
     def _measure(self, index: int, state: np.ndarray) -> None:

@@ -217,6 +217,10 @@ class Task(ABC):
     def success(self, physics: Physics) -> Tensor:
         """Whether the task is done. Shape (N,), bool."""
 
+    def spilled(self, physics: Physics) -> Tensor | None:
+        """Share of what is to be poured that lies elsewhere, (N,); None: there is nothing."""
+        return None
+
     def dense_reward(self, physics: Physics, progress: Tensor) -> Tensor:
         """`progress` − 1, at most 0, less 0.3·tanh(`hand_distance` / 0.3), in m.
 

@@ -1,11 +1,13 @@
 """PourCup: pour the particles from the cup into the bowl."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
@@ -13,21 +15,41 @@ from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 
 POURED = 0.8
-"""Share of the particles in the bowl at which the task is done (the paper's)."""
+"""Share of the particles in the bowl at which the task is done; the paper names none."""
 NEAR = 0.5
 """Progress of particles that are over the bowl's middle, and not in it."""
 APART = 0.22
 """Horizontal distance of cup and bowl in the scene, in m, where that progress begins."""
-CUP_OFFSET = 0.03
+CUP_OFFSET = 0.06
 """Half-width of the uniform noise on the cup's start position, along x and y, in m."""
+BOWL_OFFSET = 0.04
+"""The same of the bowl's where it varies; its middle is as much farther from the cup then."""
+BOWLS = ("fixed", "varied")
+"""What the option `bowl` may be."""
+LYING = 0.02
+"""Depth below the table top from which a particle has left it, in m."""
 
 # Inside of the vessels as in the scene, in m. Both are octagons, a little wider at the corners.
-CUP_RADIUS, CUP_HEIGHT = 0.037, 0.115
+CUP_RADIUS, CUP_HEIGHT = 0.033, 0.115
 BOWL_RADIUS, BOWL_RIM_RADIUS, BOWL_HEIGHT = 0.052, 0.089, 0.055
 
 
+@dataclass(frozen=True)
+class PourOptions:
+    """What can be chosen about PourCup."""
+
+    bowl: str = "fixed"
+    """Where the bowl stands: `fixed` and not observed, as in the paper, or `varied`, anywhere
+    within 4 cm along x and y of a place 4 cm farther left, and observed."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a choice that does not exist."""
+        if self.bowl not in BOWLS:
+            raise unknown("bowl", self.bowl, BOWLS)
+
+
 class PourCup(Task):
-    """A cup of 16 particles and a bowl, 22 cm further left, stand on the table."""
+    """A cup of 10 particles and a bowl, 22 cm further left, stand on the table."""
 
     name = "pour-cup"
     version = 3
@@ -36,11 +58,16 @@ class PourCup(Task):
         "the cup's linings are 8 cm thick: no particle is lost when it is crushed and flung away; "
         "progress counts how close particles come to the bowl",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
-        "the arm stays within reach and gentle; operators move as people do",
+        "the arm stays within reach and gentle; operators move as people do; 10 particles instead "
+        "of 16, which fall slowly; the cup's walls are 12 mm thick and nothing invisible surrounds "
+        "them; the cup starts within ±6 cm instead of ±3; option `bowl`",
     )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
-    success_threshold = "share of the particles in the bowl, and not in the cup, ≥ 0.8"
+    success_threshold = (
+        "share of the particles in the bowl, and not in the cup, ≥ 0.8 (the paper gives no share)"
+    )
     time_limit = 10.0
+    Options = PourOptions
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
@@ -54,9 +81,12 @@ class PourCup(Task):
         ids = [body.id for body in particles]
         assert ids == list(range(ids[0], ids[-1] + 1)), "particles stand together in the scene"
         self.particles = slice(ids[0], ids[-1] + 1)
-        self.bowl_position = torch.tensor(
-            model.body("bowl").pos, dtype=torch.float32, device=device
-        )
+        self.bowl = model.body("bowl").id
+        self.varied = self.options.bowl == "varied"
+        self.body_pos = torch.tensor(model.body_pos, dtype=torch.float32, device=device)
+        self.spread = torch.full((2,), CUP_OFFSET, device=device)
+        near = torch.tensor([-BOWL_OFFSET, 0.0], device=device)
+        self.bowl_low, self.bowl_high = near, near + 2 * BOWL_OFFSET
         # What the cup's offset moves: its own position and every particle's slides.
         address = int(model.joint("cup").qposadr[0])
         joints = [address, *(int(model.jnt_qposadr[body.jntadr[0]]) for body in particles)]
@@ -66,19 +96,34 @@ class PourCup(Task):
         self.shift = shift
 
     def start(self, seeds: Tensor) -> Tensor:
-        """The cup and what lies in it are moved by ±.03 m, the arm is slightly random."""
-        spread = torch.full((2,), CUP_OFFSET, device=self.device)
-        offset = uniform(seeds, -spread, spread, stream=1)
+        """The cup and what lies in it are moved by ±.06 m, the arm is slightly random."""
+        offset = uniform(seeds, -self.spread, self.spread, stream=1)
         return self.arm_noise(seeds) + offset[:, :1] * self.shift[0] + offset[:, 1:] * self.shift[1]
+
+    def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
+        if not self.varied:
+            return {}
+        position = self.body_pos.repeat(len(seeds), 1, 1)
+        position[:, self.bowl, :2] += uniform(seeds, self.bowl_low, self.bowl_high, stream=2)
+        return {"body_pos": position}
+
+    def from_bowl(self, physics: Physics) -> Tensor:
+        """Positions of the particles from the bowl's bottom, in m. Shape (N, particles, 3)."""
+        positions = physics.bind("xpos")
+        return positions[:, self.particles] - positions[:, self.bowl, None]
 
     def share_poured(self, physics: Physics) -> Tensor:
         """Share of the particles that are in the bowl and not in the cup. Shape (N,)."""
-        positions = physics.bind("xpos")
-        particles = positions[:, self.particles]
-        x, y, z = (particles - self.bowl_position).unbind(-1)
+        x, y, z = self.from_bowl(physics).unbind(-1)
         radius = BOWL_RADIUS + (BOWL_RIM_RADIUS - BOWL_RADIUS) * z / BOWL_HEIGHT
         in_bowl = (x.hypot(y) < radius) & (z > 0) & (z < BOWL_HEIGHT)
         return (in_bowl & ~self.in_cup(physics)).float().mean(dim=-1)
+
+    def spilled(self, physics: Physics) -> Tensor:
+        """Share of the particles that lie beside cup and bowl; those that fall are not counted."""
+        x, y, z = self.from_bowl(physics).unbind(-1)
+        over_bowl = (x.hypot(y) < BOWL_RIM_RADIUS) & (z > -LYING)
+        return ((z < BOWL_HEIGHT) & ~over_bowl & ~self.in_cup(physics)).float().mean(dim=-1)
 
     def in_cup_frame(self, physics: Physics) -> Tensor:
         """Positions of the particles in the cup's frame, in m. Shape (N, particles, 3)."""
@@ -95,10 +140,13 @@ class PourCup(Task):
 
     @classmethod
     def scene_features(cls, options: Any) -> dict[str, Feature]:
-        return {"cup_pose": pose("bottom of the cup")}
+        bowl = Feature("bottom of the bowl, world", "m", ("x", "y", "z"))
+        varied = options.bowl == "varied"
+        return {"cup_pose": pose("bottom of the cup")} | ({"bowl_position": bowl} if varied else {})
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
-        return {"cup_pose": self.pose_of_body(physics, self.cup)}
+        cup = {"cup_pose": self.pose_of_body(physics, self.cup)}
+        return cup | ({"bowl_position": physics.bind("xpos")[:, self.bowl]} if self.varied else {})
 
     def progress(self, physics: Physics) -> Tensor:
         """Share of the particles to be poured that are, and half of how close the others come.
@@ -107,7 +155,7 @@ class PourCup(Task):
         nothing tells a cup knocked over towards the bowl from one knocked over away from it.
         """
         poured = (self.share_poured(physics) / POURED).clamp_max(1.0)
-        offset = physics.bind("xpos")[:, self.particles, :2] - self.bowl_position[:2]
+        offset = self.from_bowl(physics)[..., :2]
         close = (1.0 - offset.norm(dim=-1) / APART).clamp_min(0.0).mean(-1)
         return poured + (1.0 - poured) * NEAR * close
 

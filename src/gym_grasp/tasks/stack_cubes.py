@@ -46,7 +46,7 @@ class StackCubes(Task):
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
-        "the arm stays within reach and gentle; operators move as people do",
+        "the arm stays within reach and gentle; operators move as people do; cubes are stiffer",
     )
     summary = "Stack the three cubes. Done when they stand still and the hand is off them."
     time_limit = 25.0

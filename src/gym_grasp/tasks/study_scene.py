@@ -32,7 +32,7 @@ class StudyScene(Task):
         "first version",
         "the cup of PourCup v1",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
-        "the arm stays within reach and gentle; operators move as people do",
+        "the arm stays within reach and gentle; operators move as people do; the cup of PourCup v3",
     )
     summary = (
         "Stack the cubes, open the door and pour the particles into the bowl, in any order. Done "
@@ -75,7 +75,7 @@ class StudyScene(Task):
 
     @classmethod
     def scene_features(cls, options: Any) -> dict[str, Feature]:
-        poses = {k: v for part in PARTS for k, v in part.scene_features(options).items()}
+        poses = {k: v for part in PARTS for k, v in part.scene_features(part.Options()).items()}
         done = Feature("progress of each part, 0 to 1", "1", ("cubes", "door", "pouring"))
         return {**poses, "parts_done": done}
 
