@@ -126,6 +126,10 @@ class Task(ABC):
         return load_scene(cls.scene())
 
     @classmethod
+    def check_training(cls, options: Any) -> None:
+        """Raise `UsageError` where something chosen is kept for evaluation; by default nothing."""
+
+    @classmethod
     def build(cls, robot: Robot, options: Any = None) -> mujoco.MjSpec:
         """Return the whole scene, ready to compile.
 
@@ -163,11 +167,9 @@ class Task(ABC):
 
     def observe(self, physics: Physics) -> dict[str, Tensor]:
         """Return every observation, keyed as in `features`. Each (N, …)."""
-        rotation = physics.bind("site_xmat")[:, self.wrist].view(-1, 3, 3)
-        position = physics.bind("site_xpos")[:, self.wrist]
         own = {
             "finger_positions": physics.bind("qpos")[:, self.indices.hand],
-            "wrist_pose": torch.cat([position, rotation[:, :, 0], rotation[:, :, 1]], dim=-1),
+            "wrist_pose": self.pose_of_site(physics, self.wrist),
         }
         return {**own, **self.observe_scene(physics)}
 
@@ -176,6 +178,13 @@ class Task(ABC):
         rotation = physics.bind("xmat")[:, body].view(-1, 3, 3)
         return torch.cat(
             [physics.bind("xpos")[:, body], rotation[:, :, 0], rotation[:, :, 1]], dim=-1
+        )
+
+    def pose_of_site(self, physics: Physics, site: int) -> Tensor:
+        """Position in m and first two columns of the rotation matrix, world. Shape (N, 9)."""
+        rotation = physics.bind("site_xmat")[:, site].view(-1, 3, 3)
+        return torch.cat(
+            [physics.bind("site_xpos")[:, site], rotation[:, :, 0], rotation[:, :, 1]], dim=-1
         )
 
     @abstractmethod
