@@ -46,6 +46,7 @@ class Walk:
     num_envs, observation_size, action_size = N, O, A
     device = torch.device("cpu")
     task_name = "walk"
+    observation_units = ("steps",) * O
 
     def reset(self, *, seed=None, options=None):
         self.place = torch.tensor([[0.1, 0.0], [0.0, 0.7], [-0.4, 0.2]])

@@ -55,7 +55,7 @@ def resume(
     )
     try:
         arguments = {
-            **{name: settings[name] for name in ("reward", "num_envs", "device")},
+            **{n: settings[n] for n in ("reward", "num_envs", "observation_noise", "device")},
             "demos": None if settings["demos"] is None else Path(settings["demos"]),
         }
     except (KeyError, TypeError) as error:

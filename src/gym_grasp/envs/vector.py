@@ -16,9 +16,11 @@ from gym_grasp.envs.build import as_spec, compile_scene, make_physics
 from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.episodes import Episodes
 from gym_grasp.envs.judge import RewardKind, judge
+from gym_grasp.envs.noise import ObservationNoise
 from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
+from gym_grasp.noise import NO_NOISE, Noise, checked_noise
 from gym_grasp.tasks.features import POLICY, Packer
 from gym_grasp.threads import one_thread
 
@@ -43,6 +45,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         autoreset: whether the next episode begins in the step that ends one.
         first_env: number of the first environment, from which the seeds of its episodes follow:
             where processes share a batch, how many environments come before.
+        observation_noise: what is added to the observations that policies act on, in each
+            environment and step: standard deviations of lengths in m and of angles in rad.
         task_options, robot, control, max_episode_steps: parts of the spec, see `EnvSpec`; only
             with the name of a task.
 
@@ -69,6 +73,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         task_options: Mapping[str, Any] | None = None,
         first_env: int = 0,
         robot: str | None = None,
+        observation_noise: Noise = NO_NOISE,
     ) -> None:
         checks.check_batch(num_envs, reward, num_threads, first_env, render_mode)
         parts = {"options": task_options, "robot": robot, "control": control}
@@ -103,6 +108,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         self.episodes = Episodes(self.task, num_envs, first_env)
+        noise = checked_noise("observation_noise", observation_noise)
+        self._add_noise = ObservationNoise(noise, self.packer, self.episodes)
         # What outlives one of the captured functions is written in place: a GPU replays them on
         # the very tensors that they were captured with.
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
@@ -140,6 +147,16 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         return self.task.name
 
     @property
+    def observation_noise(self) -> Noise:
+        """Standard deviations of the noise on observations, in m and in rad."""
+        return self._add_noise.noise
+
+    @property
+    def observation_units(self) -> tuple[str, ...]:
+        """Unit of each observed value."""
+        return self.packer.units
+
+    @property
     def description(self) -> dict[str, Any]:
         """What policies belong to: spec, names of observed values and of actions, and scene."""
         names = {"observations": [*self.packer.names], "actions": [*self.robot.action_names]}
@@ -166,7 +183,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """
         mask, stagger = checks.checked_reset(options, self.num_envs, self.device)
         if isinstance(seed, Sequence) and not isinstance(seed, str):
-            return self.reset_to(torch.tensor(seed, dtype=torch.int64)), {}
+            return self.reset_to(checks.checked_episode_seeds(seed)), {}
         if seed is None and not self.seeded:
             seed = int(np.random.SeedSequence().generate_state(1)[0]) >> 1
         if seed is not None:
@@ -325,7 +342,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.physics.close()
 
     def _observe(self) -> Tensor:
-        return self.packer.pack(self.task.observe(self.physics))
+        return self._add_noise(self.packer.pack(self.task.observe(self.physics)))
 
     def _begin_next(self, mask: Tensor) -> None:
         """Begin the next episode of the environments in a mask (N,)."""

@@ -51,6 +51,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
         GymGraspError: whatever stood in the way.
     """
     folder, path = place.folder(run), place.dataset(run)
+    run.spec.task_class.check_training(run.spec.task_options)
     with only_one(folder / ".lock", wait=False):
         config = run.config()
         demonstrations, count = None, 0
@@ -121,6 +122,7 @@ def learn(
         "spec": env.env_spec.to_dict(),
         "reward": env.reward_kind,
         "num_envs": env.num_envs,
+        "observation_noise": [*env.observation_noise],
         "device": device,
         "demos": None if path is None else str(path.resolve()),
     }

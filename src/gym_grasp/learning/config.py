@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gym_grasp.errors import UsageError, unknown
+from gym_grasp.noise import NO_NOISE, Noise, checked_noise
 
 Method = Literal["bc", "ppo", "dapg"]
 METHODS: tuple[Method, ...] = ("bc", "ppo", "dapg")
@@ -59,6 +60,10 @@ class TrainConfig:
 
     cloning_learning_rate: float = 4e-3
     """Adam's learning rate at the start of bc and of pretraining; a cosine takes it to 0."""
+
+    cloning_noise: Noise = NO_NOISE
+    """Noise on demonstrated observations, drawn anew for each gradient step: standard deviations of
+    lengths in m and of angles in rad."""
 
     learning_rate: float = 5e-4
     """Adam's learning rate at the first rollout, after pretraining min_learning_rate; then the KL
@@ -140,6 +145,7 @@ class TrainConfig:
                 f"min_learning_rate is {self.min_learning_rate}, above max_learning_rate "
                 f"{self.max_learning_rate}; swap or mend them."
             )
+        object.__setattr__(self, "cloning_noise", checked_noise("cloning_noise", self.cloning_noise))
         if self.minibatch_size is not None:
             _check("minibatch_size", self.minibatch_size, 1, math.inf)
         if self.max_minutes is not None:

@@ -12,9 +12,10 @@ from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment
-from gym_grasp.learning.networks import ActorCritic, Policy
+from gym_grasp.learning.networks import ActorCritic, Policy, deviation_floor
 from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
 from gym_grasp.learning.samples import Minibatches, Samples, make_samples
+from gym_grasp.noise import NO_NOISE, deviations
 
 PPO_LOG = ("policy/kl", "policy/clipped", "loss/surrogate", "loss/value", "loss/bounds")
 CLONING_LOG = ("loss/cloning",)
@@ -50,7 +51,11 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = ActorCritic(
-                env.observation_size, env.action_size, config.hidden_sizes, config.exploration_std
+                env.observation_size,
+                env.action_size,
+                config.hidden_sizes,
+                config.exploration_std,
+                deviation_floor(env.observation_units),
             ).to(self.device)
         seed = distributed.own_seed(config.seed)
         self._generator = torch.Generator(self.device).manual_seed(seed)
@@ -93,6 +98,9 @@ class Learner:
             names += CLONING_LOG
             size = self._sampler.batch_size
             self._demo_rows = torch.zeros(size, dtype=torch.int64, device=self.device)
+            noise = deviations(self.config.cloning_noise, self.env.observation_units)
+            self._demo_deviation = torch.tensor(noise, device=self.device)
+            self._demo_noise = torch.zeros(size, self.env.observation_size, device=self.device)
         self._log_names = (*names, NORM)
         self._log = torch.zeros(len(names), device=self.device)
         self._log_sum = torch.zeros(len(self._log_names), device=self.device)
@@ -228,6 +236,8 @@ class Learner:
             self._minibatches.choose(step)
         if self._sampler is not None:
             self._demo_rows.copy_(self._sampler.draw())
+            if self.config.cloning_noise != NO_NOISE:
+                self._demo_noise.normal_(generator=self._generator).mul_(self._demo_deviation)
 
     def _terms(self) -> tuple[dict[str, Tensor], Tensor]:
         """Return the weighted terms whose sum is the loss, and what is logged of them. (K,)."""
@@ -240,7 +250,8 @@ class Learner:
         if self._sampler is not None:
             assert self._demonstrations is not None
             demo_action = self._demonstrations.actions[self._demo_rows]
-            features.append(policy.features(self._demonstrations.observations[self._demo_rows]))
+            seen = self._demonstrations.observations[self._demo_rows] + self._demo_noise
+            features.append(policy.features(seen))
         # Rollout and demonstrations pass the actor together, the latter last.
         means = policy.actor(torch.cat(features))
         terms: dict[str, Tensor] = {}
