@@ -77,7 +77,7 @@ def train_one(
     """
     from gym_grasp.demos.reader import open_dataset
     from gym_grasp.envs.vector import GraspVectorEnv
-    from gym_grasp.experiments.perform import learn
+    from gym_grasp.experiments.perform import check_training, learn
     from gym_grasp.learning import distributed
     from gym_grasp.learning.demonstrations import Demonstrations
 
@@ -91,7 +91,7 @@ def train_one(
                 raise UsageError(
                     f"{option} is given, but the method '{config.method}' steps no environment."
                 )
-    spec.task_class.check_training(spec.task_options)
+    check_training(spec)
     folder = folder or RUNS / f"{spec.task}-{config.method}-{reward}-{config.seed}"
     demonstrations = None
     if config.needs_demonstrations:

@@ -15,7 +15,7 @@ from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import ActorCritic, Policy, deviation_floor
 from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
 from gym_grasp.learning.samples import Minibatches, Samples, make_samples
-from gym_grasp.noise import NO_NOISE, deviations
+from gym_grasp.noise import deviations
 
 PPO_LOG = ("policy/kl", "policy/clipped", "loss/surrogate", "loss/value", "loss/bounds")
 CLONING_LOG = ("loss/cloning",)
@@ -99,6 +99,7 @@ class Learner:
             size = self._sampler.batch_size
             self._demo_rows = torch.zeros(size, dtype=torch.int64, device=self.device)
             noise = deviations(self.config.cloning_noise, self.env.observation_units)
+            self._noisy = any(noise)
             self._demo_deviation = torch.tensor(noise, device=self.device)
             self._demo_noise = torch.zeros(size, self.env.observation_size, device=self.device)
         self._log_names = (*names, NORM)
@@ -236,7 +237,7 @@ class Learner:
             self._minibatches.choose(step)
         if self._sampler is not None:
             self._demo_rows.copy_(self._sampler.draw())
-            if self.config.cloning_noise != NO_NOISE:
+            if self._noisy:
                 self._demo_noise.normal_(generator=self._generator).mul_(self._demo_deviation)
 
     def _terms(self) -> tuple[dict[str, Tensor], Tensor]:

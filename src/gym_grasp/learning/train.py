@@ -168,8 +168,7 @@ class Run:
         """Learn from the demonstrations alone, and begin with the policy that results."""
         began = time.perf_counter()
         passes = self._config.pretrain_epochs
-        config = dataclasses.replace(self._config, method="bc", epochs=passes)
-        cloner = Learner(self._env, config, self._demonstrations)
+        cloner = Learner(self._env, self._config.of_pretraining(), self._demonstrations)
         for epoch in range(passes):
             metrics = cloner.update(epoch, None)
             if log is not None:

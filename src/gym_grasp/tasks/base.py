@@ -126,8 +126,9 @@ class Task(ABC):
         return load_scene(cls.scene())
 
     @classmethod
-    def check_training(cls, options: Any) -> None:
-        """Raise `UsageError` where something chosen is kept for evaluation; by default nothing."""
+    def held_out(cls, options: Any) -> bool:
+        """Whether something chosen is kept for evaluation; training refuses it."""
+        return False
 
     @classmethod
     def build(cls, robot: Robot, options: Any = None) -> mujoco.MjSpec:

@@ -129,13 +129,8 @@ class LiftObject(Task):
         return scene
 
     @classmethod
-    def check_training(cls, options: LiftOptions) -> None:
-        if object_path(options.object).parent == HELD_OUT:
-            known = sorted(file.stem for file in OBJECTS.glob("*.xml"))
-            raise UsageError(
-                f"The object '{options.object}' is kept for evaluation; learn from another: "
-                f"{', '.join(known)}, or an MJCF file of your own."
-            )
+    def held_out(cls, options: LiftOptions) -> bool:
+        return object_path(options.object).parent == HELD_OUT
 
     def sizes(self, seeds: Tensor) -> Tensor:
         """Return the object's size in the episodes of these seeds, 1 as in its file. Shape (N,)."""

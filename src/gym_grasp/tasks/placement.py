@@ -27,9 +27,7 @@ class Placement:
         device: where the values are made.
     """
 
-    def __init__(
-        self, model: mujoco.MjModel, body: str, handle: str, device: torch.device
-    ) -> None:
+    def __init__(self, model: mujoco.MjModel, body: str, handle: str, device: torch.device) -> None:
         data = mujoco.MjData(model)
         mujoco.mj_kinematics(model, data)
         self._body = model.body(body).id

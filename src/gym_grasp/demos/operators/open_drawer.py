@@ -40,9 +40,9 @@ def script(human: Human) -> Script:
         yield from human.move(fingers=GRIP)
         before = human.see_joint("drawer")
 
-        pull = about_z(np.array([-PULL, 0.0, 0.0]), yaw)
+        start, pull = human.position.copy(), about_z(np.array([-PULL, 0.0, 0.0]), yaw)
 
-        def slipped(start: np.ndarray = human.position.copy(), before: float = before) -> bool:
+        def slipped(start: np.ndarray = start, before: float = before) -> bool:
             pulled = float(np.linalg.norm(human.position - start))
             return pulled > 0.07 and human.see_joint("drawer") - before < 0.01
 
