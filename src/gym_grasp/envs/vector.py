@@ -20,7 +20,7 @@ from gym_grasp.envs.noise import ObservationNoise
 from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
-from gym_grasp.noise import NO_NOISE, Noise, checked_noise
+from gym_grasp.noise import NO_NOISE, Noise
 from gym_grasp.tasks.features import POLICY, Packer
 from gym_grasp.threads import one_thread
 
@@ -45,8 +45,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         autoreset: whether the next episode begins in the step that ends one.
         first_env: number of the first environment, from which the seeds of its episodes follow:
             where processes share a batch, how many environments come before.
-        observation_noise: what is added to the observations that policies act on, in each
-            environment and step: standard deviations of lengths in m and of angles in rad.
+        observation_noise: on what policies act on: deviations of lengths in m and angles in rad.
         task_options, robot, control, max_episode_steps: parts of the spec, see `EnvSpec`; only
             with the name of a task.
 
@@ -99,7 +98,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """Every observation, by key."""
         self.packer = Packer(self.features)
         """Packs those that policies act on."""
-        self.observation_size = self.packer.size
+        self.observation_size, self.observation_units = self.packer.size, self.packer.units
         self.action_size = self.robot.action_size
         box, observed, acted = gymnasium.spaces.Box, (self.observation_size,), (self.action_size,)
         self.single_observation_space = box(-np.inf, np.inf, observed, np.float32)
@@ -108,10 +107,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         self.episodes = Episodes(self.task, num_envs, first_env)
-        noise = checked_noise("observation_noise", observation_noise)
-        self._add_noise = ObservationNoise(noise, self.packer, self.episodes)
-        # What outlives one of the captured functions is written in place: a GPU replays them on
-        # the very tensors that they were captured with.
+        self.noise = ObservationNoise(observation_noise, self.packer, self.episodes)
+        # Written in place: a GPU replays captured functions on the very tensors of the capture.
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
         self._actions = torch.zeros(num_envs, self.action_size, device=self.device)
         self._ctrl = torch.zeros(num_envs, model.nu, device=self.device)
@@ -145,16 +142,6 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
     def task_name(self) -> str:
         """Name of the task."""
         return self.task.name
-
-    @property
-    def observation_noise(self) -> Noise:
-        """Standard deviations of the noise on observations, in m and in rad."""
-        return self._add_noise.noise
-
-    @property
-    def observation_units(self) -> tuple[str, ...]:
-        """Unit of each observed value."""
-        return self.packer.units
 
     @property
     def description(self) -> dict[str, Any]:
@@ -224,17 +211,14 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
                 looking would stall it, NaN acts as 0 and is counted in `counters`.
         """
         with one_thread():
-            return self._step(actions)
-
-    def _step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
-        self.begin_step(actions)
-        interval = self.controller.config.interval
-        if self.controller.config.method == "jacobian-transpose":
-            for _ in range(interval):
-                self.advance()
-        else:
-            self.advance(interval)
-        return self.end_step()
+            self.begin_step(actions)
+            interval = self.controller.config.interval
+            if self.controller.config.method == "jacobian-transpose":
+                for _ in range(interval):
+                    self.advance()
+            else:
+                self.advance(interval)
+            return self.end_step()
 
     def begin_step(self, actions: Tensor) -> None:
         """Begin a step for one who paces the physics, as teleoperation does.
@@ -342,7 +326,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.physics.close()
 
     def _observe(self) -> Tensor:
-        return self._add_noise(self.packer.pack(self.task.observe(self.physics)))
+        return self.noise.add(self.packer.pack(self.task.observe(self.physics)))
 
     def _begin_next(self, mask: Tensor) -> None:
         """Begin the next episode of the environments in a mask (N,)."""

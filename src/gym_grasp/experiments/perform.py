@@ -132,7 +132,7 @@ def learn(
         "spec": env.env_spec.to_dict(),
         "reward": env.reward_kind,
         "num_envs": env.num_envs,
-        "observation_noise": [*env.observation_noise],
+        "observation_noise": [*env.noise.deviations],
         "device": device,
         "demos": None if path is None else str(path.resolve()),
     }
