@@ -12,6 +12,7 @@ VENV ?= .venv
 # The tested release: a range would take whatever CUDA build is newest.
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 PYTEST_FLAGS ?=
+WORKERS ?= 2
 BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
@@ -50,7 +51,8 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 test: lint check-client client
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --durations=10 $(PYTEST_FLAGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow and not realtime" -n $(WORKERS) --dist worksteal --durations=10 $(PYTEST_FLAGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "realtime" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
 
 test-slow: $(VENV)/ready
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m slow --durations=0

@@ -1,10 +1,16 @@
-"""Work that a GPU repeats, captured once as a CUDA graph so that launching it costs nothing."""
+"""Work that a GPU repeats: compiled, and captured as a CUDA graph, so that launching it is free."""
 
 import gc
+import importlib.util
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar, cast
 
 import torch
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 WARM_UP = 3
 """Calls before the capture: libraries allocate their workspaces in them."""
@@ -21,6 +27,34 @@ def no_garbage() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def can_compile() -> bool:
+    """Return whether `torch.compile` finds what it needs to write code for a GPU."""
+    names = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    return any(map(shutil.which, names)) and importlib.util.find_spec("triton") is not None
+
+
+def compiled(function: Function) -> Function:
+    """Return a function, compiled for the shapes of its first call."""
+    # Tensor cores want sizes that are multiples of 8, which actions and values are not.
+    return cast(Function, torch.compile(function, dynamic=False, options={"force_shape_pad": True}))
+
+
+def side_by_side(
+    first: Callable[[], None], second: Callable[[], None], device: torch.device
+) -> None:
+    """Do two works that write nothing that the other reads; a GPU may do them at the same time."""
+    if device.type != "cuda":
+        first()
+        second()
+        return
+    current, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    side.wait_stream(current)
+    with torch.cuda.stream(side):
+        second()
+    first()
+    current.wait_stream(side)
 
 
 class Captured:

@@ -7,7 +7,9 @@ from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.tasks import gym_id
 from gym_grasp.tasks.features import Feature, scalar
+from gym_grasp.tasks.open_drawer import OpenDrawer
 
 FEATURES = {
     "wrist": Feature("wrist: position and quaternion", "m, 1", tuple("xyzabcd")),
@@ -54,8 +56,8 @@ def build_episode(seed, steps=None, **changes):
 def build_meta(**changes):
     return dataclasses.replace(
         DatasetMeta(
-            spec={"task": "open-drawer", "version": 1, "robot": "ur5-sih"},
-            env_name="gym_grasp/OpenDrawer-v1",
+            spec={"task": "open-drawer", "version": OpenDrawer.version, "robot": "ur5-sih"},
+            env_name=gym_id("open-drawer"),
             features=FEATURES,
             action_names=ACTIONS,
             control_rate=30.0,

@@ -9,7 +9,9 @@ from gym_grasp.demos.episode import Origin
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.tasks import gym_id
 from gym_grasp.tasks.features import Feature, scalar
+from gym_grasp.tasks.open_drawer import OpenDrawer
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def test_summary(known):
 def test_card_names_everything(known):
     card = dataset_card(known)
     for text in (
-        "# open-drawer v1: 3 demonstrations",
+        f"# open-drawer v{OpenDrawer.version}: 3 demonstrations",
         "Drawers are opened.",
         "- Operator: synthetic (a program, not a person)",
         "- Attempts: 4, 1 of them failed and are left out (75.0 % succeeded)",
@@ -60,7 +62,7 @@ def test_card_names_everything(known):
         "| `operator_input/wrist_pose` | (T, 7) float64 |",
         "| `operator_input/time` | (T,) float64 |",
         "| 0 | action 0 | 0.100 |",
-        "`gym_grasp/OpenDrawer-v1`",
+        f"`{gym_id('open-drawer')}`",
         "mujoco 3.17",
     ):
         assert text in card

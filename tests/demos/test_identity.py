@@ -20,8 +20,10 @@ from gym_grasp.envs.scene import model_digest, scene_xml, state_parts
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError
-from gym_grasp.tasks import load_task
+from gym_grasp.tasks import gym_id, load_task
 from gym_grasp.tasks.features import Feature
+from gym_grasp.tasks.lift_object import LiftObject
+from gym_grasp.tasks.pour_cup import PourCup
 
 STEPS = 3
 SPHERE = EnvSpec(
@@ -75,8 +77,12 @@ def refused(path, spec):
 def test_meta_holds_the_whole_environment(sphere):
     meta = open_dataset(sphere).meta
     assert meta.spec == json.loads(json.dumps(SPHERE.to_dict()))
-    assert (meta.task, meta.task_version, meta.robot) == ("lift-object", 1, "ur5-sih")
-    assert (meta.env_name, meta.control_rate) == ("gym_grasp/LiftObject-v1", 45.0)
+    assert (meta.task, meta.task_version, meta.robot) == (
+        "lift-object",
+        LiftObject.version,
+        "ur5-sih",
+    )
+    assert (meta.env_name, meta.control_rate) == (gym_id("lift-object"), 45.0)
     assert meta.features == SPHERE.features
     assert meta.action_names == SPHERE.action_names
     assert meta.states["targets"] == (("wrist position", 3), ("wrist quaternion", 4), ("drives", 5))
@@ -114,7 +120,7 @@ def test_the_same_environment_is_made_again(sphere):
 def test_gymnasium_makes_the_same_environment(sphere):
     with h5py.File(sphere) as file:
         args = json.loads(file["data"].attrs["env_args"])
-    assert args["env_name"] == "gym_grasp/LiftObject-v1"
+    assert args["env_name"] == gym_id("lift-object")
     env = gymnasium.make(args["env_name"], **args["env_kwargs"])
     assert env.unwrapped._env.env_spec == SPHERE
     env.close()
@@ -149,8 +155,10 @@ def test_another_version_opens_but_is_refused(tmp_path):
 
     dataset = open_dataset(write(tmp_path / "a.hdf5", "pour-cup", older))
     assert (dataset.meta.task_version, dataset.meta.env_name) == (0, "gym_grasp/PourCup-v0")
-    assert refused(dataset.path, EnvSpec("pour-cup")) == ["version: dataset 0, environment 2"]
-    with pytest.raises(DatasetError, match="version 0 of the task 'pour-cup', which has version 2"):
+    assert refused(dataset.path, EnvSpec("pour-cup")) == [
+        f"version: dataset 0, environment {PourCup.version}"
+    ]
+    with pytest.raises(DatasetError, match="version 0 of the task 'pour-cup', which has version"):
         dataset.env_spec()
 
 

@@ -17,7 +17,9 @@ from gym_grasp.demos.episode import Origin
 from gym_grasp.demos.reader import check, open_dataset
 from gym_grasp.demos.writer import DatasetWriter, parts_folder, recover, split
 from gym_grasp.errors import DatasetError
+from gym_grasp.tasks import gym_id
 from gym_grasp.tasks.features import Feature
+from gym_grasp.tasks.open_drawer import OpenDrawer
 
 RECORD_FOREVER = """
 import itertools, sys
@@ -126,9 +128,11 @@ def test_robomimic_reads_it(tmp_path, make_episode, record):
     with h5py.File(record(tmp_path / "a.hdf5", 3), "r") as file:
         data = file["data"]
         assert json.loads(data.attrs["env_args"]) == {
-            "env_name": "gym_grasp/OpenDrawer-v1",
+            "env_name": gym_id("open-drawer"),
             "type": 2,
-            "env_kwargs": {"task": {"task": "open-drawer", "version": 1, "robot": "ur5-sih"}},
+            "env_kwargs": {
+                "task": {"task": "open-drawer", "version": OpenDrawer.version, "robot": "ur5-sih"}
+            },
         }
         assert file["scene"][()] == b"<mujoco/>"
         assert data.attrs["total"] == sum(len(make_episode(seed)) for seed in range(3))

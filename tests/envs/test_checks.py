@@ -105,7 +105,7 @@ def test_what_is_not_there(env):
         with pytest.raises(UsageError, match=rf"simulation is {index}; it must be within \[0, 1\]"):
             env.physics.model_of(index)
     with pytest.raises(UsageError, match="Unknown camera of this scene 'nowhere'"):
-        Camera(env.physics, "nowhere")
+        Camera(env, "nowhere")
 
 
 class Undeclared(OpenDrawer):

@@ -11,6 +11,7 @@ from gym_grasp.cli.main import main
 from gym_grasp.envs import opengl
 from gym_grasp.envs.opengl import check_choice, make_renderer
 from gym_grasp.envs.render import Camera, write_picture
+from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DependencyError, UsageError
 
 SPHERE = "<mujoco><worldbody><geom size='0.3' rgba='1 0 0 1'/></worldbody></mujoco>"
@@ -29,7 +30,8 @@ with make_renderer(model, 40, 30) as renderer:
 """
 GYM = """
 import gymnasium
-with gymnasium.make("gym_grasp:gym_grasp/OpenDrawer-v1", render_mode="rgb_array") as env:
+from gym_grasp.tasks import gym_id
+with gymnasium.make(gym_id("open-drawer"), render_mode="rgb_array") as env:
     env.reset(seed=0)
     frame = env.render()
     print(frame.shape, frame.std() > 10)
@@ -104,21 +106,12 @@ def test_the_command_line_refuses_what_mujoco_cannot_be_imported_with(monkeypatc
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 30), (1281, 30), (40, -1), (40, 961)])
-def test_sizes_out_of_range(sphere, width, height):
+def test_sizes_out_of_range(width, height):
     with pytest.raises(UsageError, match=r"it must be from 1 to (1280|960) pixels"):
-        Camera(sphere, width=width, height=height)
+        Camera(GraspVectorEnv("open-drawer"), width=width, height=height)
 
 
 def test_pictures_are_png(tmp_path):
     for name in ("picture", "picture.jpg"):
         with pytest.raises(UsageError, match=r"let its name end in \.png"):
             write_picture(tmp_path / name, None)
-
-
-@pytest.fixture
-def sphere():
-    class Physics:
-        model = mujoco.MjModel.from_xml_string(SPHERE)
-
-    Physics.model.vis.global_.offwidth, Physics.model.vis.global_.offheight = 1280, 960
-    return Physics()

@@ -1,7 +1,9 @@
 """What a task may ask of the environment: memory, model fields, groups of features."""
 
+import numpy as np
 import torch
 
+from gym_grasp.envs.build import compile_drawing
 from gym_grasp.envs.render import Camera
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.base import Physics
@@ -66,8 +68,8 @@ class HeavyDrawer(OpenDrawer):
         return {"dof_damping": damping, "geom_size": size}
 
 
-register_task("open-and-close", f"{__name__}:OpenAndClose", version=1)
-register_task("heavy-drawer", f"{__name__}:HeavyDrawer", version=1)
+register_task("open-and-close", f"{__name__}:OpenAndClose", version=OpenDrawer.version)
+register_task("heavy-drawer", f"{__name__}:HeavyDrawer", version=OpenDrawer.version)
 STILL = torch.zeros(2, 11)
 
 
@@ -150,6 +152,20 @@ def test_a_picture_shows_the_simulations_own_shape():
     bar = env.physics.model.geom("handle_bar_collision").id
     length = env.physics.get_field("geom_size")[:, bar, 1]
     long, short = int(length.argmax()), int(length.argmin())
-    with Camera(env.physics, "close") as lens:
+    with Camera(env, "close") as lens:
         frames = {index: lens.frame(index).astype(int) for index in (long, short)}
     assert (abs(frames[long] - frames[short]).sum(axis=-1) > 60).sum() > 200
+
+
+def test_what_is_only_drawn_of_the_robot_is_not_simulated():
+    env = GraspVectorEnv("open-drawer")
+    model, geoms = compile_drawing(env.env_spec)
+    simulated = env.physics.model
+    assert len(geoms) == simulated.ngeom
+    assert model.ngeom - simulated.ngeom > 70
+    np.testing.assert_array_equal(model.geom_size[geoms], simulated.geom_size)
+    left_out = np.delete(np.arange(model.ngeom), geoms)
+    assert not model.geom_contype[left_out].any()
+    assert not model.geom_conaffinity[left_out].any()
+    for name in ("body_mass", "body_inertia", "body_ipos", "site_pos", "jnt_range", "dof_armature"):
+        np.testing.assert_array_equal(getattr(model, name), getattr(simulated, name))

@@ -4,19 +4,21 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-import gym_grasp  # noqa: F401 (registers)
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.tasks import gym_id
+
+DRAWER = gym_id("open-drawer")
 
 
 @pytest.mark.filterwarnings("ignore:.*space m.* value is.*infinity")
 def test_gymnasium_accepts_it():
-    env = gymnasium.make("gym_grasp/OpenDrawer-v1").unwrapped
+    env = gymnasium.make(DRAWER).unwrapped
     check_env(env, skip_render_check=True)
     env.close()
 
 
 def test_it_is_the_vector_environment_with_one_row():
-    env = gymnasium.make("gym_grasp/OpenDrawer-v1")
+    env = gymnasium.make(DRAWER)
     vector = GraspVectorEnv("open-drawer", 1)
     observation, _ = env.reset(seed=7)
     batch, _ = vector.reset(seed=7)
@@ -31,7 +33,7 @@ def test_it_is_the_vector_environment_with_one_row():
 
 
 def test_time_limit_shows_the_last_observation():
-    env = gymnasium.make("gym_grasp/OpenDrawer-v1", max_episode_steps=2)
+    env = gymnasium.make(DRAWER, max_episode_steps=2)
     env.reset(seed=0)
     env.step(np.zeros(11, np.float32))
     *_, terminated, truncated, _ = env.step(np.zeros(11, np.float32))
@@ -41,7 +43,7 @@ def test_time_limit_shows_the_last_observation():
 
 
 def test_picture_shows_the_arm():
-    env = gymnasium.make("gym_grasp/OpenDrawer-v1", render_mode="rgb_array")
+    env = gymnasium.make(DRAWER, render_mode="rgb_array")
     env.reset(seed=0)
     frame = env.render()
     env.close()

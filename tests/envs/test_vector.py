@@ -7,6 +7,7 @@ import torch
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
+from gym_grasp.tasks import gym_id
 
 
 def make(count=4, **kwargs) -> GraspVectorEnv:
@@ -175,7 +176,7 @@ def test_wrong_shape_wrong_names_and_missing_reset_are_refused():
 
 
 def test_gymnasium_vector_face():
-    env = gymnasium.make_vec("gym_grasp/OpenDrawer-v1", num_envs=3, reward="dense")
+    env = gymnasium.make_vec(gym_id("open-drawer"), num_envs=3, reward="dense")
     assert env.metadata["autoreset_mode"] is gymnasium.vector.AutoresetMode.SAME_STEP
     assert env.observation_space.shape == (3, 21)
     assert env.single_action_space.shape == (11,)

@@ -32,7 +32,7 @@ def operated(request) -> dict:
     running = torch.ones(EPISODES, dtype=torch.bool)
     success = torch.zeros_like(running)
     actions = []
-    with Camera(env.physics, "close") as camera:
+    with Camera(env, "close") as camera:
         picture, hand = camera.frame(), pixels_of_hand(env)
         while running.any():
             action, _ = operator.act()

@@ -100,9 +100,9 @@ def test_demonstrations_are_seen_with_noise(reach, demonstrate):
     found = torch.cat(drawn)
     assert found.std(0).tolist() == pytest.approx([0.1, 0.2, 0.2, 0.0], rel=0.05)
     assert found.mean(0).abs().max() < 0.02
-    noisy = learner._terms()[1]
+    noisy = learner._actor_terms()[1]["loss/cloning"]
     learner._demo_noise.zero_()
-    assert not torch.equal(noisy, learner._terms()[1])
+    assert not torch.equal(noisy, learner._actor_terms()[1]["loss/cloning"])
 
 
 def test_the_learner_takes_the_floor_of_the_observations_units(reach):

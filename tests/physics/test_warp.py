@@ -210,7 +210,6 @@ def test_overflow_is_counted_and_the_remedy_named(
 
 
 def test_room_for_contacts_and_constraints() -> None:
-    pytest.importorskip("mujoco_warp")
     from gym_grasp.physics.buffers import buffer_sizes
 
     xml = """
@@ -220,14 +219,16 @@ def test_room_for_contacts_and_constraints() -> None:
       <worldbody>
         <geom type="plane" size="1 1 1"/>
         <body><freejoint/><geom size="0.1"/><geom type="box" size="0.1 0.1 0.1"/></body>
-        <body pos="0 0 1"><joint range="-1 1" frictionloss="1"/>
+        <body pos="0 0 1"><joint name="a" range="-1 1" frictionloss="1"/>
           <geom type="capsule" size="0.1 0.1" condim="4"/>
           <geom size="0.1" contype="0" conaffinity="0"/></body>
       </worldbody>
+      <equality>{equality}</equality>
     </mujoco>"""
 
-    def sizes(cone: str, custom: str = "") -> tuple[int, int]:
-        model = mujoco.MjModel.from_xml_string(xml.format(cone=cone, custom=custom))
+    def sizes(cone: str, custom: str = "", equality: str = "") -> tuple[int, int]:
+        text = xml.format(cone=cone, custom=custom, equality=equality)
+        model = mujoco.MjModel.from_xml_string(text)
         return buffer_sizes(model)
 
     # 4 + 8 + 2 contacts; 12·3 + 2·4 rows (elliptic) or 12·4 + 2·6, beside a limit and a friction
@@ -235,6 +236,9 @@ def test_room_for_contacts_and_constraints() -> None:
     assert sizes("pyramidal") == (16, 64)
     stated = '<numeric name="nconmax" data="5"/><numeric name="njmax" data="7"/>'
     assert sizes("elliptic", stated) == (5, 7)
+    # 46 rows, of 48, are taken already
+    assert sizes("elliptic", equality=2 * '<joint joint1="a"/>') == (16, 48)
+    assert sizes("elliptic", equality=3 * '<joint joint1="a"/>') == (16, 64)
 
 
 def test_unsupported_scene_is_refused(device: torch.device) -> None:

@@ -19,7 +19,10 @@ PATIENCE = 2.0
 """How long the hand waits at the end of its movement, in [s]."""
 ATTEMPTS = 4
 
-pytestmark = pytest.mark.skipif(web.missing() is not None, reason=str(web.missing()))
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(web.missing() is not None, reason=str(web.missing())),
+]
 
 
 @pytest.fixture(scope="module")

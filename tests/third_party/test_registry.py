@@ -10,6 +10,8 @@ from gym_grasp.demos.operators.operator import load_script
 from gym_grasp.errors import UsageError
 from gym_grasp.registry import Registry, load_plugins
 from gym_grasp.tasks import TASKS, gym_id, load_task, register_task
+from gym_grasp.tasks.open_drawer import OpenDrawer
+from gym_grasp.tasks.pour_cup import PourCup
 
 
 class Point:
@@ -111,25 +113,25 @@ def tasks(plugins, monkeypatch):
 
 
 def test_a_task_has_one_version(tasks):
-    drawer = "gym_grasp.tasks.open_drawer:OpenDrawer"
-    register_task("open-drawer", drawer, version=1)  # again, which changes nothing
+    drawer, now = "gym_grasp.tasks.open_drawer:OpenDrawer", OpenDrawer.version
+    register_task("open-drawer", drawer, version=now)  # again, which changes nothing
     with pytest.raises(UsageError, match=r"task 'open-drawer' is registered already"):
-        register_task("open-drawer", "elsewhere:OpenDrawer", version=1)
-    with pytest.raises(UsageError, match=r"already, as gym_grasp/OpenDrawer-v1; .*OpenDrawer-v2"):
-        register_task("open-drawer", drawer, version=2)
-    assert gym_id("open-drawer") == "gym_grasp/OpenDrawer-v1"
-    register_task("pull-drawer", drawer, version=3, namespace="mine")
-    assert gym_id("pull-drawer") == "mine/PullDrawer-v3"
+        register_task("open-drawer", "elsewhere:OpenDrawer", version=now)
+    with pytest.raises(UsageError, match=rf"as gym_grasp/OpenDrawer-v{now}; .*OpenDrawer-v99"):
+        register_task("open-drawer", drawer, version=99)
+    assert gym_id("open-drawer") == f"gym_grasp/OpenDrawer-v{OpenDrawer.version}"
+    register_task("pull-drawer", drawer, version=99, namespace="mine")
+    assert gym_id("pull-drawer") == "mine/PullDrawer-v99"
     with pytest.raises(
-        UsageError, match=r"registered with version 3, but .*'open-drawer' of version 1"
+        UsageError, match=rf"registered with version 99, but .*'open-drawer' of version {now}"
     ):
         load_task("pull-drawer")
 
 
 def test_ids_of_gymnasium_follow_the_version():
-    assert gym_id("open-drawer") == "gym_grasp/OpenDrawer-v1"
-    assert gym_id("pour-cup") == "gym_grasp/PourCup-v2"
-    assert "gym_grasp/PourCup-v2" in gymnasium.registry
+    assert gym_id("open-drawer") == f"gym_grasp/OpenDrawer-v{OpenDrawer.version}"
+    assert gym_id("pour-cup") == f"gym_grasp/PourCup-v{PourCup.version}"
+    assert gym_id("pour-cup") in gymnasium.registry
     assert "gym_grasp/PourCup-v0" not in gymnasium.registry
     with pytest.raises(UsageError, match=r"Unknown task 'pour-cap'\. Did you mean 'pour-cup'\?"):
         gym_id("pour-cap")

@@ -87,7 +87,7 @@ def write_cards(folder: Path, pictures: Path) -> None:
         (folder / f"{name}.md").write_text(card(name))
         env = GraspVectorEnv(name, 1)
         env.reset(seed=0)
-        with Camera(env.physics, "overview") as lens:
+        with Camera(env, "overview") as lens:
             write_picture(pictures / f"{name}.png", lens.frame())
         env.close()
 

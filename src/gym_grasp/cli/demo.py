@@ -49,7 +49,7 @@ def demo(
 
     start = time.perf_counter()
     spec = environment.spec(TASK)
-    with Camera(GraspVectorEnv(spec).physics):
+    with Camera(GraspVectorEnv(spec)):
         pass  # better to learn now than after training that nothing can be drawn
 
     def say(text: str) -> None:

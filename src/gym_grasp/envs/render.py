@@ -1,6 +1,5 @@
 """Pictures and videos of environments, with or without a display."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -9,10 +8,10 @@ import mujoco
 import numpy as np
 from torch import Tensor
 
+from gym_grasp.envs.build import compile_drawing
 from gym_grasp.envs.opengl import make_renderer
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError, UsageError, unknown
-from gym_grasp.physics.base import Physics
 
 WIDTH, HEIGHT = 640, 480
 HOLD = 15
@@ -20,10 +19,10 @@ HOLD = 15
 
 
 class Camera:
-    """Draws one simulation of a batch; a context manager, since OpenGL contexts must be closed.
+    """Draws one environment of a batch; a context manager, since OpenGL contexts must be closed.
 
     Args:
-        physics: the simulations.
+        env: the environments.
         name: the camera, an element of every scene: `overview` or `close`.
         width: in pixels, up to the scene's `offwidth`.
         height: in pixels, up to the scene's `offheight`.
@@ -34,20 +33,20 @@ class Camera:
     """
 
     def __init__(
-        self, physics: Physics, name: str = "overview", width: int = WIDTH, height: int = HEIGHT
+        self, env: GraspVectorEnv, name: str = "overview", width: int = WIDTH, height: int = HEIGHT
     ) -> None:
-        self._physics = physics
+        self._physics = env.physics
         self._name = name
-        self._model = copy.copy(physics.model)  # gets the drawn simulation's own fields
+        self._model, self._geoms = compile_drawing(env.env_spec)
         self._data = mujoco.MjData(self._model)
-        limit = physics.model.vis.global_
+        limit = self._model.vis.global_
         for what, size, most in (
             ("width", width, limit.offwidth),
             ("height", height, limit.offheight),
         ):
             if not 1 <= size <= most:
                 raise UsageError(f"The {what} is {size}; it must be from 1 to {most} pixels.")
-        cameras = [physics.model.camera(index).name for index in range(physics.model.ncam)]
+        cameras = [self._model.camera(index).name for index in range(self._model.ncam)]
         if name not in cameras:
             raise unknown("camera of this scene", name, cameras)
         self._renderer = make_renderer(self._model, width, height)
@@ -56,8 +55,8 @@ class Camera:
         self._options = options
 
     def frame(self, index: int = 0) -> np.ndarray:
-        """Draw simulation `index` as it is now. Shape (height, width, 3), uint8."""
-        self._physics.fill(self._model, index)
+        """Draw environment `index` as it is now. Shape (height, width, 3), uint8."""
+        self._physics.fill(self._model, index, self._geoms)
         self._data.qpos[:] = self._physics.bind("qpos")[index].cpu().numpy()
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
@@ -117,7 +116,7 @@ def film(
         seed: of the start states.
         camera: from where.
     """
-    with Camera(env.physics, camera) as lens:
+    with Camera(env, camera) as lens:
         for episode in range(episodes):
             observation, _ = env.reset(seed=seed if episode == 0 else None)
             done = False

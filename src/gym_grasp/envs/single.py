@@ -76,7 +76,7 @@ class GraspEnv(gymnasium.Env):
         if self.render_mode is None:
             return None
         if self._camera is None:
-            self._camera = Camera(self._env.physics)
+            self._camera = Camera(self._env)
         return self._camera.frame()
 
     def close(self) -> None:

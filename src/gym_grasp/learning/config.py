@@ -113,6 +113,14 @@ class TrainConfig:
     bc_decay: float = 0.99
     """λ₁ of DAPG; the exponent k is the epoch, counted from 0."""
 
+    mixed_precision: bool | None = None
+    """Compute the networks of PPO's updates in bfloat16, everything else in float32; by default on
+    a GPU. Cloning alone is float32."""
+
+    compile: bool | None = None
+    """Compile PPO's updates with torch.compile, which takes about 10 s; by default on a GPU where
+    a C compiler is found."""
+
     checkpoint_interval: int = 10
     """Epochs between checkpoints; the last epoch is always saved."""
 
@@ -171,7 +179,7 @@ class TrainConfig:
 
     def of_pretraining(self) -> "TrainConfig":
         """Return the settings of the clone that dapg begins as."""
-        left_out = dict.fromkeys(("method", "epochs", *ROLLOUTS))
+        left_out = {"method", "epochs", "mixed_precision", "compile", *ROLLOUTS}
         kept = {k: v for k, v in vars(self).items() if k not in left_out}
         return TrainConfig(method="bc", epochs=self.pretrain_epochs, **kept)
 
@@ -202,6 +210,20 @@ class TrainConfig:
     def needs_demonstrations(self) -> bool:
         """Whether the method learns from demonstrations."""
         return self.method == "bc" or (self.method == "dapg" and self.bc_weight > 0)
+
+    def accelerate(self, name: str, possible: bool) -> bool:
+        """Return whether a setting that only some machines can have takes effect.
+
+        Raises:
+            UsageError: it is asked for where it cannot.
+        """
+        value: bool | None = getattr(self, name)
+        if value and not possible:
+            raise UsageError(
+                f"{name} is asked for, but it is for ppo and dapg on a GPU (and to compile needs "
+                "triton and a C compiler); leave it out."
+            )
+        return possible if value is None else value
 
     def minibatches(self, samples: int) -> int:
         """Return into how many minibatches a rollout of this many samples is cut."""

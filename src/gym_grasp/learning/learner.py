@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gym_grasp.capture import Captured
+from gym_grasp.capture import Captured, can_compile, compiled, side_by_side
 from gym_grasp.errors import UsageError
 from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
@@ -46,6 +46,9 @@ class Learner:
         self.config = config
         self.device = torch.device(env.device)
         cuda = self.device.type == "cuda"
+        accelerated = cuda and config.steps_environment
+        self._mixed_precision = config.accelerate("mixed_precision", accelerated)
+        self._compiles = config.accelerate("compile", accelerated and can_compile())
         if cuda:
             torch.set_float32_matmul_precision("high")  # TF32
         with torch.random.fork_rng(devices=[]):
@@ -106,6 +109,12 @@ class Learner:
         self._log = torch.zeros(len(names), device=self.device)
         self._log_sum = torch.zeros(len(self._log_names), device=self.device)
         self._cloning_weight = torch.zeros((), device=self.device)
+        self._actor_part, self._critic_part = self._actor_terms, self._critic_terms
+        if self._compiles:
+            self._actor_part, self._critic_part = (
+                compiled(self._actor_terms),
+                compiled(self._critic_terms),
+            )
         self._backward = Captured(self._compute_gradient, self.device)
         self._apply = Captured(self._apply_gradient, self.device)
 
@@ -240,54 +249,73 @@ class Learner:
             if self._noisy:
                 self._demo_noise.normal_(generator=self._generator).mul_(self._demo_deviation)
 
-    def _terms(self) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the weighted terms whose sum is the loss, and what is logged of them. (K,)."""
-        config, policy = self.config, self.model.policy
-        batch: Samples | None = None
-        features, log = [], []
-        if self._samples is not None:
-            batch = self._samples.choose(self._minibatches.rows)
-            features.append(batch.features)
+    def _actor_terms(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the weighted terms of the loss that shape the policy, and what is logged."""
+        config, policy, samples = self.config, self.model.policy, self._samples
+        terms: dict[str, Tensor] = {}
+        log: dict[str, Tensor] = {}
+        features = []
+        if samples is not None:
+            rows = self._minibatches.rows
+            features.append(samples.features[rows])
         if self._sampler is not None:
             assert self._demonstrations is not None
             demo_action = self._demonstrations.actions[self._demo_rows]
             seen = self._demonstrations.observations[self._demo_rows] + self._demo_noise
             features.append(policy.features(seen))
         # Rollout and demonstrations pass the actor together, the latter last.
-        means = policy.actor(torch.cat(features))
-        terms: dict[str, Tensor] = {}
-        if batch is not None:
-            log_std, old_log_std = self.model.log_std, self._old_log_std
-            mean = means[: len(batch)]
-            surrogate, clipped = loss.surrogate_loss(
-                loss.log_prob(batch.action, mean, log_std),
-                batch.old_log_prob,
-                batch.advantage,
+        means = self._in_precision(policy.actor, torch.cat(features))
+        if samples is not None:
+            log_std = self.model.log_std
+            mean = means[: len(rows)]
+            log["loss/surrogate"], log["policy/clipped"] = loss.surrogate_loss(
+                loss.log_prob(samples.action[rows], mean, log_std),
+                samples.old_log_prob[rows],
+                samples.advantage[rows],
                 config.clip_range,
             )
-            value = loss.value_loss(
-                self.model.critic(batch.features).squeeze(-1),
-                batch.old_value,
-                batch.target,
-                config.clip_range,
+            log["loss/bounds"] = loss.bounds_loss(mean, config.mean_limit)
+            log["policy/kl"] = loss.gaussian_kl(
+                samples.old_mean[rows], self._old_log_std, mean, log_std
             )
-            bounds = loss.bounds_loss(mean, config.mean_limit)
-            kl = loss.gaussian_kl(batch.old_mean, old_log_std, mean, log_std)
-            log += [kl, clipped, surrogate, value, bounds]
-            terms["surrogate"] = surrogate
-            terms["value"] = config.value_weight * value
-            terms["bounds"] = config.bounds_weight * bounds
+            terms["surrogate"] = log["loss/surrogate"]
+            terms["bounds"] = config.bounds_weight * log["loss/bounds"]
         if self._sampler is not None:
-            cloning = loss.cloning_loss(means[-len(demo_action) :], demo_action)
-            log.append(cloning)
-            terms["cloning"] = self._cloning_weight * cloning
-        return terms, torch.stack(log).detach()
+            log["loss/cloning"] = loss.cloning_loss(means[-len(demo_action) :], demo_action)
+            terms["cloning"] = self._cloning_weight * log["loss/cloning"]
+        return terms, log
+
+    def _critic_terms(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the weighted terms of the loss that shape the critic, and what is logged."""
+        if self._samples is None:
+            return {}, {}
+        rows, samples = self._minibatches.rows, self._samples
+        value = self._in_precision(self.model.critic, samples.features[rows]).squeeze(-1)
+        error = loss.value_loss(
+            value, samples.old_value[rows], samples.target[rows], self.config.clip_range
+        )
+        return {"value": self.config.value_weight * error}, {"loss/value": error}
+
+    def _in_precision(self, network: nn.Module, x: Tensor) -> Tensor:
+        """Return a network's output for x (N, …) in float32, computed as the settings say."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._mixed_precision):
+            return network(x).float()
 
     def _compute_gradient(self) -> None:
         self._gradient.zero_()
-        terms, log = self._terms()
-        torch.stack(list(terms.values())).sum().backward()
-        self._log.copy_(log)
+        self._log.zero_()
+        # They share nothing, so a GPU may compute them at the same time.
+        side_by_side(
+            lambda: self._accumulate(*self._actor_part()),
+            lambda: self._accumulate(*self._critic_part()),
+            self.device,
+        )
+
+    def _accumulate(self, terms: dict[str, Tensor], log: dict[str, Tensor]) -> None:
+        if terms:
+            torch.stack(list(terms.values())).sum().backward()
+        for name, value in log.items():
+            self._log[self._log_names.index(name)].copy_(value.detach())
 
     @torch.no_grad()
     def _apply_gradient(self) -> None:
@@ -299,7 +327,7 @@ class Learner:
 
     def _gradient_norms(self) -> dict[str, Tensor]:
         """Return the norm of each weighted term's own gradient, of this process' batch."""
-        terms, _ = self._terms()
+        terms = self._actor_terms()[0] | self._critic_terms()[0]
         norms = {}
         for name, term in terms.items():
             gradient = torch.autograd.grad(

@@ -173,14 +173,23 @@ class Physics(ABC):
         self.fill(model, index)
         return model
 
-    def fill(self, model: mujoco.MjModel, index: int) -> None:
-        """Write the values of one simulation into a copy of the model, in place."""
+    def fill(
+        self, model: mujoco.MjModel, index: int, geoms: np.ndarray | slice = slice(None)
+    ) -> None:
+        """Write the values of one simulation into a copy of the model, in place.
+
+        Args:
+            model: the copy; it may have more geoms.
+            index: of the simulation.
+            geoms: which of its geoms are those of `self.model`, in their order.
+        """
         if not 0 <= index < self.num_envs:
             raise UsageError(
                 f"The simulation is {index}; it must be within [0, {self.num_envs - 1}]."
             )
         for name, values in self._live.items():
-            model_field(model, name)[:] = values[index].cpu().numpy()
+            rows = geoms if name.startswith("geom_") else slice(None)
+            model_field(model, name)[rows] = values[index].cpu().numpy()
         if self._live:
             mujoco.mj_setConst(model, mujoco.MjData(model))
 

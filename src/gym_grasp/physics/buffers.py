@@ -8,6 +8,12 @@ CONTACTS_PER_GEOM = {
     int(mujoco.mjtGeom.mjGEOM_BOX): 8,
 }
 """Contacts for which a moving geom reserves room; other shapes reserve as much as a box."""
+EQUALITY_ROWS = {
+    int(mujoco.mjtEq.mjEQ_CONNECT): 3,
+    int(mujoco.mjtEq.mjEQ_JOINT): 1,
+    int(mujoco.mjtEq.mjEQ_TENDON): 1,
+}
+"""Constraint rows of an equality; others reserve as many as a weld."""
 
 
 def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
@@ -30,7 +36,7 @@ def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
         contacts += count
         rows += count * (max(1, 2 * (condim - 1)) if pyramidal else condim)
     rows += int(model.jnt_limited.sum()) + int((model.dof_frictionloss > 0).sum())
-    rows += 6 * model.neq + 2 * model.ntendon
+    rows += sum(EQUALITY_ROWS.get(int(kind), 6) for kind in model.eq_type) + 2 * model.ntendon
     return (
         _numeric(model, "nconmax") or _round_up(contacts),
         _numeric(model, "njmax") or _round_up(rows),

@@ -7,6 +7,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from gym_grasp.envs.build import compile_drawing
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.robots.base import HUMAN_FLEXIONS
 from gym_grasp.teleop.hand import frames
@@ -35,7 +36,8 @@ class Scene:
     """
 
     def __init__(self, env: GraspVectorEnv) -> None:
-        model, tips = env.task.model, env.task.indices.fingertips
+        model, _ = compile_drawing(env.env_spec)
+        tips = env.task.indices.fingertips
         drawn = [
             index
             for index in range(model.ngeom)
