@@ -304,3 +304,21 @@ def test_a_mesh_keeps_its_size(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"drawn by a mesh.*size='fixed'"):
         build_model(LiftObject, object=str(file))
     build_model(LiftObject, object=str(file), size="fixed")
+
+
+@pytest.mark.parametrize("name", ["box", "dumbbell", "snowman"])
+def test_constants_are_those_that_mujoco_derives(name: str) -> None:
+    """For a GPU, which derives none; the world's total mass apart, which nothing reads."""
+    env = GraspVectorEnv("lift-object", 4, task_options={"object": name})
+    env.reset(seed=6)
+    found = env.task.constants(env.episode_seed)
+    same = True
+    for index in range(4):
+        derived = env.physics.model_of(index)
+        for field, values in found.items():
+            wanted = np.array(getattr(derived, field)).reshape(values[index].shape)
+            if field == "body_subtreemass":
+                wanted[0] = values[index, 0]
+            np.testing.assert_allclose(values[index], wanted, rtol=2e-4, atol=1e-7, err_msg=field)
+            same &= np.allclose(getattr(env.task.model, field), wanted, rtol=1e-3)
+    assert not same

@@ -336,8 +336,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _begin(self) -> None:
         episodes = self.episodes
-        for name, values in episodes.fields.items():
-            self.physics.set_field(name, values, episodes.mask)
+        self.physics.put_fields(episodes.fields, episodes.mask, episodes.constants)
         self.physics.reset(episodes.mask, episodes.start)
         self._enter()
 

@@ -200,6 +200,14 @@ class Task(ABC):
         """
         return {}
 
+    def constants(self, seeds: Tensor) -> dict[str, Tensor] | None:
+        """Return what MuJoCo derives from the fields of `randomise`, each (N, …); see `put_fields`.
+
+        Without it, None, the engine derives it, which costs a GPU about as much as a physics step:
+        a task that knows what changes says so. Empty where nothing does.
+        """
+        return None
+
     def remember(self, physics: Physics) -> Tensor:
         """Return what is to be remembered after a step. Shape (N, memory_size).
 

@@ -96,23 +96,25 @@ class LiftObject(Task):
         self.radius = torch.where(rounds, size[:, :1], 0.0)[:, 0]
         poses = settled_poses(model, "object", self.start_qpos.double().cpu().numpy(), POSES)
         self.settled = torch.tensor(poses, dtype=torch.float32, device=device)
-        # What changes with the object's size, and with which power of it.
+        # What changes with the object's size, with which power of it.
         self.varied = self.options.size == "varied"
-        geoms = np.flatnonzero(model.geom_bodyid == self.object)
         self.solid = solid[0]
-        self._sized: list[tuple[str, Tensor, Tensor]] = []
-        for field, rows, power in (
-            ("geom_size", geoms, 1),
-            ("geom_pos", geoms, 1),
-            ("body_ipos", [self.object], 1),
-            ("body_mass", [self.object], 3),
-            ("body_inertia", [self.object], 5),
-        ):
-            own = torch.tensor(getattr(model, field), dtype=torch.float32, device=device)
-            powers = torch.zeros_like(own)
-            powers[rows] = float(power)
-            if (own[rows] != 0.0).any():
-                self._sized.append((field, own, powers))
+        geoms = np.flatnonzero(model.geom_bodyid == self.object)
+        dofs = int(model.joint("object").dofadr[0]) + np.arange(6)
+        self._fields = [
+            self._sized("geom_size", geoms, 1),
+            self._sized("geom_pos", geoms, 1),
+            self._sized("body_ipos", self.object, 1),
+            self._sized("body_mass", self.object, 3),
+            self._sized("body_inertia", self.object, 5),
+        ]
+        self._constants = [
+            self._sized("geom_rbound", geoms, 1),
+            self._sized("geom_aabb", geoms, 1),
+            self._sized("body_subtreemass", self.object, 3),
+            self._sized("body_invweight0", self.object, (-3, -5)),
+            self._sized("dof_invweight0", dofs, (-3, -3, -3, -5, -5, -5)),
+        ]
         # Ends of x, y, yaw and of which settled pose.
         self.low = torch.tensor([*AREA_LOW, -math.pi, 0.0], device=device)
         self.high = torch.tensor([*AREA_HIGH, math.pi, float(POSES)], device=device)
@@ -144,9 +146,30 @@ class LiftObject(Task):
             return {}
         sizes = self.sizes(seeds)
         return {
-            field: own * sizes.view(-1, *[1] * own.dim()) ** powers
-            for field, own, powers in self._sized
+            name: resized(own, powers, sizes) for name, own, powers in self._fields if powers.any()
         }
+
+    def constants(self, seeds: Tensor) -> dict[str, Tensor]:
+        if not self.varied:
+            return {}
+        sizes = self.sizes(seeds)
+        return {name: resized(own, powers, sizes) for name, own, powers in self._constants}
+
+    def _sized(
+        self, field: str, rows: Any, power: int | tuple[int, ...]
+    ) -> tuple[str, Tensor, Tensor]:
+        """Return a field, the model's own values of it, and the power of the size in each.
+
+        Of `body_subtreemass` the world's is left out: nothing reads it.
+        """
+        own = np.array(getattr(self.model, field))
+        powers = np.zeros_like(own)
+        powers[rows] = power
+        powers[own == 0.0] = 0.0
+        values, exponents = (
+            torch.tensor(array, dtype=torch.float32, device=self.device) for array in (own, powers)
+        )
+        return field, values, exponents
 
     def start(self, seeds: Tensor) -> Tensor:
         """A settled object of random size at a random place and yaw, a slightly random arm."""
@@ -195,6 +218,11 @@ class LiftObject(Task):
 
     def success(self, physics: Physics) -> Tensor:
         return self.height(physics) >= LIFTED
+
+
+def resized(own: Tensor, powers: Tensor, sizes: Tensor) -> Tensor:
+    """Return values (…) times sizes (N,) to their powers (…). Shape (N, …)."""
+    return own * sizes.view(-1, *[1] * own.dim()) ** powers
 
 
 def object_path(name: str) -> Path:

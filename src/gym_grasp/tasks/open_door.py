@@ -67,6 +67,9 @@ class OpenDoor(Task):
     def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
         return self._placement.draw(seeds) if self.options.placement == "varied" else {}
 
+    def constants(self, seeds: Tensor) -> dict[str, Tensor]:
+        return {}  # the same door elsewhere
+
     def angle(self, physics: Physics) -> Tensor:
         """How far the door is open, in rad. Shape (N,)."""
         return physics.bind("qpos")[:, self.hinge]

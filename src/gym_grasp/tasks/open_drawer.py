@@ -63,6 +63,9 @@ class OpenDrawer(Task):
     def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
         return self._placement.draw(seeds) if self.varied else {}
 
+    def constants(self, seeds: Tensor) -> dict[str, Tensor]:
+        return {}  # the same cabinet elsewhere
+
     def opening(self, physics: Physics) -> Tensor:
         """How far the drawer is open, in m. Shape (N,)."""
         return physics.bind("qpos")[:, self.slide]
