@@ -1,9 +1,10 @@
 """Writing files so that a crash or a full disk leaves the previous ones whole."""
 
 import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,12 +42,52 @@ def writing(path: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file by `data` at once: readers see the old content or the new, never half."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Replace several files by new contents, in this order, once all of them are on the disk.
+
+    A full disk leaves the old ones; only a process that is killed between two renames, which take
+    microseconds, leaves some old and some new.
+    """
+    with contextlib.ExitStack() as stack:
+        for path, data in reversed(list(files.items())):  # the last one opened is renamed first
+            stack.enter_context(writing(path))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(replacing(path))
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def to_json(value: Any) -> bytes:
+    """Return JSON for a file."""
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
-    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())
+    write_atomically(path, to_json(value))
+
+
+@contextlib.contextmanager
+def locked(folder: Path, busy: str) -> Iterator[None]:
+    """Hold a folder for this process; the system lets go when the process dies.
+
+    Args:
+        folder: it is made if there is none; the lock is a file in it.
+        busy: what to say where another process holds it.
+
+    Raises:
+        GymGraspError: it is held, or cannot be written to.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "wb")  # noqa: SIM115 - closed below
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GymGraspError(busy) from error
+        yield

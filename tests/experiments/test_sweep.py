@@ -15,7 +15,7 @@ from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError, DependencyError, GymGraspError, UsageError
 from gym_grasp.experiments import perform as performing
 from gym_grasp.experiments.executors import Execution, cpu_slots, in_processes, serially
-from gym_grasp.experiments.perform import load_demonstrations, only_one, perform
+from gym_grasp.experiments.perform import load_demonstrations, only_one, perform, stored_dataset
 from gym_grasp.experiments.sweep import Place, Run, is_done, sweep
 from gym_grasp.learning.checkpoint import load
 
@@ -109,7 +109,7 @@ def test_the_result_of_another_environment_is_not_this_run_s(tiny, place):
     path.write_text(json.dumps(content))
     with pytest.raises(UsageError) as refused:
         is_done(run, place)
-    assert "spec.version: was 9, is 1" in str(refused.value)
+    assert f"spec.version: was 9, is {run.spec.version}" in str(refused.value)
     assert "spec.control.linear_speed: was 0.5, is 0.6" in str(refused.value)
     path.write_text(json.dumps({"run": run.to_dict()}))  # as written before there were specs
     with pytest.raises(UsageError, match="has none"):
@@ -248,3 +248,17 @@ def test_ray_performs_runs(tiny, place):
     (reason,) = json.loads(result.stdout.splitlines()[-1])
     assert "99 are wanted" in reason
     assert is_done(runs[0], place)
+
+
+def test_demonstrations_are_found_beside_a_run_that_has_moved(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    settings = {"demos": str(old / "data" / "a.hdf5"), "demos_from_run": "../../data/a.hdf5"}
+    assert stored_dataset(new / "runs" / "r", settings) == old / "data" / "a.hdf5"
+    for folder in (old, new):
+        (folder / "data").mkdir(parents=True)
+        (folder / "runs" / "r").mkdir(parents=True)
+    (new / "data" / "a.hdf5").write_text("")
+    assert stored_dataset(new / "runs" / "r", settings).samefile(new / "data" / "a.hdf5")
+    (old / "data" / "a.hdf5").write_text("")
+    assert stored_dataset(new / "runs" / "r", settings) == old / "data" / "a.hdf5"
+    assert stored_dataset(new, {"demos": None}) is None

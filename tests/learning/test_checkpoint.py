@@ -6,15 +6,18 @@ import pytest
 import torch
 
 from gym_grasp.errors import CheckpointError, GymGraspError
+from gym_grasp.files import write_atomically
 from gym_grasp.learning import checkpoint
-from gym_grasp.learning.checkpoint import Identity, load, load_policy, save, save_policy
+from gym_grasp.learning.checkpoint import Identity, load, load_policy, policy_file, to_bytes
 from gym_grasp.learning.networks import Policy
 
 
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "last.pt"
-    save(path, "training", {"weights": torch.arange(5000.0), "epoch": 3, "none": None})
+    write_atomically(
+        path, to_bytes("training", {"weights": torch.arange(5000.0), "epoch": 3, "none": None})
+    )
     return path
 
 
@@ -76,7 +79,7 @@ def test_a_full_disk_leaves_the_previous_file(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(GymGraspError, match=r"Cannot write .*last\.pt: No space left"):
-        save(path, "training", {"epoch": 4})
+        write_atomically(path, to_bytes("training", {"epoch": 4}))
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["last.pt"]
 
@@ -84,7 +87,7 @@ def test_a_full_disk_leaves_the_previous_file(path, monkeypatch):
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(GymGraspError, match="Cannot write"):
-        save(tmp_path / "file" / "last.pt", "training", {})
+        write_atomically(tmp_path / "file" / "last.pt", to_bytes("training", {}))
 
 
 def test_policy_files_hold_all_that_acting_needs(reach, tmp_path):
@@ -92,7 +95,7 @@ def test_policy_files_hold_all_that_acting_needs(reach, tmp_path):
     policy = Policy(4, 2, (8, 8))
     policy.normalizer.update(torch.randn(50, 4) * 3 + 1)
     path = tmp_path / "checkpoints" / "policy.pt"
-    save_policy(path, policy, Identity(**env.description))
+    write_atomically(path, policy_file(policy, Identity(**env.description)))
     for source in (path, tmp_path):
         loaded = load_policy(source)
         observation = torch.randn(9, 4)

@@ -15,6 +15,7 @@ from mujoco.batch import Batch
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.experiments.perform import stored_dataset
 from gym_grasp.learning import checkpoint
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
@@ -226,10 +227,11 @@ def _time_learning(
 def _trained_learner(env: GraspVectorEnv, run: Path) -> Learner:
     """Return a learner that has learned what a run had at its last checkpoint."""
     config, description = load_config(run)
-    demos = description["settings"]["demos"]
+    demos = stored_dataset(run, description["settings"])
     demonstrations = None
     if config.needs_demonstrations:
-        dataset = open_dataset(Path(demos), spec=env.env_spec)
+        assert demos is not None
+        dataset = open_dataset(demos, spec=env.env_spec)
         demonstrations = Demonstrations.from_dataset(dataset)
     learner = Learner(env, config, demonstrations)
     learner.load_state_dict(checkpoint.load(run / checkpoint.CHECKPOINT, "training")["learner"])

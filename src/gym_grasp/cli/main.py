@@ -52,9 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GymGraspError as error:
         print(f"gym-grasp: error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("gym-grasp: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        print(f"gym-grasp: {interrupt or 'interrupted'}", file=sys.stderr)
+        return getattr(interrupt, "exit_code", 130)
     except BrokenPipeError:
         return 1
     return 0

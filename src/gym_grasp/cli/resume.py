@@ -27,6 +27,7 @@ def resume(
     environment: EnvironmentOptions,
     epochs: int | None = None,
     max_minutes: float | None = None,
+    demos: Path | None = None,
     json: bool = False,
 ) -> None:
     """Go on with a training run from its last checkpoint; on the CPU bit by bit as if never cut.
@@ -36,8 +37,10 @@ def resume(
         environment: the run's; another is refused.
         epochs: train up to this epoch instead of the one first asked for.
         max_minutes: stop after this much training in all, the time before the cut included.
+        demos: the run's demonstrations, where they have moved; others are refused.
         json: print the summary as one JSON object.
     """
+    from gym_grasp.experiments.perform import stored_dataset
     from gym_grasp.learning.train import load_config
 
     config, description = load_config(run)
@@ -56,7 +59,7 @@ def resume(
     try:
         arguments = {
             **{n: settings[n] for n in ("reward", "num_envs", "observation_noise", "device")},
-            "demos": None if settings["demos"] is None else Path(settings["demos"]),
+            "demos": demos or stored_dataset(run, settings),
         }
     except (KeyError, TypeError) as error:
         raise CheckpointError(

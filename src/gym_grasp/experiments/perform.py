@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,7 @@ def learn(
         "observation_noise": [*env.noise.deviations],
         "device": device,
         "demos": None if path is None else str(path.resolve()),
+        "demos_from_run": None if path is None else os.path.relpath(path, folder),
     }
     try:
         summary = train(env, config, folder, demonstrations, resume=resume, settings=settings)
@@ -142,6 +143,19 @@ def learn(
         counters = env.counters()
         env.close()
     return summary, counters
+
+
+def stored_dataset(folder: Path, settings: Mapping[str, Any]) -> Path | None:
+    """Return the demonstrations of a run: where they were, or as near to a run that has moved.
+
+    Args:
+        folder: of the run.
+        settings: what config.json holds of it, see `learn`.
+    """
+    if settings["demos"] is None:
+        return None
+    path, beside = Path(settings["demos"]), folder / settings["demos_from_run"]
+    return beside if beside.exists() and not path.exists() else path
 
 
 def spec_of_policy(policy: LoadedPolicy) -> EnvSpec:

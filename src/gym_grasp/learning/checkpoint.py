@@ -6,6 +6,8 @@ the SHA-256 of its content, so that damage is found rather than trained on.
 
 import hashlib
 import io
+import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from torch import Tensor
 from gym_grasp import __version__
 from gym_grasp.differences import NOT_BEHAVIOUR, differences
 from gym_grasp.errors import CheckpointError, UsageError
-from gym_grasp.files import write_atomically
+from gym_grasp.files import writing
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.published import SUFFIX, load_published
@@ -26,7 +28,10 @@ FORMAT = 3
 """Version of the file format; files of another are refused."""
 
 CHECKPOINT = Path("checkpoints/last.pt")
+PREVIOUS = Path("checkpoints/previous.pt")
 POLICY = Path("checkpoints/policy.pt")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,21 +83,17 @@ class LoadedPolicy(Policy):
         self.identity.check(env, self.path)
 
 
-def save(path: Path, kind: str, content: dict[str, Any]) -> None:
-    """Write a file of a kind ("training" or "policy") atomically.
-
-    Raises:
-        GymGraspError: If it cannot be written; the previous file is intact.
-    """
+def to_bytes(kind: str, content: dict[str, Any]) -> bytes:
+    """Return a file of a kind ("training" or "policy"), for `load`."""
     payload = {"format": FORMAT, "kind": kind, "package_version": __version__, **content}
     payload["sha256"] = _digest(payload)
     buffer = io.BytesIO()
     torch.save(payload, buffer)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load(path: Path, kind: str) -> dict[str, Any]:
-    """Read a file that `save` wrote; tensors are on the CPU.
+    """Read a file of what `to_bytes` returned; tensors are on the CPU.
 
     Raises:
         CheckpointError: If it is missing, damaged, of another kind or of another format.
@@ -121,10 +122,39 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     return payload
 
 
-def save_policy(path: Path, policy: Policy, identity: Identity) -> None:
-    """Write the policy alone: float32 weights, normaliser, and what it belongs to."""
-    save(
-        path,
+def keep_previous(run_dir: Path) -> None:
+    """Keep the last checkpoint of a run, which is about to be replaced, as the one before."""
+    last, kept = run_dir / CHECKPOINT, run_dir / PREVIOUS
+    if last.is_file():
+        with writing(kept):
+            kept.unlink(missing_ok=True)
+            os.link(last, kept)
+
+
+def load_newest(run_dir: Path) -> tuple[Path, dict[str, Any]]:
+    """Read a run's last checkpoint, or the one before where that is damaged, and say so.
+
+    Returns:
+        Its file and its content.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
+    last, kept = run_dir / CHECKPOINT, run_dir / PREVIOUS
+    try:
+        return last, load(last, "training")
+    except CheckpointError as error:
+        try:
+            content = load(kept, "training")
+        except CheckpointError:
+            raise error from None
+        log.warning("%s Going on from the one before, of epoch %d.", error, content["epoch"])
+        return kept, content
+
+
+def policy_file(policy: Policy, identity: Identity) -> bytes:
+    """Return a file of the policy alone: float32 weights, normaliser, what it belongs to."""
+    return to_bytes(
         "policy",
         {
             "identity": vars(identity),

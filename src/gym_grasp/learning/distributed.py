@@ -106,6 +106,15 @@ def average_number(value: float) -> float:
     return float(numbers) / size()
 
 
+def most(number: int) -> int:
+    """Return the largest of the processes' numbers of the host, the same on each."""
+    if not dist.is_initialized():
+        return number
+    numbers = torch.tensor([number])
+    dist.all_reduce(numbers, dist.ReduceOp.MAX, group=_control)
+    return int(numbers)
+
+
 def moments(batch: Tensor) -> tuple[Tensor, Tensor, int]:
     """Return mean (D,), variance (D,) and number of all processes' rows of (..., D) together.
 

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gym_grasp.errors import DependencyError
-from gym_grasp.files import write_json, writing
+from gym_grasp.errors import CheckpointError, DependencyError
+from gym_grasp.files import to_json, writing
 
 METRICS = "metrics.json"
 CURVE = "learning_curve.png"
@@ -24,7 +24,7 @@ class RunLog:
     Args:
         run_dir: The run folder.
         epochs: Number of epochs of the whole run.
-        start: Epoch to continue from; later ones on record are dropped, they will come again.
+        history: Metrics of the epochs done before, if the run goes on.
         wandb_config: Settings for Weights & Biases, or None to leave it out.
         progress: Whether to show progress on standard error.
     """
@@ -33,12 +33,12 @@ class RunLog:
         self,
         run_dir: Path,
         epochs: int,
-        start: int,
+        history: list[Metrics],
         wandb_config: dict[str, Any] | None,
         progress: bool,
     ) -> None:
         self.run_dir = run_dir
-        self.history = [row for row in read_history(run_dir) if row["epoch"] < start]
+        self.history, start = history, len(history)
         self._wandb = _start_wandb(run_dir, wandb_config) if wandb_config is not None else None
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
@@ -82,13 +82,13 @@ class RunLog:
         elif self._plain and ((epoch + 1) % 10 == 0 or epoch + 1 == epochs):
             print(line, file=sys.stderr, flush=True)
 
-    def write(self, summary: dict[str, Any]) -> None:
-        """Write metrics.json: a summary, and the metrics of every epoch."""
+    def to_json(self, summary: dict[str, Any]) -> bytes:
+        """Return the content of metrics.json: a summary, and the metrics of every epoch."""
         rows = [
             {name: value if math.isfinite(value) else None for name, value in row.items()}
             for row in self.history
         ]
-        write_json(self.run_dir / METRICS, {"summary": summary, "epochs": rows})
+        return to_json({"summary": summary, "epochs": rows})
 
     def close(self) -> None:
         """Draw the learning curve and end all outputs."""
@@ -103,12 +103,19 @@ class RunLog:
 
 
 def read_history(run_dir: Path) -> list[Metrics]:
-    """Return the metrics of every epoch on record, none if there is no readable record."""
+    """Return the metrics of every epoch of a run.
+
+    Raises:
+        CheckpointError: metrics.json is missing or damaged.
+    """
+    path = run_dir / METRICS
     try:
-        rows = json.loads((run_dir / METRICS).read_text())["epochs"]
-    except (OSError, ValueError, KeyError):
-        return []
-    return [{k: math.nan if v is None else v for k, v in row.items()} for row in rows]
+        rows = json.loads(path.read_text())["epochs"]
+        return [{k: math.nan if v is None else float(v) for k, v in row.items()} for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is missing or damaged ({error}); `gym-grasp resume {run_dir}` writes it anew."
+        ) from error
 
 
 def plot_learning_curve(history: list[Metrics], path: Path) -> None:

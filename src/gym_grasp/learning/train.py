@@ -14,14 +14,14 @@ from torch import Tensor
 
 from gym_grasp import __version__
 from gym_grasp.errors import CheckpointError, GymGraspError, UsageError
-from gym_grasp.files import write_json
-from gym_grasp.learning import checkpoint, distributed
+from gym_grasp.files import locked, write_json, write_together
+from gym_grasp.learning import checkpoint, distributed, stopping
 from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, Identity
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.learner import Learner
-from gym_grasp.learning.metrics import Metrics, RunLog
+from gym_grasp.learning.metrics import METRICS, Metrics, RunLog
 from gym_grasp.learning.record import describe, epoch_metrics, summarise, versions
 
 CONFIG = "config.json"
@@ -41,9 +41,9 @@ def train(
     on_epoch: Callable[[int, Metrics], None] | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Train a policy and leave everything about the run in its folder.
+    """Train a policy and leave everything about the run in its folder, which it holds meanwhile.
 
-    The folder holds config.json, metrics.json, checkpoints/last.pt (to resume),
+    The folder holds config.json, metrics.json, checkpoints/last.pt (to resume) and the one before,
     checkpoints/policy.pt (to use), learning_curve.png and TensorBoard events. On the CPU a
     resumed run ends bit-equal to one that was never interrupted.
 
@@ -70,9 +70,30 @@ def train(
     Raises:
         UsageError: If the folder holds a run already, or demonstrations are missing.
         CheckpointError: If the run cannot be resumed.
-        GymGraspError: If training diverges or the folder cannot be written.
+        GymGraspError: If training diverges, the folder cannot be written, or another process trains
+            into it.
+        Stopped: SIGINT, SIGTERM or SIGHUP came; what was learned is saved.
     """
     run_dir = Path(run_dir)
+    busy = (
+        f"Another process trains into {run_dir}; let it end, or choose another folder with --run."
+    )
+    with locked(run_dir, busy) if distributed.rank() == 0 else nullcontext():
+        return _train(
+            env, config, run_dir, demonstrations, resume, settings or {}, on_epoch, progress
+        )
+
+
+def _train(
+    env: Environment,
+    config: TrainConfig,
+    run_dir: Path,
+    demonstrations: Demonstrations | None,
+    resume: bool,
+    settings: Mapping[str, Any],
+    on_epoch: Callable[[int, Metrics], None] | None,
+    progress: bool,
+) -> dict[str, Any]:
     if not resume and (run_dir / CHECKPOINT).exists():
         raise UsageError(
             f"{run_dir} holds a run already; choose another folder with --run, or go on with "
@@ -84,22 +105,33 @@ def train(
     run.start_episodes()
     log: RunLog | None = None
     if distributed.rank() == 0:
-        description = describe(env, config, settings or {}, run.dataset, run.versions)
+        description = describe(env, config, settings, run.dataset, run.versions)
         write_json(run_dir / CONFIG, description)
         tracked = description if config.wandb else None
-        log = RunLog(run_dir, config.epochs, run.epoch, tracked, progress)
+        log = RunLog(run_dir, config.epochs, run.history, tracked, progress)
     summary: dict[str, Any] = {}
-    with distributed.naming_the_dead(), closing(log) if log else nullcontext():
+    with (
+        distributed.naming_the_dead(),
+        closing(log) if log else nullcontext(),
+        stopping.watching() as stop,
+    ):
         if config.pretrains and not resume:
-            run.pretrain(log)
+            run.pretrain(log, stop)
         while not run.finished:
             metrics = run.learn()
             if log is not None:
                 log.add(metrics)
-            if run.finished or run.epoch % config.checkpoint_interval == 0:
+            stopped = distributed.most(stop.number)
+            if run.finished or stopped or run.epoch % config.checkpoint_interval == 0:
                 summary = run.save(log)
             if on_epoch is not None:
                 on_epoch(run.epoch - 1, metrics)
+            if stopped and not run.finished:
+                raise stopping.Stopped(
+                    stopped,
+                    f"stopped after epoch {run.epoch} of {config.epochs}, which is saved; go on "
+                    f"with `gym-grasp resume {run_dir}`",
+                )
     return summary
 
 
@@ -122,6 +154,7 @@ class Run:
         demonstrations: Demonstrations | None,
     ) -> None:
         self.epoch, self.steps, self.seconds = 0, 0, 0.0
+        self.history: list[Metrics] = []
         self.learner = Learner(env, config, demonstrations)
         self.dataset: str | None = None
         if demonstrations is not None and config.needs_demonstrations:
@@ -144,10 +177,10 @@ class Run:
         With another number of processes what was learned goes on, but not the episodes.
         """
         env, learner = self._env, self.learner
-        content = _load_to_resume(self._run_dir / CHECKPOINT, env, self._config, self.dataset)
+        content = _load_to_resume(self._run_dir, env, self._config, self.dataset)
         learner.load_state_dict(content["learner"])
         self.epoch, self.steps = content["epoch"], content["steps"]
-        self.seconds = content["seconds"]
+        self.seconds, self.history = content["seconds"], content["history"]
         if len(content["processes"]) == distributed.size():
             own = content["processes"][distributed.rank()]
             learner.load_random_state(own["random"])
@@ -164,8 +197,12 @@ class Run:
                 seed=self._config.seed, options={"stagger": True}
             )
 
-    def pretrain(self, log: RunLog | None) -> None:
-        """Learn from the demonstrations alone, and begin with the policy that results."""
+    def pretrain(self, log: RunLog | None, stop: stopping.Stop) -> None:
+        """Learn from the demonstrations alone, and begin with the policy that results.
+
+        Raises:
+            Stopped: a signal came.
+        """
         began = time.perf_counter()
         passes = self._config.pretrain_epochs
         cloner = Learner(self._env, self._config.of_pretraining(), self._demonstrations)
@@ -173,6 +210,9 @@ class Run:
             metrics = cloner.update(epoch, None)
             if log is not None:
                 log.pretraining(epoch, passes, metrics)
+            if stopped := distributed.most(stop.number):
+                text = "stopped while pretraining, of which nothing is saved; train anew"
+                raise stopping.Stopped(stopped, text)
         self.learner.begin_with(cloner.model.policy)
         self.seconds = distributed.average_number(time.perf_counter() - began)
 
@@ -231,15 +271,22 @@ class Run:
             "epoch": self.epoch,
             "steps": self.steps,
             "seconds": self.seconds,
+            "history": log.history,
             "learner": learner.state_dict(),
             "processes": processes,
         }
-        checkpoint.save(self._run_dir / CHECKPOINT, "training", state)
-        checkpoint.save_policy(self._run_dir / POLICY, learner.model.policy, identity)
         summary = summarise(
             config, self.epoch, self.steps, self.seconds, log.history, self.versions
         )
-        log.write(summary)
+        checkpoint.keep_previous(self._run_dir)
+        # The checkpoint comes last: what a crash leaves undone is done again from the one before.
+        write_together(
+            {
+                self._run_dir / POLICY: checkpoint.policy_file(learner.model.policy, identity),
+                self._run_dir / METRICS: log.to_json(summary),
+                self._run_dir / CHECKPOINT: checkpoint.to_bytes("training", state),
+            }
+        )
         return summary
 
 
@@ -272,10 +319,10 @@ def load_config(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
 
 
 def _load_to_resume(
-    path: Path, env: Environment, config: TrainConfig, fingerprint: str | None
+    run_dir: Path, env: Environment, config: TrainConfig, fingerprint: str | None
 ) -> dict[str, Any]:
     """Return a checkpoint's content, or raise `CheckpointError` where it does not fit."""
-    content = checkpoint.load(path, "training")
+    path, content = checkpoint.load_newest(run_dir)
     if content["package_version"] != __version__:
         raise CheckpointError(
             f"{path} was made by gym-grasp {content['package_version']}, this is {__version__}; "
