@@ -73,7 +73,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
             "smoke": place.smoke,
             "run": run.to_dict(),
             "spec": run.spec.to_dict(),
-            "config": {**dataclasses.asdict(config), "hidden_sizes": list(config.hidden_sizes)},
+            "config": json.loads(json.dumps(dataclasses.asdict(config))),
             "demonstrations": count,
             "dataset": demonstrations.fingerprint if demonstrations else None,
             "device": device_name(place.device),
