@@ -142,8 +142,8 @@ def test_a_sphere_is_drawn(tmp_path, monkeypatch):
     drawn = []
 
     class Lens:
-        def __init__(self, physics, camera, width, height):
-            drawn.append(physics.model)
+        def __init__(self, env, camera, width, height):
+            drawn.append(env.physics.model)
 
         def __enter__(self):
             return self
