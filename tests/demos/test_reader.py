@@ -11,6 +11,7 @@ from gym_grasp.demos.episode import Origin
 from gym_grasp.demos.reader import check, open_dataset
 from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.errors import DatasetError
+from gym_grasp.learning.demonstrations import Demonstrations
 
 
 def test_dataset_gives_what_was_recorded(dataset, make_episode):
@@ -247,3 +248,13 @@ def test_fingerprint_changes_with_content(tmp_path, make_episode, make_meta, cha
         )
         != original
     )
+
+
+def test_altered_demonstrations_are_not_learned_from(tmp_path, record):
+    path = record(tmp_path / "a.hdf5", 3)
+    assert len(Demonstrations.from_dataset(open_dataset(path)).actions)
+    with h5py.File(path, "r+") as file:
+        for name in file["data"]:
+            file[f"data/{name}/actions"][:] = -file[f"data/{name}/actions"][:]
+    with pytest.raises(DatasetError, match="demo_0 has changed since it was recorded"):
+        Demonstrations.from_dataset(open_dataset(path))

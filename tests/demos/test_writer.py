@@ -370,3 +370,23 @@ def test_split(count):
     if count >= 47:
         assert valid != split(count, seed=4)[1]
         assert valid != list(range(count - len(valid), count))
+
+
+def test_counts_that_cannot_be_saved_are_not_counted(
+    tmp_path, make_episode, make_meta, monkeypatch
+):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with DatasetWriter(tmp_path / "a.hdf5", make_meta()) as writer:
+        for seed in range(2):
+            writer.add(make_episode(seed))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            for change in (writer.count_failure, writer.drop_last, writer.drop_last):
+                with pytest.raises(DatasetError, match="No space left"):
+                    change()
+            assert (len(writer), writer.failures) == (2, 0)
+        writer.drop_last()
+        assert (len(writer), writer.failures) == (1, 1)
+    assert [episode.seed for episode in open_dataset(tmp_path / "a.hdf5").summaries] == [0]

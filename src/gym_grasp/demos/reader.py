@@ -78,11 +78,16 @@ class Dataset:
         return len(self.summaries)
 
     def episode(self, index: int) -> Episode:
-        """Read one episode whole; raise DatasetError where it is damaged."""
+        """Read one episode whole; raise DatasetError where it is damaged or was altered."""
         with _reading(self.path, f"data/demo_{index}"), h5py.File(self.path, "r") as file:
             episode = hdf5.read_episode(file[f"data/demo_{index}"])
             episode.check(self.meta.features, len(self.meta.action_names))
-            return episode
+        if episode.digest() != self.digests[index]:
+            raise DatasetError(
+                f"{self.path}: demo_{index} has changed since it was recorded."
+                " Restore the file from a copy or record it again."
+            )
+        return episode
 
     def episodes(self) -> Iterator[Episode]:
         """Read all episodes whole, one after the other."""
@@ -101,6 +106,9 @@ class Dataset:
         """SHA-256, in hex, of environment, split and every recorded number.
 
         How they are stored does not count, nor who made them.
+
+        Raises:
+            DatasetError: an episode is not as it was recorded.
         """
         digest = hashlib.sha256()
         head = [
@@ -176,11 +184,6 @@ def check(dataset: Dataset) -> None:
         states = found if states is None else states
         if found != states:
             raise DatasetError(f"{dataset.path}: demo_{index} holds other states than demo_0.")
-        if episode.digest() != dataset.digests[index]:
-            raise DatasetError(
-                f"{dataset.path}: demo_{index} has changed since it was recorded."
-                " Restore the file from a copy or record it again."
-            )
         if not episode.success:
             raise DatasetError(f"{dataset.path}: demo_{index} is a failed attempt.")
         if episode.seed in seeds:

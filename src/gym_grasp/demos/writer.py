@@ -137,17 +137,21 @@ class DatasetWriter:
     def count_failure(self) -> None:
         """Count an attempt that failed and is not kept."""
         self._failures += 1
-        with self._reporting():
-            self._save_counts()
+        try:
+            with self._reporting():
+                self._save_counts()
+        except DatasetError:
+            self._failures -= 1  # not counted, so that it may be tried again
+            raise
 
     def drop_last(self) -> None:
         """Remove the episode that was kept last, and count it as a failure instead."""
         if self._count == 0:
             raise DatasetError("There is no kept episode that could be dropped.")
+        self.count_failure()  # first, since it is what a full disk prevents
         with self._reporting():
             (self.parts / f"episode_{self._count - 1:06d}.hdf5").unlink()
         self._count -= 1
-        self.count_failure()
 
     def close(self) -> Path | None:
         """Merge all episodes into the file and remove the parts folder.

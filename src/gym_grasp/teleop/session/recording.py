@@ -1,5 +1,7 @@
 """From control steps to episodes on disk, without holding the session up."""
 
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -49,7 +51,7 @@ class EpisodeRows:
 
 
 class Recorder:
-    """Writes episodes in a thread of its own; one that could not be written is tried again.
+    """Writes episodes in a thread of its own, in order; what could not be written is tried again.
 
     Args:
         writer: an open dataset; closed with the recorder.
@@ -58,28 +60,28 @@ class Recorder:
     def __init__(self, writer: DatasetWriter) -> None:
         self.writer = writer
         self.error: str | None = None
-        """Why the newest episode is not on disk yet; None: everything is."""
-        self._unwritten: list[Episode] = []
+        """What is not on disk yet, and why; None: everything is."""
+        self._waiting: deque[Callable[[], object]] = deque()
         self._pool = ThreadPoolExecutor(1, "recorder")
         self._last: Future[None] | None = None
         self._closed = False
 
     def add(self, episode: Episode) -> None:
         """Keep a success; count a failure."""
-        self._submit(lambda: self._add(episode))
+        self._put(lambda: self.writer.add(episode))
 
     def drop_last(self) -> None:
         """Count the newest kept episode as a failure instead."""
-        self._submit(self._drop_last)
+        self._put(self.writer.drop_last)
 
     def fail(self) -> None:
         """Count a failure that left no episode."""
-        self._submit(self.writer.count_failure)
+        self._put(self.writer.count_failure)
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Episodes kept and failures so far."""
-        return len(self.writer) + len(self._unwritten), self.writer.failures
+        """Episodes kept and failures so far that are on disk."""
+        return len(self.writer), self.writer.failures
 
     def flush(self) -> None:
         """Wait until everything is on disk that can be."""
@@ -95,33 +97,25 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
-        self._submit(lambda: None)
+        self._last = self._pool.submit(self._write)
         self._pool.shutdown()
-        if self._unwritten:
+        if self._waiting:
             raise DatasetError(str(self.error))
         self.writer.close()
 
-    def _submit(self, job: Any) -> None:
-        def run() -> None:
-            try:
-                while self._unwritten:
-                    self.writer.add(self._unwritten[0])
-                    self._unwritten.pop(0)
-                job()
-                self.error = None
-            except DatasetError as error:
-                self.error = str(error)
+    def _put(self, change: Callable[[], object]) -> None:
+        # Queued before anything is written, so that no failure to write can lose it.
+        self._waiting.append(change)
+        self._last = self._pool.submit(self._write)
 
-        self._last = self._pool.submit(run)
-
-    def _add(self, episode: Episode) -> None:
-        if episode.success:
-            self._unwritten.append(episode)
-        self.writer.add(episode)
-        self._unwritten.clear()
-
-    def _drop_last(self) -> None:
-        self.writer.drop_last()
+    def _write(self) -> None:
+        try:
+            while self._waiting:
+                self._waiting[0]()
+                self._waiting.popleft()
+            self.error = None
+        except DatasetError as error:
+            self.error = f"{len(self._waiting)} change(s) of the recording not on disk: {error}"
 
 
 def _channels(hand: HandInput, engagement: int, now: float, start: float) -> dict[str, np.ndarray]:
