@@ -2,7 +2,7 @@
 
 import torch
 
-from gym_grasp.learning.config import TrainConfig
+from gym_grasp.learning.config import ROLLOUTS, TrainConfig
 from gym_grasp.learning.train import train
 
 SMALL = {
@@ -15,7 +15,10 @@ SMALL = {
 
 
 def run(env, folder, demos=None, resume=False, on_epoch=None, **settings):
-    config = TrainConfig(**SMALL | settings)
+    small = SMALL
+    if settings.get("method") == "bc":
+        small = {name: value for name, value in SMALL.items() if name not in ROLLOUTS}
+    config = TrainConfig(**small | settings)
     return train(env, config, folder, demos, resume=resume, on_epoch=on_epoch, progress=False)
 
 

@@ -143,7 +143,8 @@ def test_every_difference_has_a_line(sphere):
 
 def test_another_task_is_refused(drawer):
     assert refused(drawer, EnvSpec("open-door")) == [
-        "task: dataset open-drawer, environment open-door"
+        "task: dataset open-drawer, environment open-door",
+        "options.placement: dataset fixed, environment varied",
     ]
 
 

@@ -222,7 +222,8 @@ def test_contacts_begin_once(scene):
     top = scene.data.geom("hand/palm_index_side_collision").xpos + [0, 0, 0.018]
     place = {name: at for name, at, _ in parts(scene.env)}["qpos"]
     place += int(scene.model.joint("object").qposadr[0])
-    radius = scene.model.geom(scene.model.body("object").geomadr[0]).size[0]
+    model = scene.env.physics.model_of(0)  # with the size of the episode's ball
+    radius = model.geom(model.body("object").geomadr[0]).size[0]
     near, far = (state.copy() for _ in range(2))
     near[place : place + 3] = top + [0, 0, radius - 1e-4]
     counts = []

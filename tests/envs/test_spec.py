@@ -22,7 +22,7 @@ def test_it_says_everything():
     assert spec.to_dict() == {
         "task": "lift-object",
         "version": LiftObject.version,
-        "options": {"object": "box"},
+        "options": {"object": "box", "size": "varied"},
         "robot": "ur5-sih",
         "control": {
             "interval": 3,

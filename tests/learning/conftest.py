@@ -33,6 +33,7 @@ class Reach:
             "scene": "a plane",
         }
         self.observation_size = 2 * size
+        self.observation_units = ("point widths",) * self.observation_size
         self.action_size = size
         self.generator = torch.Generator()
 

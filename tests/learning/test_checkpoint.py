@@ -66,8 +66,8 @@ def test_code_in_a_file_is_not_run(path, tmp_path):
 def test_other_versions_and_kinds_are_refused(path, monkeypatch):
     with pytest.raises(CheckpointError, match="is a training file"):
         load(path, "policy")
-    monkeypatch.setattr(checkpoint, "FORMAT", 3)
-    with pytest.raises(CheckpointError, match=r"has format 2, gym-grasp .* reads 3"):
+    monkeypatch.setattr(checkpoint, "FORMAT", 4)
+    with pytest.raises(CheckpointError, match=r"has format 3, gym-grasp .* reads 4"):
         load(path, "training")
 
 

@@ -65,3 +65,24 @@ def test_values_out_of_range_are_refused(values):
 def test_importing_the_settings_imports_no_torch():
     code = "import sys, gym_grasp.learning.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("values", [{"horizon": 64}, {"bc_weight": 5.0}, {"pretrain_epochs": 0}])
+def test_bc_refuses_what_only_rollouts_use(values):
+    name = next(iter(values))
+    with pytest.raises(UsageError, match=f"{name} is .* 'bc' steps no environment"):
+        TrainConfig(method="bc", **values)
+    assert TrainConfig(method="dapg", **values)
+
+
+def test_pretraining_is_bc_with_the_settings_it_shares():
+    whole = TrainConfig(horizon=64, pretrain_epochs=7, hidden_sizes=(8,), cloning_noise=(0.1, 0.2))
+    clone = whole.of_pretraining()
+    assert (clone.method, clone.epochs, clone.hidden_sizes) == ("bc", 7, (8,))
+    assert clone.cloning_noise == (0.1, 0.2)
+
+
+@pytest.mark.parametrize("noise", [(0.1,), (-1.0, 0.0), "ab", (float("nan"), 0.0), None])
+def test_noise_is_two_deviations(noise):
+    with pytest.raises(UsageError, match=r"cloning_noise is .* expected two standard deviations"):
+        TrainConfig(cloning_noise=noise)

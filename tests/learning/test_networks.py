@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gym_grasp.learning.networks import ActorCritic, Policy, RunningNormalizer
+from gym_grasp.learning.networks import ActorCritic, Policy, RunningNormalizer, deviation_floor
 
 
 def test_merged_moments_are_those_of_all_samples():
@@ -53,3 +53,16 @@ def test_what_never_varies_is_normalised_and_back():
     scaled = normalizer.normalize(torch.tensor([[4.01]]))
     assert scaled.item() == pytest.approx(0.01 / 1e-5**0.5, rel=1e-3)
     assert normalizer.denormalize(scaled).item() == pytest.approx(4.01)
+
+
+def test_the_deviation_has_a_floor_by_unit():
+    """Added in quadrature: 5 mm, 2° for angles and for a rotation's entries, else hardly any."""
+    floor = deviation_floor(("m", "rad", "1", "N"))
+    assert floor.tolist() == pytest.approx([0.005, 0.035, 0.035, 1e-5**0.5])
+    policy = Policy(4, 2, (8,), floor)
+    policy.normalizer.update(torch.tensor([[0.0], [0.024]]).expand(2, 4))  # deviation 0.012
+    scaled = policy.normalizer.normalize(torch.full((1, 4), 0.012 + 0.013))
+    expected = [0.013 / (0.012**2 + f**2) ** 0.5 for f in floor.tolist()]
+    assert expected[0] == pytest.approx(1.0)
+    assert scaled[0].tolist() == pytest.approx(expected, rel=1e-4)
+    assert "normalizer.floor" in policy.state_dict()

@@ -87,8 +87,8 @@ def test_damage_is_found(path):
 def test_foreign_files_are_refused(path, monkeypatch):
     with pytest.raises(CheckpointError, match="There is no file"):
         load_policy(path.with_name("none.safetensors"))
-    monkeypatch.setattr(published, "FORMAT", 2)
-    with pytest.raises(CheckpointError, match=r"has format 1, gym-grasp .* reads 2"):
+    monkeypatch.setattr(published, "FORMAT", 3)
+    with pytest.raises(CheckpointError, match=r"has format 2, gym-grasp .* reads 3"):
         load_policy(path)
     save_file({"weights": torch.zeros(2)}, path)
     with pytest.raises(CheckpointError, match="is no policy of gym-grasp"):

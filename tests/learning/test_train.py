@@ -35,7 +35,9 @@ class Interrupt(Exception):  # noqa: N818
 
 @pytest.mark.parametrize("method", ["bc", "ppo", "dapg"])
 def test_resume_is_exact(reach, demonstrate, tmp_path, method):
-    settings = {"method": method, "epochs": 6, "checkpoint_interval": 2, "pretrain_epochs": 3}
+    settings = {"method": method, "epochs": 6, "checkpoint_interval": 2}
+    if method == "dapg":
+        settings["pretrain_epochs"] = 3
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run(reach(), whole, demonstrate(), **settings)
 
@@ -56,6 +58,33 @@ def test_resume_is_exact(reach, demonstrate, tmp_path, method):
         assert {k: v for k, v in row.items() if "second" not in k} == {
             k: v for k, v in other.items() if "second" not in k
         }
+
+
+def test_demonstrations_are_seen_with_noise(reach, demonstrate):
+    """Another error for each gradient step, of the deviation of each value's unit."""
+    env = reach()
+    env.observation_units = ("m", "rad", "1", "N")
+    config = TrainConfig(method="bc", hidden_sizes=(8,), cloning_noise=(0.1, 0.2))
+    learner = Learner(env, config, demonstrate())
+    drawn = []
+    for step in range(40):
+        learner._choose_samples(step % learner._sampler.batches_per_pass)
+        drawn.append(learner._demo_noise.clone())
+    assert not torch.equal(drawn[0], drawn[1])
+    found = torch.cat(drawn)
+    assert found.std(0).tolist() == pytest.approx([0.1, 0.2, 0.2, 0.0], rel=0.05)
+    assert found.mean(0).abs().max() < 0.02
+    noisy = learner._actor_terms()[1]["loss/cloning"]
+    learner._demo_noise.zero_()
+    assert not torch.equal(noisy, learner._actor_terms()[1]["loss/cloning"])
+
+
+def test_the_learner_takes_the_floor_of_the_observations_units(reach):
+    env = reach()
+    env.observation_units = ("m", "rad", "1", "N")
+    learner = Learner(env, TrainConfig(method="ppo", hidden_sizes=(8,)), None)
+    floor = learner.model.policy.normalizer.floor
+    assert floor.tolist() == pytest.approx([0.005, 0.035, 0.035, 1e-5**0.5])
 
 
 def test_other_runs_are_not_resumed(reach, demonstrate, tmp_path):

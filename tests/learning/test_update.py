@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from gym_grasp.learning.config import TrainConfig
+from gym_grasp.learning.config import ROLLOUTS, TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.learner import Learner
 
@@ -46,6 +46,7 @@ class Walk:
     num_envs, observation_size, action_size = N, O, A
     device = torch.device("cpu")
     task_name = "walk"
+    observation_units = ("steps",) * O
 
     def reset(self, *, seed=None, options=None):
         self.place = torch.tensor([[0.1, 0.0], [0.0, 0.7], [-0.4, 0.2]])
@@ -313,7 +314,9 @@ class ByHand:
 def start(method):
     """Return a learner with weights that make every clip and limit act, and its double."""
     demos = demonstrations()
-    learner = Learner(Walk(), TrainConfig(method=method, **SETTINGS), demos)
+    left_out = ROLLOUTS if method == "bc" else ()
+    settings = {name: value for name, value in SETTINGS.items() if name not in left_out}
+    learner = Learner(Walk(), TrainConfig(method=method, **settings), demos)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, weight in learner.model.named_parameters():

@@ -16,6 +16,7 @@ from gym_grasp.envs import vector
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.physics.cpu import CpuPhysics
+from gym_grasp.tasks.lift_object import LiftObject
 from gym_grasp.tasks.open_drawer import OpenDrawer
 
 if TYPE_CHECKING:
@@ -381,3 +382,36 @@ def test_follows_the_current_stream() -> None:
         found = physics.bind("site_xpos").clone()
     torch.cuda.synchronize()
     assert relative(found, expected.cpu()) < 1e-5
+
+
+def test_given_constants_are_taken_and_nothing_is_derived(device: torch.device) -> None:
+    """Lifted objects of other sizes: what MuJoCo Warp would derive is there, in the mask alone."""
+    import mujoco_warp as mjw
+    import warp as wp
+
+    from gym_grasp.physics.warp import WarpPhysics
+
+    task = build_task(LiftObject)
+    physics = WarpPhysics(task.model, N, device)
+    task = LiftObject(task.model, device, ROBOT)
+    seeds = torch.arange(N, device=device)
+    mask = torch.tensor([True, False, True, True], device=device)
+    physics.put_fields(task.randomise(seeds), mask, task.constants(seeds))
+    assert not physics._stale
+    names = ("body_invweight0", "dof_invweight0", "geom_rbound", "geom_aabb")
+    body, first = task.object, task.model.nv - 6
+    rows = {"body_invweight0": body, "dof_invweight0": slice(first, None)}
+    geom = task.solid
+
+    def constants() -> list[Tensor]:
+        arrays = {name: wp.to_torch(getattr(physics._model, name)) for name in names}
+        return [arrays[name][:, rows.get(name, geom)].clone() for name in names]
+
+    given = constants()
+    mjw.set_const(physics._model, physics._data, restore=False)
+    for found, expected in zip(given, constants(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=2e-4, atol=1e-7)
+        assert not torch.allclose(found[0], found[1], rtol=1e-3)
+    physics.put_fields(task.randomise(seeds), mask)
+    assert physics._stale
+    physics.close()

@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable
 
 import mujoco
@@ -13,7 +14,11 @@ def depths(model: mujoco.MjModel, episode: Episode) -> np.ndarray:
 
     Negative where the pad touches and the rigid tip within it does not.
     """
+    model = copy.copy(model)
+    for name, values in episode.fields.items():
+        getattr(model, name)[:] = values
     data = mujoco.MjData(model)
+    mujoco.mj_setConst(model, data)
     tips = [model.geom(f"hand/{pad}").id for finger in ROBOT.hand.fingers for pad in finger.pads]
     table = model.geom("table_top_collision").id
     found = []

@@ -10,8 +10,10 @@ import torch
 from building import ROBOT, build_model, build_task
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
 from gym_grasp.physics.cpu import CpuPhysics
 from gym_grasp.tasks.open_door import OPEN, OpenDoor
+from gym_grasp.tasks.placement import SHIFT, TURN
 
 RETRACTED = (pi / 2, *ROBOT.arm.home[1:])
 """Arm joints, in rad, that keep the hand out of the door's way."""
@@ -89,6 +91,7 @@ def test_latch_and_strike_meet_nothing_but_each_other(model: mujoco.MjModel) -> 
 
 
 def test_start_is_settled() -> None:
+    """Wherever the door stands."""
     env = GraspVectorEnv("open-door", 4)
     env.reset(seed=3)
     before = env.physics.bind("qpos").clone()
@@ -168,3 +171,59 @@ def test_operator_opens_the_door_by_the_lever() -> None:
     assert opened.float().mean() >= 0.95
     assert (pressed[opened] > 0.33).all()
     assert ((lengths[opened] >= 2.0) & (lengths[opened] <= 9.0)).all()
+
+
+def test_the_handle_moves_by_five_centimetres_and_fifteen_degrees() -> None:
+    """Evenly about where it stands in the scene; the frame follows, its height stays."""
+    count = 512
+    env = GraspVectorEnv("open-door", count)
+    env.reset(seed=0)
+    pose = env.observe()["handle_pose"].numpy()
+    moved = pose[:, :2] - [0.715, 0.045]
+    yaw = np.arctan2(pose[:, 4], pose[:, 3])
+    for values, most in ((moved[:, 0], SHIFT), (moved[:, 1], SHIFT), (yaw, TURN)):
+        assert np.abs(values).max() <= most + 1e-6
+        assert np.abs(values).max() > 0.98 * most
+        assert values.mean() == pytest.approx(0.0, abs=0.1 * most)
+        assert values.std() == pytest.approx(most / 3**0.5, rel=0.06)
+    assert np.abs(np.corrcoef([*moved.T, yaw]) - np.eye(3)).max() < 0.15
+    np.testing.assert_allclose(pose[:, 2], 0.27, atol=1e-6)
+    frame = env.physics.bind("xpos")[:, env.task.model.body("frame").id].numpy()
+    arm = np.array([0.78, -0.22]) - [0.715, 0.045]
+    cosine, sine = np.cos(yaw), np.sin(yaw)
+    expected = [cosine * arm[0] - sine * arm[1], sine * arm[0] + cosine * arm[1]]
+    np.testing.assert_allclose(frame[:, :2] - pose[:, :2], np.transpose(expected), atol=1e-6)
+
+
+def test_the_door_stands_where_its_seed_says() -> None:
+    env, other = GraspVectorEnv("open-door", 5), GraspVectorEnv("open-door", 2)
+    first, _ = env.reset(seed=1)
+    again = other.reset_to(env.episode_seed[[4, 0]])
+    assert torch.equal(again, first[[4, 0]])
+    env.reset(seed=2)
+    assert torch.equal(
+        env.reset_to(torch.cat([other.episode_seed, other.episode_seed[:1].repeat(3)]))[:2], again
+    )
+
+
+def test_a_fixed_door_stands_still() -> None:
+    env = GraspVectorEnv("open-door", 8, task_options={"placement": "fixed"})
+    env.reset(seed=0)
+    assert env.physics.fields() == {}
+    pose = env.observe()["handle_pose"]
+    torch.testing.assert_close(pose[:, :2], torch.tensor([[0.715, 0.045]]).expand(8, 2))
+    with pytest.raises(UsageError, match="Unknown placement 'vary'"):
+        GraspVectorEnv("open-door", task_options={"placement": "vary"})
+
+
+def test_autoreset_moves_the_door_of_the_ended_episode_alone() -> None:
+    env = GraspVectorEnv("open-door", 3, max_episode_steps=4)
+    env.reset(seed=0)
+    env.elapsed[1] = 3
+    frame = env.task.model.body("frame").id
+    before = env.physics.bind("xpos")[:, frame].clone()
+    *_, info = env.step(torch.zeros(3, 11))
+    after = env.physics.bind("xpos")[:, frame]
+    assert info["_final_obs"].tolist() == [False, True, False]
+    assert torch.equal(after[[0, 2]], before[[0, 2]])
+    assert (after[1] - before[1]).abs().max() > 1e-3

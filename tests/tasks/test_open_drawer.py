@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from gym_grasp.demos.record import perform
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
 
 
 @pytest.fixture
@@ -42,3 +44,35 @@ def test_dense_reward_at_a_known_state(env):
     _, _, _, _, info = env.step(torch.zeros(2, 11))
     expected = [-1.0, -0.75] - 0.3 * np.tanh(distance.numpy() / 0.3)
     np.testing.assert_allclose(info["dense_reward"], expected, atol=5e-3)
+
+
+def test_the_cabinet_stands_still_unless_asked_to(env):
+    assert env.physics.fields() == {}
+    assert "handle_pose" not in env.features
+    with pytest.raises(UsageError, match=r"Unknown placement 'random'.*fixed, varied"):
+        GraspVectorEnv("open-drawer", task_options={"placement": "random"})
+
+
+def test_a_varied_cabinet_shows_its_handle():
+    """The observed pose is that of the handle site, and the drawer slides along its −x."""
+    env = GraspVectorEnv("open-drawer", 256, task_options={"placement": "varied"})
+    env.reset(seed=0)
+    before = env.observe()["handle_pose"].numpy()
+    moved = before[:, :2] - [0.735, 0.0]
+    assert 0.048 < np.abs(moved).max() <= 0.05 + 1e-6
+    yaw = np.arctan2(before[:, 4], before[:, 3])
+    assert np.radians(14.5) < np.abs(yaw).max() <= np.radians(15) + 1e-6
+    assert (np.abs(before[:, 2] - 0.22) < 1e-6).all()
+    qpos = env.physics.bind("qpos").clone()
+    qpos[:, env.task.slide] = 0.1
+    env.physics.reset(torch.ones(256, dtype=torch.bool), qpos)
+    after = env.observe()["handle_pose"].numpy()
+    out = -0.1 * np.stack([np.cos(yaw), np.sin(yaw)], axis=-1)
+    np.testing.assert_allclose((after - before)[:, :2], out, atol=1e-6)
+    np.testing.assert_allclose(after[:, 3:], before[:, 3:], atol=1e-6)
+
+
+def test_operators_open_a_varied_drawer():
+    env = GraspVectorEnv("open-drawer", 16, autoreset=False, task_options={"placement": "varied"})
+    env.reset(seed=5)
+    assert sum(episode.success for episode in perform(env)) >= 15

@@ -57,3 +57,33 @@ def test_a_fingertip_is_shown_on_the_nearest_drawn_body_that_it_is_fixed_to() ->
     assert _drawn(model, on, {drawn: 0, fixed: 1}) == 1
     assert _drawn(model, on, {drawn: 0}) == 0
     assert _drawn(model, off, {drawn: 0, fixed: 1}) == -1
+
+
+def test_the_scene_is_that_of_the_episode() -> None:
+    """The object has its size and the door its place; the description follows a new episode."""
+    env = GraspVectorEnv("lift-object", 1, autoreset=False, num_threads=1)
+    env.reset(seed=0)
+    scene = Scene(env)
+    name = env.task.model.geom(env.task.solid).name
+    for seed in (1, 2):
+        env.reset(seed=seed)
+        assert scene.follow()
+        assert not scene.follow()
+        drawn = next(one for one in scene.manifest["geoms"] if one["name"] == name)
+        size = env.physics.get_field("geom_size")[0, env.task.solid].numpy()
+        np.testing.assert_allclose(drawn["size"], size, atol=1e-6)
+    door = GraspVectorEnv("open-door", 1, autoreset=False, num_threads=1)
+    door.reset(seed=0)
+    scene = Scene(door)
+    door.reset(seed=1)
+    assert scene.follow()
+    lintel = "frame_lintel_collision"
+    drawn = next(one for one in scene.manifest["geoms"] if one["name"] == lintel)
+    place = door.physics.bind("geom_xpos")[0, door.task.model.geom(lintel).id]
+    shown = frames.position_to_world(np.array(drawn["position"]))
+    np.testing.assert_allclose(shown, place.numpy(), atol=1e-5)
+    still = GraspVectorEnv("open-drawer", 1, autoreset=False, num_threads=1)
+    still.reset(seed=0)
+    scene = Scene(still)
+    still.reset(seed=1)
+    assert not scene.follow()

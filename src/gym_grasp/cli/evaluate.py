@@ -14,6 +14,7 @@ from gym_grasp.cli.environment import (
     refuse_differences,
 )
 from gym_grasp.errors import UsageError
+from gym_grasp.noise import NO_NOISE, Noise
 
 if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
@@ -38,6 +39,7 @@ def evaluate(
     *,
     environment: EnvironmentOptions,
     episodes: int = 100,
+    observation_noise: Noise = NO_NOISE,
     device: str = "cpu",
     video: bool = True,
     json: bool = False,
@@ -49,6 +51,8 @@ def evaluate(
             as several seeds of one method.
         environment: in which they are evaluated, by default the one that they were trained in.
         episodes: per policy, one in each environment; the same start states for every policy.
+        observation_noise: noise on what the policies observe: standard deviations of lengths in m
+            and of angles in rad, such as 0.002 0.0175; the video shows none.
         device: where to simulate: cpu or cuda.
         video: film the first policy at work; writes video.mp4 and still.png into the run's folder,
             or beside a policy file, named like it.
@@ -56,7 +60,7 @@ def evaluate(
     """
     from gym_grasp.differences import differences
 
-    result = evaluate_runs(runs, episodes, device, environment)
+    result = evaluate_runs(runs, episodes, device, environment, observation_noise)
     if video:
         spec = environment.spec(result["task"])
         result["video"], result["still"] = map(str, film_run(runs[0], spec))
@@ -81,6 +85,7 @@ def evaluate_runs(
     episodes: int = 100,
     device: str = "cpu",
     environment: Environment | None = None,
+    observation_noise: Noise = NO_NOISE,
 ) -> dict[str, Any]:
     """Evaluate policies trained in one environment, in that one or another of the same task.
 
@@ -106,7 +111,7 @@ def evaluate_runs(
         refuse_differences(trained, spec_of_policy(policy), (str(runs[0]), str(run)), what)
     spec = trained if environment is None else environment.spec(trained.task)
     _refuse_unfit(runs[0], trained, spec)
-    env = GraspVectorEnv(spec, episodes, device=device)
+    env = GraspVectorEnv(spec, episodes, device=device, observation_noise=observation_noise)
     rows: list[dict[str, Any]] = []
     for run, policy in zip(runs, policies, strict=True):
         if spec == trained:
@@ -129,6 +134,7 @@ def evaluate_runs(
         **({} if spec == trained else {"trained_spec": trained.to_dict()}),
         "episodes": episodes,
         "evaluation_seed": result.seed,
+        "observation_noise": [*observation_noise],
         "device": device,
         "runs": rows,
         "success": interval.rate,

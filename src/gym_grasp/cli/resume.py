@@ -58,7 +58,7 @@ def resume(
     )
     try:
         arguments = {
-            **{name: settings[name] for name in ("reward", "num_envs", "device")},
+            **{n: settings[n] for n in ("reward", "num_envs", "observation_noise", "device")},
             "demos": demos or stored_dataset(run, settings),
         }
     except (KeyError, TypeError) as error:

@@ -11,6 +11,7 @@ from gym_grasp.cli.common import RUNS, dataset_path, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import UsageError
 from gym_grasp.learning.config import TrainConfig, default_num_envs
+from gym_grasp.noise import NO_NOISE, Noise
 
 if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
@@ -28,6 +29,9 @@ class Train:
     """sparse: 0 on success, −1 otherwise; dense: as the task defines it."""
     num_envs: int | None = None
     """Environments at once; by default 256 on a CPU and 16,384 on a GPU."""
+    observation_noise: Noise = NO_NOISE
+    """Noise on what the policy observes while it acts: standard deviations of lengths in m and of
+    angles in rad, such as 0.002 0.0175."""
     device: str = "cpu"
     """Where physics and learning run: cpu, cuda or cuda:INDEX."""
     demos: Path | None = None
@@ -46,6 +50,7 @@ def main(args: Sequence[str]) -> None:
         options.config,
         reward=options.reward,
         num_envs=options.num_envs,
+        observation_noise=options.observation_noise,
         device=options.device,
         demos=options.demos,
         folder=options.run,
@@ -60,6 +65,7 @@ def train_one(
     *,
     reward: Literal["sparse", "dense"] = "sparse",
     num_envs: int | None = None,
+    observation_noise: Noise = NO_NOISE,
     device: str = "cpu",
     demos: Path | None = None,
     folder: Path | None = None,
@@ -71,7 +77,7 @@ def train_one(
     """
     from gym_grasp.demos.reader import open_dataset
     from gym_grasp.envs.vector import GraspVectorEnv
-    from gym_grasp.experiments.perform import learn
+    from gym_grasp.experiments.perform import check_training, learn
     from gym_grasp.learning import distributed
     from gym_grasp.learning.demonstrations import Demonstrations
 
@@ -79,11 +85,13 @@ def train_one(
         for option, given in (
             ("--num-envs", num_envs is not None and not resume),
             ("--reward dense", reward != "sparse"),
+            ("--observation-noise", tuple(observation_noise) != NO_NOISE),
         ):
             if given:
                 raise UsageError(
                     f"{option} is given, but the method '{config.method}' steps no environment."
                 )
+    check_training(spec)
     folder = folder or RUNS / f"{spec.task}-{config.method}-{reward}-{config.seed}"
     demonstrations = None
     if config.needs_demonstrations:
@@ -103,6 +111,7 @@ def train_one(
             reward=reward,
             num_threads=distributed.threads(),
             first_env=num_envs * distributed.rank(),
+            observation_noise=observation_noise,
         )
         summary, counters = learn(env, config, folder, demonstrations, demos, device, resume)
     return {"run": str(folder), **summary, "counters": counters} if summary else {}

@@ -1,6 +1,6 @@
 """What callers hand to an environment, checked before anything is done with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,6 +56,11 @@ def checked_seed(seed: Any) -> int:
             "seeds, one for each environment."
         )
     return whole
+
+
+def checked_episode_seeds(seeds: Sequence[Any]) -> Tensor:
+    """Return a list of episode seeds as int64 (N,); raises `UsageError` where one is none."""
+    return torch.tensor([checked_seed(seed) for seed in seeds], dtype=torch.int64)
 
 
 def checked_reset(

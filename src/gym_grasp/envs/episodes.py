@@ -44,6 +44,9 @@ class Episodes:
         """Where these episodes begin. Shape (N, nq)."""
         self.fields = {name: v.clone() for name, v in task.randomise(self.seed).items()}
         """Their model fields, each (N, …)."""
+        constants = task.constants(self.seed)
+        self.constants = constants and {name: v.clone() for name, v in constants.items()}
+        """What follows from these, each (N, …); None: the engine derives it."""
 
     def restart(self, base_seed: int) -> None:
         """Let the sequence of episodes begin anew, with another seed of the batch."""
@@ -79,6 +82,9 @@ class Episodes:
         self.start.copy_(self._task.start(self.seed))
         for name, values in self._task.randomise(self.seed).items():
             self.fields[name].copy_(values)
+        for name, values in (self._task.constants(self.seed) or {}).items():
+            assert self.constants is not None
+            self.constants[name].copy_(values)
 
     def enter(self) -> None:
         """Reset the counters of the environments in `mask`."""

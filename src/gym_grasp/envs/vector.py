@@ -16,9 +16,11 @@ from gym_grasp.envs.build import as_spec, compile_scene, make_physics
 from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.episodes import Episodes
 from gym_grasp.envs.judge import RewardKind, judge
+from gym_grasp.envs.noise import ObservationNoise
 from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError
+from gym_grasp.noise import NO_NOISE, Noise
 from gym_grasp.tasks.features import POLICY, Packer
 from gym_grasp.threads import one_thread
 
@@ -43,6 +45,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         autoreset: whether the next episode begins in the step that ends one.
         first_env: number of the first environment, from which the seeds of its episodes follow:
             where processes share a batch, how many environments come before.
+        observation_noise: on what policies act on: deviations of lengths in m and angles in rad.
         task_options, robot, control, max_episode_steps: parts of the spec, see `EnvSpec`; only
             with the name of a task.
 
@@ -69,6 +72,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         task_options: Mapping[str, Any] | None = None,
         first_env: int = 0,
         robot: str | None = None,
+        observation_noise: Noise = NO_NOISE,
     ) -> None:
         checks.check_batch(num_envs, reward, num_threads, first_env, render_mode)
         parts = {"options": task_options, "robot": robot, "control": control}
@@ -94,7 +98,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """Every observation, by key."""
         self.packer = Packer(self.features)
         """Packs those that policies act on."""
-        self.observation_size = self.packer.size
+        self.observation_size, self.observation_units = self.packer.size, self.packer.units
         self.action_size = self.robot.action_size
         box, observed, acted = gymnasium.spaces.Box, (self.observation_size,), (self.action_size,)
         self.single_observation_space = box(-np.inf, np.inf, observed, np.float32)
@@ -103,8 +107,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         self.episodes = Episodes(self.task, num_envs, first_env)
-        # What outlives one of the captured functions is written in place: a GPU replays them on
-        # the very tensors that they were captured with.
+        self.noise = ObservationNoise(observation_noise, self.packer, self.episodes)
+        # Written in place: a GPU replays captured functions on the very tensors of the capture.
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
         self._actions = torch.zeros(num_envs, self.action_size, device=self.device)
         self._ctrl = torch.zeros(num_envs, model.nu, device=self.device)
@@ -165,7 +169,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """
         mask, stagger = checks.checked_reset(options, self.num_envs, self.device)
         if isinstance(seed, Sequence) and not isinstance(seed, str):
-            return self.reset_to(torch.tensor(seed, dtype=torch.int64)), {}
+            return self.reset_to(checks.checked_episode_seeds(seed)), {}
         if seed is None and not self.seeded:
             seed = int(np.random.SeedSequence().generate_state(1)[0]) >> 1
         if seed is not None:
@@ -206,17 +210,14 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
                 looking would stall it, NaN acts as 0 and is counted in `counters`.
         """
         with one_thread():
-            return self._step(actions)
-
-    def _step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
-        self.begin_step(actions)
-        interval = self.controller.config.interval
-        if self.controller.config.method == "jacobian-transpose":
-            for _ in range(interval):
-                self.advance()
-        else:
-            self.advance(interval)
-        return self.end_step()
+            self.begin_step(actions)
+            interval = self.controller.config.interval
+            if self.controller.config.method == "jacobian-transpose":
+                for _ in range(interval):
+                    self.advance()
+            else:
+                self.advance(interval)
+            return self.end_step()
 
     def begin_step(self, actions: Tensor) -> None:
         """Begin a step for one who paces the physics, as teleoperation does.
@@ -326,7 +327,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.physics.close()
 
     def _observe(self) -> Tensor:
-        return self.packer.pack(self.task.observe(self.physics))
+        return self.noise.add(self.packer.pack(self.task.observe(self.physics)))
 
     def _begin_next(self, mask: Tensor) -> None:
         """Begin the next episode of the environments in a mask (N,)."""
@@ -336,8 +337,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
 
     def _begin(self) -> None:
         episodes = self.episodes
-        for name, values in episodes.fields.items():
-            self.physics.set_field(name, values, episodes.mask)
+        self.physics.put_fields(episodes.fields, episodes.mask, episodes.constants)
         self.physics.reset(episodes.mask, episodes.start)
         self._enter()
 

@@ -21,7 +21,7 @@ from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import DatasetError, GymGraspError
+from gym_grasp.errors import DatasetError, GymGraspError, UsageError
 from gym_grasp.experiments.sweep import RESULT, Place, Run
 from gym_grasp.files import write_json, writing
 from gym_grasp.learning.checkpoint import CHECKPOINT, LoadedPolicy, load_policy
@@ -51,6 +51,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
         GymGraspError: whatever stood in the way.
     """
     folder, path = place.folder(run), place.dataset(run)
+    check_training(run.spec)
     with only_one(folder / ".lock", wait=False):
         config = run.config()
         demonstrations, count = None, 0
@@ -72,7 +73,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
             "smoke": place.smoke,
             "run": run.to_dict(),
             "spec": run.spec.to_dict(),
-            "config": {**dataclasses.asdict(config), "hidden_sizes": list(config.hidden_sizes)},
+            "config": json.loads(json.dumps(dataclasses.asdict(config))),
             "demonstrations": count,
             "dataset": demonstrations.fingerprint if demonstrations else None,
             "device": device_name(place.device),
@@ -92,6 +93,16 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
         }
         write_json(folder / RESULT, result)
     return result
+
+
+def check_training(spec: EnvSpec) -> None:
+    """Raise `UsageError` where something about the environment is kept for evaluation."""
+    if spec.task_class.held_out(spec.task_options):
+        chosen = ", ".join(f"{name}={value}" for name, value in spec.options.items())
+        raise UsageError(
+            f"The task '{spec.task}' with {chosen} is kept for evaluation (see its card); train "
+            "with others."
+        )
 
 
 def learn(
@@ -121,6 +132,7 @@ def learn(
         "spec": env.env_spec.to_dict(),
         "reward": env.reward_kind,
         "num_envs": env.num_envs,
+        "observation_noise": [*env.noise.deviations],
         "device": device,
         "demos": None if path is None else str(path.resolve()),
         "demos_from_run": None if path is None else os.path.relpath(path, folder),

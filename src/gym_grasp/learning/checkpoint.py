@@ -24,7 +24,7 @@ from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.published import SUFFIX, load_published
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file format; files of another are refused."""
 
 CHECKPOINT = Path("checkpoints/last.pt")

@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gym_grasp.errors import UsageError, unknown
+from gym_grasp.noise import Noise, checked_noise
 
 Method = Literal["bc", "ppo", "dapg"]
 METHODS: tuple[Method, ...] = ("bc", "ppo", "dapg")
 
+ROLLOUTS = (
+    *("horizon", "mini_epochs", "minibatch_size", "pretrain_epochs", "initial_std"),
+    *("learning_rate", "min_learning_rate", "max_learning_rate", "kl_threshold", "discount"),
+    *("gae_lambda", "clip_range", "value_weight", "bounds_weight", "mean_limit", "bc_weight"),
+    "bc_decay",
+)
+"""Settings of the methods that step environments, which bc does not."""
 LARGEST_MINIBATCH = 32_768
 MINIBATCHES_PER_ROLLOUT = 4
 
@@ -60,6 +68,10 @@ class TrainConfig:
     cloning_learning_rate: float = 4e-3
     """Adam's learning rate at the start of bc and of pretraining; a cosine takes it to 0."""
 
+    cloning_noise: Noise = (0.002, 0.0175)
+    """Noise on demonstrated observations, drawn anew for each gradient step: standard deviations of
+    lengths in m and of angles in rad."""
+
     learning_rate: float = 5e-4
     """Adam's learning rate at the first rollout, after pretraining min_learning_rate; then the KL
     rule moves it."""
@@ -96,7 +108,7 @@ class TrainConfig:
     """Largest norm of the gradient of the whole sum."""
 
     bc_weight: float = 50.0
-    """λ₀ of DAPG. With 0, DAPG is PPO."""
+    """λ₀ of DAPG; the tables give stack-cubes 500. With 0, DAPG is PPO."""
 
     bc_decay: float = 0.99
     """λ₁ of DAPG; the exponent k is the epoch, counted from 0."""
@@ -122,6 +134,13 @@ class TrainConfig:
         """Raise `UsageError` for the first value out of range."""
         if self.method not in METHODS:
             raise unknown("method", self.method, METHODS)
+        if self.method == "bc":
+            for name in ROLLOUTS:
+                if getattr(self, name) != getattr(type(self), name):
+                    raise UsageError(
+                        f"{name} is {getattr(self, name)}, but the method 'bc' steps no "
+                        "environment and has no use for it; leave it out."
+                    )
         for name in ("epochs", "horizon", "mini_epochs", "demo_batch_size", "checkpoint_interval"):
             _check(name, getattr(self, name), 1, math.inf)
         _check("gradient_norm_interval", self.gradient_norm_interval, 1, math.inf)
@@ -148,12 +167,21 @@ class TrainConfig:
                 f"min_learning_rate is {self.min_learning_rate}, above max_learning_rate "
                 f"{self.max_learning_rate}; swap or mend them."
             )
+        object.__setattr__(
+            self, "cloning_noise", checked_noise("cloning_noise", self.cloning_noise)
+        )
         if self.minibatch_size is not None:
             _check("minibatch_size", self.minibatch_size, 1, math.inf)
         if self.max_minutes is not None:
             _check("max_minutes", self.max_minutes, 0, math.inf)
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise UsageError(f"hidden_sizes is {self.hidden_sizes}; give positive layer sizes.")
+
+    def of_pretraining(self) -> "TrainConfig":
+        """Return the settings of the clone that dapg begins as."""
+        left_out = {"method", "epochs", "mixed_precision", "compile", *ROLLOUTS}
+        kept = {k: v for k, v in vars(self).items() if k not in left_out}
+        return TrainConfig(method="bc", epochs=self.pretrain_epochs, **kept)
 
     def cloning_weight(self, epoch: int) -> float:
         """Return the weight of the BC loss in an epoch, counted from 0; PPO's is 1 or absent."""

@@ -41,6 +41,11 @@ class Environment(Protocol):
         ...
 
     @property
+    def observation_units(self) -> tuple[str, ...]:
+        """Unit of each observed value: "m", "rad", "1" for none, or others."""
+        ...
+
+    @property
     def action_size(self) -> int:
         """A."""
         ...

@@ -12,9 +12,10 @@ from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment
-from gym_grasp.learning.networks import ActorCritic, Policy
+from gym_grasp.learning.networks import ActorCritic, Policy, deviation_floor
 from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
 from gym_grasp.learning.samples import Minibatches, Samples, make_samples
+from gym_grasp.noise import deviations
 
 PPO_LOG = ("policy/kl", "policy/clipped", "loss/surrogate", "loss/value", "loss/bounds")
 CLONING_LOG = ("loss/cloning",)
@@ -53,7 +54,11 @@ class Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = ActorCritic(
-                env.observation_size, env.action_size, config.hidden_sizes, config.exploration_std
+                env.observation_size,
+                env.action_size,
+                config.hidden_sizes,
+                config.exploration_std,
+                deviation_floor(env.observation_units),
             ).to(self.device)
         seed = distributed.own_seed(config.seed)
         self._generator = torch.Generator(self.device).manual_seed(seed)
@@ -96,6 +101,10 @@ class Learner:
             names += CLONING_LOG
             size = self._sampler.batch_size
             self._demo_rows = torch.zeros(size, dtype=torch.int64, device=self.device)
+            noise = deviations(self.config.cloning_noise, self.env.observation_units)
+            self._noisy = any(noise)
+            self._demo_deviation = torch.tensor(noise, device=self.device)
+            self._demo_noise = torch.zeros(size, self.env.observation_size, device=self.device)
         self._log_names = (*names, NORM)
         self._log = torch.zeros(len(names), device=self.device)
         self._log_sum = torch.zeros(len(self._log_names), device=self.device)
@@ -237,6 +246,8 @@ class Learner:
             self._minibatches.choose(step)
         if self._sampler is not None:
             self._demo_rows.copy_(self._sampler.draw())
+            if self._noisy:
+                self._demo_noise.normal_(generator=self._generator).mul_(self._demo_deviation)
 
     def _actor_terms(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the weighted terms of the loss that shape the policy, and what is logged."""
@@ -250,7 +261,8 @@ class Learner:
         if self._sampler is not None:
             assert self._demonstrations is not None
             demo_action = self._demonstrations.actions[self._demo_rows]
-            features.append(policy.features(self._demonstrations.observations[self._demo_rows]))
+            seen = self._demonstrations.observations[self._demo_rows] + self._demo_noise
+            features.append(policy.features(seen))
         # Rollout and demonstrations pass the actor together, the latter last.
         means = self._in_precision(policy.actor, torch.cat(features))
         if samples is not None:

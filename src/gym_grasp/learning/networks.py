@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,16 +11,31 @@ OBSERVATION_LIMIT = 10.0
 """Normalised observations are clipped here, in standard deviations."""
 
 
+FLOORS = {"m": 0.005, "rad": 0.035, "1": 0.035}
+"""Least deviation by which observations are divided, by unit: 5 mm and 2°, what a tracker or an
+encoder of a worn joint may be off by. What stood still in all demonstrations would else be divided
+by the little that it trembled, and an error of 1° on it would outweigh all that was learned. Values
+without a unit are entries of rotation matrices, which 2° move by 0.035."""
+LEAST_FLOOR = 10**-2.5
+"""The same for values of other units."""
+
+
 class RunningNormalizer(nn.Module):
-    """Mean and variance of everything seen so far, merged batch by batch (Chan et al. 1979)."""
+    """Mean and variance of everything seen so far, merged batch by batch (Chan et al. 1979).
+
+    Args:
+        size: number of values.
+        floor: added in quadrature to each value's deviation. Shape (size,).
+    """
 
     mean: Tensor
     var: Tensor
     count: Tensor
+    floor: Tensor
 
-    def __init__(self, size: int, epsilon: float = 1e-5) -> None:
+    def __init__(self, size: int, floor: Tensor | None = None) -> None:
         super().__init__()
-        self.epsilon = epsilon
+        self.register_buffer("floor", torch.full((size,), LEAST_FLOOR) if floor is None else floor)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("var", torch.ones(size))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
@@ -42,24 +58,33 @@ class RunningNormalizer(nn.Module):
 
     def normalize(self, x: Tensor) -> Tensor:
         """Return `x` in standard deviations from the mean."""
-        return (x - self.mean) * torch.rsqrt(self.var + self.epsilon)
+        return (x - self.mean) * torch.rsqrt(self.var + self.floor**2)
 
     def denormalize(self, x: Tensor) -> Tensor:
         """Undo `normalize`."""
-        return x * torch.sqrt(self.var + self.epsilon) + self.mean
+        return x * torch.sqrt(self.var + self.floor**2) + self.mean
+
+
+def deviation_floor(units: Sequence[str]) -> Tensor:
+    """Return each value's floor by its unit. Shape (O,)."""
+    return torch.tensor([FLOORS.get(unit, LEAST_FLOOR) for unit in units])
 
 
 class Policy(nn.Module):
     """Observation (N, O) in, action (N, A) out: the mean of the actor, clipped to [−1, 1]."""
 
     def __init__(
-        self, observation_size: int, action_size: int, hidden_sizes: tuple[int, ...]
+        self,
+        observation_size: int,
+        action_size: int,
+        hidden_sizes: tuple[int, ...],
+        floor: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.observation_size = observation_size
         self.action_size = action_size
         self.hidden_sizes = hidden_sizes
-        self.normalizer = RunningNormalizer(observation_size)
+        self.normalizer = RunningNormalizer(observation_size, floor)
         self.actor = mlp(observation_size, hidden_sizes, action_size, output_gain=0.01)
 
     def features(self, observation: Tensor) -> Tensor:
@@ -92,9 +117,10 @@ class ActorCritic(nn.Module):
         action_size: int,
         hidden_sizes: tuple[int, ...],
         initial_std: float,
+        floor: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.policy = Policy(observation_size, action_size, hidden_sizes)
+        self.policy = Policy(observation_size, action_size, hidden_sizes, floor)
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(initial_std)))
         self.critic = mlp(observation_size, hidden_sizes, 1, output_gain=1.0)
         self.value_normalizer = RunningNormalizer(1)

@@ -24,7 +24,7 @@ from gym_grasp.learning.evaluate import FIRST_SEED, evaluate
 from gym_grasp.learning.networks import Policy
 
 SUFFIX = ".safetensors"
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; files of another are refused."""
 HALVED = "actor."
 """What may be of half precision: the tensors whose names begin so."""

@@ -205,10 +205,7 @@ class Run:
         """
         began = time.perf_counter()
         passes = self._config.pretrain_epochs
-        config = dataclasses.replace(
-            self._config, method="bc", epochs=passes, mixed_precision=None, compile=None
-        )
-        cloner = Learner(self._env, config, self._demonstrations)
+        cloner = Learner(self._env, self._config.of_pretraining(), self._demonstrations)
         for epoch in range(passes):
             metrics = cloner.update(epoch, None)
             if log is not None:

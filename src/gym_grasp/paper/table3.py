@@ -83,7 +83,9 @@ def cell_run(
     if task not in EPOCHS:
         raise unknown("task of the table", task, EPOCHS)
     if smoke:
-        small = (("checkpoint_interval", 2), ("mini_epochs", 1), ("pretrain_epochs", 2))
+        small: tuple[tuple[str, Any], ...] = (("checkpoint_interval", 2),)
+        if method != "bc":
+            small += (("mini_epochs", 1), ("pretrain_epochs", 2))
         return Run(task, method, seed, 16, 4, None, demos, small, max_episode_steps=SMOKE_STEPS)
     explores = Run(task, method, seed).config().steps_environment
     return Run(

@@ -2,6 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import NoReturn
 
 import mujoco
@@ -29,6 +30,9 @@ _USES = (
     *("bind", "step", "reset", "get_state", "set_state", "counters", "get_field", "set_field"),
     *("fields", "set_fields", "model_of", "fill"),
 )
+
+
+Fields = Mapping[str, Tensor]
 
 
 class Physics(ABC):
@@ -152,6 +156,19 @@ class Physics(ABC):
             live = self._values(name)
             live.copy_(torch.where(mask.view(-1, *[1] * own.dim()), values, live))
         self._follow(name, mask)
+
+    def put_fields(self, fields: Fields, mask: Tensor, constants: Fields | None = None) -> None:
+        """Set several fields, and let the constants that follow from them be what is given.
+
+        Args:
+            fields: as for `set_field`, each (N, ...).
+            mask: which simulations. Shape (N,).
+            constants: fields that MuJoCo derives from these, where their new values are known, each
+                (N, ...); those left out stay as they are. None: all are derived. On the CPU, where
+                it costs next to nothing, they are derived anyway.
+        """
+        for name, values in fields.items():
+            self.set_field(name, values, mask)
 
     def fields(self) -> dict[str, Tensor]:
         """Return copies of the fields that have been set, for `set_fields`. Each (N, ...)."""

@@ -19,6 +19,7 @@ from gym_grasp.physics.base import (
     KINEMATIC_FIELDS,
     MAX_SPEED,
     STATE_FIELDS,
+    Fields,
     Physics,
     not_kept,
 )
@@ -190,6 +191,15 @@ class WarpPhysics(Physics):
         super().close()
         self._graphs.clear()
 
+    def put_fields(self, fields: Fields, mask: Tensor, constants: Fields | None = None) -> None:
+        stale = self._stale
+        super().put_fields(fields, mask, constants)
+        if constants is not None:
+            self._stale = stale
+        for name, values in (constants or {}).items():
+            live = wp.to_torch(getattr(self._model, name)).view(values.shape)
+            live.copy_(torch.where(mask.view(-1, *[1] * (live.dim() - 1)), values, live))
+
     def _expand(self, name: str) -> Tensor:
         self._check_foldings(name)
         with wp.ScopedDevice(self._device):
@@ -247,16 +257,9 @@ class WarpPhysics(Physics):
             dim=(self.num_envs, max(qpos.shape[1], qvel.shape[1])),
             inputs=[qpos, qvel, MAX_SPEED, self._warp_diverged],
         )
-        wp.launch(
-            _count_overflow,
-            dim=self.num_envs,
-            inputs=[
-                _CONTACT_OVERFLOW,
-                _CONSTRAINT_OVERFLOW,
-                self._data.overflow,
-                self._warp_counts,
-            ],
-        )
+        kinds = [_CONTACT_OVERFLOW, _CONSTRAINT_OVERFLOW]
+        overflow, counts = self._data.overflow, self._warp_counts
+        wp.launch(_count_overflow, dim=self.num_envs, inputs=[*kinds, overflow, counts])
 
     def _kinematics(self) -> None:
         mjw.kinematics(self._model, self._data)

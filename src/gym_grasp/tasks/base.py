@@ -126,6 +126,11 @@ class Task(ABC):
         return load_scene(cls.scene())
 
     @classmethod
+    def held_out(cls, options: Any) -> bool:
+        """Whether something chosen is kept for evaluation; training refuses it."""
+        return False
+
+    @classmethod
     def build(cls, robot: Robot, options: Any = None) -> mujoco.MjSpec:
         """Return the whole scene, ready to compile.
 
@@ -163,11 +168,9 @@ class Task(ABC):
 
     def observe(self, physics: Physics) -> dict[str, Tensor]:
         """Return every observation, keyed as in `features`. Each (N, …)."""
-        rotation = physics.bind("site_xmat")[:, self.wrist].view(-1, 3, 3)
-        position = physics.bind("site_xpos")[:, self.wrist]
         own = {
             "finger_positions": physics.bind("qpos")[:, self.indices.hand],
-            "wrist_pose": torch.cat([position, rotation[:, :, 0], rotation[:, :, 1]], dim=-1),
+            "wrist_pose": self.pose_of_site(physics, self.wrist),
         }
         return {**own, **self.observe_scene(physics)}
 
@@ -176,6 +179,13 @@ class Task(ABC):
         rotation = physics.bind("xmat")[:, body].view(-1, 3, 3)
         return torch.cat(
             [physics.bind("xpos")[:, body], rotation[:, :, 0], rotation[:, :, 1]], dim=-1
+        )
+
+    def pose_of_site(self, physics: Physics, site: int) -> Tensor:
+        """Position in m and first two columns of the rotation matrix, world. Shape (N, 9)."""
+        rotation = physics.bind("site_xmat")[:, site].view(-1, 3, 3)
+        return torch.cat(
+            [physics.bind("site_xpos")[:, site], rotation[:, :, 0], rotation[:, :, 1]], dim=-1
         )
 
     @abstractmethod
@@ -189,6 +199,14 @@ class Task(ABC):
         all seeds.
         """
         return {}
+
+    def constants(self, seeds: Tensor) -> dict[str, Tensor] | None:
+        """Return what MuJoCo derives from the fields of `randomise`, each (N, …); see `put_fields`.
+
+        Without it, None, the engine derives it, which costs a GPU about as much as a physics step:
+        a task that knows what changes says so. Empty where nothing does.
+        """
+        return None
 
     def remember(self, physics: Physics) -> Tensor:
         """Return what is to be remembered after a step. Shape (N, memory_size).

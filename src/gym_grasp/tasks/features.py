@@ -25,7 +25,7 @@ class Feature:
     description: str
     """What it is, with its frame."""
     unit: str
-    """Such as `m` or `rad`; `1` for none."""
+    """Such as `m` or `rad`; `1` for none; `m, 1` of a pose: see `units`."""
     components: tuple[str, ...]
     """Names of its values along the last axis."""
     shape: tuple[int, ...] = ()
@@ -51,6 +51,15 @@ class Feature:
             np.dtype(self.dtype)
         except TypeError as error:
             raise UsageError(f"dtype of a feature is {self.dtype!r}, which NumPy lacks.") from error
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each component: `unit`, or in a pose the second one for the rotation's."""
+        position, _, rotation = self.unit.partition(", ")
+        return tuple(
+            rotation if rotation and name.startswith("rotation ") else position
+            for name in self.components
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `from_dict` takes them back."""
@@ -116,6 +125,8 @@ class Packer:
             for component in feature.components
         )
         """Name of each value."""
+        self.units = tuple(unit for feature in chosen.values() for unit in feature.units)
+        """Unit of each value."""
 
     def pack(self, entries: Mapping[str, Array]) -> Array:
         """Put entries (..., D) side by side: (..., size).

@@ -26,6 +26,11 @@ POSES = 128
 """Number of settled poses that start states choose from, each at any place and yaw."""
 OBJECTS = Path(__file__).parent / "scenes" / "objects"
 """The objects, one MJCF file each: a body of spheres, capsules and boxes."""
+HELD_OUT = OBJECTS / "held_out"
+"""Objects kept for evaluation: nothing is trained with them."""
+SPREAD = 0.15
+"""Half-width of the uniform spread of the object's size, as a share of it."""
+SIZES = ("fixed", "varied")
 SHAPES = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_BOX)
 
 
@@ -34,11 +39,17 @@ class LiftOptions:
     """What can be chosen about LiftObject."""
 
     object: str = "box"
-    """What lies on the table: box, sphere, capsule, dumbbell, or the path of an MJCF file."""
+    """What lies on the table: box, sphere, capsule, dumbbell, or the path of an MJCF file. Kept for
+    evaluation, and refused by training: brick, snowman, tee."""
+    size: str = "varied"
+    """`varied`: every length up to 15 % smaller or larger in each episode, at constant density;
+    `fixed`: as in its file, the paper's single object."""
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for an object that is not there."""
+        """Raise `UsageError` for an object or a size that is not there."""
         object_path(self.object)
+        if self.size not in SIZES:
+            raise unknown("size", self.size, SIZES)
 
 
 class LiftObject(Task):
@@ -49,7 +60,8 @@ class LiftObject(Task):
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
-        "the arm stays within reach and gentle; operators move as people do",
+        "the arm stays within reach and gentle; operators move as people do; the object's size "
+        "differs by ±15 %",
     )
     time_limit = 8.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
@@ -84,19 +96,87 @@ class LiftObject(Task):
         self.radius = torch.where(rounds, size[:, :1], 0.0)[:, 0]
         poses = settled_poses(model, "object", self.start_qpos.double().cpu().numpy(), POSES)
         self.settled = torch.tensor(poses, dtype=torch.float32, device=device)
+        # What changes with the object's size, with which power of it.
+        self.varied = self.options.size == "varied"
+        self.solid = solid[0]
+        geoms = np.flatnonzero(model.geom_bodyid == self.object)
+        dofs = int(model.joint("object").dofadr[0]) + np.arange(6)
+        self._fields = [
+            self._sized("geom_size", geoms, 1),
+            self._sized("geom_pos", geoms, 1),
+            self._sized("body_ipos", self.object, 1),
+            self._sized("body_mass", self.object, 3),
+            self._sized("body_inertia", self.object, 5),
+        ]
+        self._constants = [
+            self._sized("geom_rbound", geoms, 1),
+            self._sized("geom_aabb", geoms, 1),
+            self._sized("body_subtreemass", self.object, 3),
+            self._sized("body_invweight0", self.object, (-3, -5)),
+            self._sized("dof_invweight0", dofs, (-3, -3, -3, -5, -5, -5)),
+        ]
         # Ends of x, y, yaw and of which settled pose.
         self.low = torch.tensor([*AREA_LOW, -math.pi, 0.0], device=device)
         self.high = torch.tensor([*AREA_HIGH, math.pi, float(POSES)], device=device)
 
     @classmethod
     def build_scene(cls, options: LiftOptions) -> mujoco.MjSpec:
-        return with_object(super().build_scene(options), options.object)
+        scene = with_object(super().build_scene(options), options.object)
+        meshes = [g for g in scene.body("object").geoms if g.type == mujoco.mjtGeom.mjGEOM_MESH]
+        if meshes and options.size == "varied":
+            raise UsageError(
+                f"The object '{options.object}' is drawn by a mesh, whose size cannot differ by "
+                "episode; give size='fixed', or draw it by primitives."
+            )
+        return scene
+
+    @classmethod
+    def held_out(cls, options: LiftOptions) -> bool:
+        return object_path(options.object).parent == HELD_OUT
+
+    def sizes(self, seeds: Tensor) -> Tensor:
+        """Return the object's size in the episodes of these seeds, 1 as in its file. Shape (N,)."""
+        if not self.varied:
+            return torch.ones(len(seeds), device=self.device)
+        spread = torch.full((1,), SPREAD, device=self.device)
+        return 1.0 + uniform(seeds, -spread, spread, stream=2)[:, 0]
+
+    def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
+        if not self.varied:
+            return {}
+        sizes = self.sizes(seeds)
+        return {
+            name: resized(own, powers, sizes) for name, own, powers in self._fields if powers.any()
+        }
+
+    def constants(self, seeds: Tensor) -> dict[str, Tensor]:
+        if not self.varied:
+            return {}
+        sizes = self.sizes(seeds)
+        return {name: resized(own, powers, sizes) for name, own, powers in self._constants}
+
+    def _sized(
+        self, field: str, rows: Any, power: int | tuple[int, ...]
+    ) -> tuple[str, Tensor, Tensor]:
+        """Return a field, the model's own values of it, and the power of the size in each.
+
+        Of `body_subtreemass` the world's is left out: nothing reads it.
+        """
+        own = np.array(getattr(self.model, field))
+        powers = np.zeros_like(own)
+        powers[rows] = power
+        powers[own == 0.0] = 0.0
+        values, exponents = (
+            torch.tensor(array, dtype=torch.float32, device=self.device) for array in (own, powers)
+        )
+        return field, values, exponents
 
     def start(self, seeds: Tensor) -> Tensor:
-        """A settled object at a random place and yaw, and a slightly random arm."""
+        """A settled object of random size at a random place and yaw, a slightly random arm."""
         x, y, yaw, drop = uniform(seeds, self.low, self.high, stream=1).unbind(-1)
         pose = self.settled[drop.long().clamp_max(POSES - 1)]
         height, qw, qx, qy, qz = pose.unbind(-1)
+        height = height * self.sizes(seeds)
         c, s = torch.cos(yaw / 2), torch.sin(yaw / 2)
         turned = [c * qw - s * qz, c * qx - s * qy, c * qy + s * qx, c * qz + s * qw]
         qpos = self.arm_noise(seeds)
@@ -109,6 +189,9 @@ class LiftObject(Task):
         down = (up[..., None] * self.rotation).sum(-2)  # and in the geoms'
         middle = (up * self.centre).sum(-1)
         lowest = (middle - (down.abs() * self.extent).sum(-1) - self.radius).amin(-1)
+        if self.varied:
+            size = physics.get_field("geom_size")[:, self.solid, 0]
+            lowest = lowest * (size / physics.model.geom_size[self.solid, 0]).float()
         return physics.bind("xpos")[:, self.object, 2] + lowest
 
     @classmethod
@@ -137,20 +220,27 @@ class LiftObject(Task):
         return self.height(physics) >= LIFTED
 
 
+def resized(own: Tensor, powers: Tensor, sizes: Tensor) -> Tensor:
+    """Return values (…) times sizes (N,) to their powers (…). Shape (N, …)."""
+    return own * sizes.view(-1, *[1] * own.dim()) ** powers
+
+
 def object_path(name: str) -> Path:
-    """Return the MJCF file of an object: one of those in `OBJECTS`, or the path itself.
+    """Return the MJCF file of an object: of `OBJECTS`, of `HELD_OUT`, or the path itself.
 
     Raises:
         UsageError: there is none.
     """
     path = Path(name) if name.endswith(".xml") else OBJECTS / f"{name}.xml"
+    if not path.is_file() and path.parent == OBJECTS:
+        path = HELD_OUT / path.name
     if not path.is_file():
         if name.endswith(".xml"):
             raise UsageError(
                 f"There is no object {path}; give the path of an MJCF file, as seen from "
                 f"{Path.cwd()}."
             )
-        known = [file.stem for file in OBJECTS.glob("*.xml")]
+        known = [file.stem for file in OBJECTS.rglob("*.xml")]
         raise unknown("object", name, [*known, "<path of an MJCF file>.xml"])
     return path
 
@@ -160,7 +250,7 @@ def with_object(scene: mujoco.MjSpec, name: str) -> mujoco.MjSpec:
 
     Args:
         scene: where it is added, at the origin.
-        name: one of those in `OBJECTS`, or the path of an MJCF file whose first body it is.
+        name: as `object_path` takes it; the first body of the file is the object.
 
     Raises:
         UsageError: no such object, or its file holds something else.

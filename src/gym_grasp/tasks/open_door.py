@@ -1,5 +1,6 @@
 """OpenDoor: turn the lever handle down and pull the door open."""
 
+from dataclasses import dataclass
 from math import radians
 from typing import Any
 
@@ -7,13 +8,29 @@ import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature, pose
+from gym_grasp.tasks.placement import PLACEMENTS, Placement
 
 OPEN = radians(45.0)
 """Opening angle at which the task is done, in rad (the paper's)."""
+
+
+@dataclass(frozen=True)
+class DoorOptions:
+    """What can be chosen about OpenDoor."""
+
+    placement: str = "varied"
+    """Where the door stands: `varied`, moved by up to 5 cm in x and y and turned by up to 15° about
+    its closed handle, or `fixed`."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a placement that does not exist."""
+        if self.placement not in PLACEMENTS:
+            raise unknown("placement", self.placement, PLACEMENTS)
 
 
 class OpenDoor(Task):
@@ -27,11 +44,13 @@ class OpenDoor(Task):
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
-        "the arm stays within reach and gentle; operators move as people do",
+        "the arm stays within reach and gentle; operators move as people do; the door stands "
+        "elsewhere in every episode (±5 cm, ±15°)",
     )
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
     time_limit = 8.0
+    Options = DoorOptions
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
@@ -39,10 +58,17 @@ class OpenDoor(Task):
         super().__init__(model, device, robot, options)
         self.hinge = int(model.joint("door").qposadr[0])
         self.handle = model.body("lever").id
+        self._placement = Placement(model, "frame", "handle", device)
 
     def start(self, seeds: Tensor) -> Tensor:
-        """A closed door, its latch caught, and a slightly random arm."""
+        """A closed door where `placement` wants it, its latch caught, and a slightly random arm."""
         return self.arm_noise(seeds)
+
+    def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
+        return self._placement.draw(seeds) if self.options.placement == "varied" else {}
+
+    def constants(self, seeds: Tensor) -> dict[str, Tensor]:
+        return {}  # the same door elsewhere
 
     def angle(self, physics: Physics) -> Tensor:
         """How far the door is open, in rad. Shape (N,)."""

@@ -1,18 +1,36 @@
 """OpenDrawer: pull the drawer open by its handle."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
-from gym_grasp.tasks.features import Feature, scalar
+from gym_grasp.tasks.features import Feature, pose, scalar
+from gym_grasp.tasks.placement import PLACEMENTS, Placement
 
 OPEN = 0.20
 """Opening at which the task is done, in m (the paper's)."""
+
+
+@dataclass(frozen=True)
+class DrawerOptions:
+    """What can be chosen about OpenDrawer."""
+
+    placement: str = "fixed"
+    """Where the cabinet stands: `fixed`, so that the opening alone tells where the handle is, as in
+    the paper, or `varied`, moved by up to 5 cm in x and y and turned by up to 15° about the closed
+    handle, whose pose is observed then."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a placement that does not exist."""
+        if self.placement not in PLACEMENTS:
+            raise unknown("placement", self.placement, PLACEMENTS)
 
 
 class OpenDrawer(Task):
@@ -23,10 +41,11 @@ class OpenDrawer(Task):
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
-        "the arm stays within reach and gentle; operators move as people do",
+        "the arm stays within reach and gentle; operators move as people do; option `placement`",
     )
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
+    Options = DrawerOptions
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
@@ -34,10 +53,18 @@ class OpenDrawer(Task):
         super().__init__(model, device, robot, options)
         self.slide = int(model.joint("drawer").qposadr[0])
         self.handle = model.site("handle").id
+        self.varied = self.options.placement == "varied"
+        self._placement = Placement(model, "cabinet", "handle", device)
 
     def start(self, seeds: Tensor) -> Tensor:
-        """A closed drawer and a slightly random arm."""
+        """A closed drawer where `placement` wants it, and a slightly random arm."""
         return self.arm_noise(seeds)
+
+    def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
+        return self._placement.draw(seeds) if self.varied else {}
+
+    def constants(self, seeds: Tensor) -> dict[str, Tensor]:
+        return {}  # the same cabinet elsewhere
 
     def opening(self, physics: Physics) -> Tensor:
         """How far the drawer is open, in m. Shape (N,)."""
@@ -45,10 +72,15 @@ class OpenDrawer(Task):
 
     @classmethod
     def scene_features(cls, options: Any) -> dict[str, Feature]:
-        return {"drawer_opening": scalar("how far the drawer is open", "m")}
+        opening = {"drawer_opening": scalar("how far the drawer is open", "m")}
+        varied = options.placement == "varied"
+        return opening | ({"handle_pose": pose("middle of the handle")} if varied else {})
 
     def observe_scene(self, physics: Physics) -> dict[str, Tensor]:
-        return {"drawer_opening": self.opening(physics)[:, None]}
+        opening = {"drawer_opening": self.opening(physics)[:, None]}
+        if not self.varied:
+            return opening
+        return opening | {"handle_pose": self.pose_of_site(physics, self.handle)}
 
     def progress(self, physics: Physics) -> Tensor:
         """Opening, as a share of what is asked for."""

@@ -4,6 +4,8 @@ A counter-based generator: the same seed gives the same numbers on every device,
 of environments and in any order of resets, so that one 64-bit seed reproduces a start state.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -49,3 +51,18 @@ def uniform(seeds: Tensor, low: Tensor, high: Tensor, stream: int = 0) -> Tensor
     bits = _mix(seeds[:, None] + (count + stream * 1_000_003) * _GAMMA)
     unit = _shift_right(bits, 40).to(torch.float32) * 2**-24
     return low + (high - low) * unit
+
+
+def normal(seeds: Tensor, steps: Tensor, size: int) -> Tensor:
+    """Draw from the standard normal distribution, anew in every step. Shape (N, size), float32.
+
+    Args:
+        seeds: one seed an episode, int64. Shape (N,).
+        steps: steps of each episode so far, int64. Shape (N,).
+        size: number of values.
+    """
+    keys = _mix(_mix(seeds ^ _MIX_1) + (steps + 1) * _GAMMA)
+    zero = torch.zeros(2 * size, device=seeds.device)
+    first, second = uniform(keys, zero, zero + 1.0).chunk(2, dim=-1)
+    # Box & Muller, 1958
+    return torch.sqrt(-2.0 * torch.log(1.0 - first)) * torch.cos(2.0 * math.pi * second)

@@ -36,16 +36,17 @@ def script(human: Human) -> Script:
     bad = rng.random() < MISTAKE
     short, weak = (bad, False) if rng.random() < 0.5 else (False, bad)
     for attempt in range(4):
-        yaw = human.see_joint("door")
+        yaw = human.see_joint("door") + facing(human, "frame")
         offset = -np_rotate(FLAT, IN_HAND) + [0.0, rng.uniform(-0.01, 0.01), 0.0]
         if short and attempt == 0:
             offset = offset + [rng.uniform(-0.075, -0.055), 0.0, rng.uniform(-0.01, 0.01)]
         grasp = human.see_site("handle") + about_z(offset, yaw)
+        clear = about_z(CLEARANCE, yaw)
         wrist = tilt(FLAT, (0, 0, 1), yaw + rng.uniform(-0.1, 0.1))
         wrist = tilt(wrist, (0, 1, 0), rng.uniform(-0.06, 0.06))
         human.care = 0.0
         arc = rng.uniform(0.0, 0.05)
-        yield from human.move(human.aim(grasp + CLEARANCE), wrist, HOOK, arc=arc, through=0.8)
+        yield from human.move(human.aim(grasp + clear), wrist, HOOK, arc=arc, through=0.8)
         human.care = 0.5
         yield from human.move(human.aim(grasp), wrist, HOOK, pace=0.6, through=0.9)
         yield from human.move(fingers=GRIP)
@@ -65,9 +66,11 @@ def script(human: Human) -> Script:
 
 def press(human: Human, enough: float) -> Script:
     """Push the lever down until it looks turned by `enough`, in rad."""
+    yaw = human.see_joint("door") + facing(human, "frame")
+    x, y, z = about_z(np.array([1.0, 0.0, 0.0]), yaw)
     yield from human.move(
-        human.position + PRESS,
-        tilt(human.quaternion, (1, 0, 0), ROLL),
+        human.position + about_z(PRESS, yaw),
+        tilt(human.quaternion, (x, y, z), ROLL),
         pace=0.6,
         until=lambda: human.see_joint("lever") > enough,
     )
@@ -89,6 +92,12 @@ def swing(human: Human) -> Script:
         human.position = hinge + about_z(arm + relief * min(1.0, 4.0 * s), angle)
         human.quaternion = tilt(turned, (0, 0, 1), FOLLOW * angle)
         yield from human.wait(0.0)
+
+
+def facing(human: Human, furniture: str) -> float:
+    """Angle, in rad, by which a piece of furniture looks turned about the vertical."""
+    _, (w, _, _, z) = human.see_body(furniture)
+    return float(2 * np.arctan2(z, w))
 
 
 def about_z(vector: np.ndarray, angle: float) -> np.ndarray:

@@ -36,8 +36,24 @@ class Scene:
     """
 
     def __init__(self, env: GraspVectorEnv) -> None:
-        model, _ = compile_drawing(env.env_spec)
-        tips = env.task.indices.fingertips
+        self._env = env
+        self._model, self._simulated = compile_drawing(env.env_spec)
+        self._xpos = env.physics.bind("xpos")
+        self._xquat = env.physics.bind("xquat")
+        self._describe()
+
+    def follow(self) -> bool:
+        """Describe the geometry anew where another episode changed it; return whether it did."""
+        if self._seed == int(self._env.episode_seed[0]) or not self._env.physics.fields():
+            return False
+        before = self.manifest["hash"]
+        self._describe()
+        return bool(self.manifest["hash"] != before)
+
+    def _describe(self) -> None:
+        env, model, tips = self._env, self._model, self._env.task.indices.fingertips
+        self._seed = int(env.episode_seed[0])
+        env.physics.fill(model, 0, self._simulated)
         drawn = [
             index
             for index in range(model.ngeom)
@@ -45,8 +61,6 @@ class Scene:
         ]
         moving = sorted({int(model.geom_bodyid[g]) for g in drawn if _moves(model, g)})
         self._bodies = np.array(moving, dtype=np.intp)
-        self._xpos = env.physics.bind("xpos")
-        self._xquat = env.physics.bind("xquat")
         self._poses = np.empty((len(moving), 7), np.float32)
         data = mujoco.MjData(model)
         mujoco.mj_kinematics(model, data)
@@ -66,7 +80,10 @@ class Scene:
             "view": _view(model, data),
         }
         text = json.dumps(manifest, sort_keys=True)
-        self.manifest = {**manifest, "hash": hashlib.sha256(text.encode()).hexdigest()[:16]}
+        self.manifest: dict[str, Any] = {
+            **manifest,
+            "hash": hashlib.sha256(text.encode()).hexdigest()[:16],
+        }
         """Geometry, which drawn body is whose fingertip (−1: none), and the flexions that a hand
         moved by mouse and keyboard sends; in plain values for JSON."""
 

@@ -127,6 +127,9 @@ class TeleopServer:
                 client.say(type="status", **status)
         if not self._clients:
             return
+        if self._scene.follow():
+            for client in self._clients:
+                client.say(type="welcome", version=protocol.VERSION, scene=self._scene.manifest)
         self._sequence += 1
         session, hand = self.session, self.session.hand
         message = protocol.write_scene(
