@@ -40,7 +40,7 @@ class PourCup(Task):
     )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
     success_threshold = "share of the particles in the bowl, and not in the cup, ≥ 0.8"
-    time_limit = 10.0
+    time_limit = 42.0
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

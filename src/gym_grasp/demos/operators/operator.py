@@ -27,15 +27,19 @@ class SyntheticOperator:
 
     Args:
         env: the environments, just reset.
+        skill: of all of them, from 0, novices, to 1, experts; None: each has its own.
+
+    Raises:
+        UsageError: no operator knows the task, or the skill is out of range.
     """
 
-    def __init__(self, env: GraspVectorEnv) -> None:
+    def __init__(self, env: GraspVectorEnv, skill: float | None = None) -> None:
         self.env = env
         self.history = History(env.controller.period)
         self._look()
         script = load_script(env.task_name)
         self.humans = [
-            Human(env.task, index, self.history, np.random.default_rng(int(seed) % 2**64))
+            Human(env.task, index, self.history, np.random.default_rng(int(seed) % 2**64), skill)
             for index, seed in enumerate(env.episode_seed.cpu())
         ]
         self._scripts: list[Script | None] = [script(human) for human in self.humans]
@@ -62,6 +66,11 @@ class SyntheticOperator:
             "wrist_quaternion": quaternion,
             "finger_flexion": fingers,
         }
+
+    @property
+    def done(self) -> np.ndarray:
+        """Whose script has ended: they hold still. Shape (N,), bool."""
+        return np.array([script is None for script in self._scripts])
 
     def rest(self, mask: Tensor) -> None:
         """End the scripts of the environments in `mask` (N,): their episodes are over."""
