@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gym_grasp.demos.operators.human import Human
+
 
 @dataclass(frozen=True)
 class Way:
@@ -17,6 +19,8 @@ class Way:
     """Flexions with which it holds."""
 
 
+BACK = np.array([-0.02, 0.0, 0.065])
+"""How the hand withdraws from the bar, in m."""
 RELAXED = np.array([0.65, 0.1, 0.2, 0.2, 0.2])
 """Flexions on the way there; the thumb lies half beside the palm."""
 BENT = np.array([1.0, 0.1, 0.35, 0.35, 0.35])
@@ -37,3 +41,16 @@ WAYS = {
     ),
 }
 """Strategies: what holds the bar, and where the hand comes from."""
+
+
+def facing(human: Human, furniture: str) -> float:
+    """Angle, in rad, by which a piece of furniture looks turned about the vertical."""
+    _, (w, _, _, z) = human.see_body(furniture)
+    return float(2 * np.arctan2(z, w))
+
+
+def about_z(vector: np.ndarray, angle: float) -> np.ndarray:
+    """Turn a vector by `angle` rad about the world's z axis. Shape (3,)."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    x, y, z = vector
+    return np.array([cosine * x - sine * y, sine * x + cosine * y, z])

@@ -28,9 +28,14 @@ FLAT = np.array([0.5, -0.5, 0.5, -0.5])
 
 INERTIA = 0.12
 """Time in which the hand takes up another speed, in s, where a script leads it by speeds."""
-DRIFT_TIMES = (0.7, 0.15)
-"""Times in which a deviation is corrected and in which the hand takes up the correction, in s.
-Without the second, the steps of the correction would be louder in the tremor's band than it is."""
+DRIFT_TIME = 0.35
+"""Time in which a deviation is corrected, in s."""
+LAG = 0.06
+"""Time in which the hand takes up a correction, in s, twice in a row: without it, corrections would
+be louder in the tremor's band than the tremor is."""
+CALM = 0.4
+"""How much a hand at rest deviates of what one at full speed does: noise grows with the signal
+(Harris & Wolpert, 1998)."""
 DRIFT_TURN = 6.0
 """Rotation that goes with a drift, in rad/m."""
 DRIFT_FLEX = 5.0
@@ -99,7 +104,7 @@ class Traits:
             precision=trait(0.003, 0.001),
             drift=trait(0.008, 0.004),
             hesitation=trait(0.30, 0.05),
-            mistakes=trait(0.50, 0.10),
+            mistakes=trait(0.42, 0.06),
         )
 
 
@@ -179,22 +184,25 @@ class Human:
         self._tremor = np.zeros(3, dtype=complex)
         turn = 2j * np.pi * self.traits.tremor_frequency - 1 / TREMOR_TIME
         self._tremor_keep = np.exp(turn * period)
-        self._drift = np.zeros((2, DRIFTS))
-        keep, self._lag = np.exp(-period / np.array(DRIFT_TIMES))
-        self._drift_keep = keep, np.sqrt((1 - keep**2) * sum(DRIFT_TIMES) / DRIFT_TIMES[0])
+        self._drift = np.zeros((3, DRIFTS))
+        keep, self._lag = np.exp(-period / np.array([DRIFT_TIME, LAG]))
+        gain = np.sqrt((1 - keep**2) * (DRIFT_TIME + 2 * LAG) / DRIFT_TIME)
+        self._drift_keep, self._drift_gain = keep, gain
         self._haste, self._hesitating = 1.0, 0.0
         self.model = self.task.model
+        self._places: dict[tuple[str, str], int] = {}
         self.position = self._now().site_position[self.index, self.task.wrist].copy()
+        self._before = self.position
 
     # What it sees -------------------------------------------------------------------------------
 
     def see_site(self, name: str) -> np.ndarray:
         """Position of a site as seen, world, in m. Shape (3,)."""
-        return self._seen().site_position[self.index, self.model.site(name).id].astype(float)
+        return self._seen().site_position[self.index, self._place("site", name)].astype(float)
 
     def see_body(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) in m and quaternion (4,) of a body as seen, world."""
-        snapshot, body = self._seen(), self.model.body(name).id
+        snapshot, body = self._seen(), self._place("body", name)
         return (
             snapshot.body_position[self.index, body].astype(float),
             snapshot.body_quaternion[self.index, body].astype(float),
@@ -202,7 +210,7 @@ class Human:
 
     def see_joint(self, name: str) -> float:
         """Position of a hinge or slide as seen, in rad or m."""
-        return float(self._seen().qpos[self.index, self.model.joint(name).qposadr[0]])
+        return float(self._seen().qpos[self.index, self._place("joint", name)])
 
     def see_wrist(self) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) in m and quaternion (4,) of the palm frame as seen, world."""
@@ -224,6 +232,13 @@ class Human:
         angle = self.see_joint(HAND + hand.joints[joint])
         opened, closed = hand.open[joint], hand.closed[joint]
         return min(1.0, max(0.0, (angle - opened) / (closed - opened)))
+
+    def _place(self, kind: str, name: str) -> int:
+        """Index of a site, a body or a joint's position; looking it up in MuJoCo takes longer."""
+        if (kind, name) not in self._places:
+            found = getattr(self.model, kind)(name)
+            self._places[kind, name] = int(found.qposadr[0] if kind == "joint" else found.id)
+        return self._places[kind, name]
 
     def feel_wrist(self) -> np.ndarray:
         """Position of its own wrist in the simulation, without delay, world, in m. Shape (3,)."""
@@ -273,17 +288,21 @@ class Human:
         is its correction. Policies learn from just that how to come back to the way.
         """
         noise = self.rng.normal(size=DRIFTS + 6)
-        keep, gain = self._drift_keep
-        self._drift[0] = keep * self._drift[0] + gain * noise[:DRIFTS]
-        self._drift[1] += (1 - self._lag) * (self._drift[0] - self._drift[1])
-        drift = self._drift[1] * ((1.0 - self.care) * self.traits.drift)
+        way, self._before = self.position - self._before, self.position
+        speed = float(np.sqrt(way @ way)) / (self.traits.speed * self.history.period)
+        loud = self._drift_gain * (CALM + (1 - CALM) * min(1.0, speed))
+        drift, lag = self._drift, 1 - self._lag
+        drift[0] = self._drift_keep * drift[0] + loud * noise[:DRIFTS]
+        drift[1] += lag * (drift[0] - drift[1])
+        drift[2] += lag * (drift[1] - drift[2])
+        off = drift[2] * ((1.0 - self.care) * self.traits.drift)
         # narrow-band noise of unit variance
         swing = noise[DRIFTS:].view(complex) * np.sqrt(1 - abs(self._tremor_keep) ** 2)
         self._tremor = self._tremor_keep * self._tremor + swing
         return (
-            self.position + drift[:3] + self.traits.tremor * self._tremor.real,
-            np_multiply(np_from_rotvec(drift[3:6] * DRIFT_TURN), self.quaternion),
-            np.clip(self.fingers + drift[6:] * DRIFT_FLEX, 0.0, 1.0),
+            self.position + off[:3] + self.traits.tremor * self._tremor.real,
+            np_multiply(np_from_rotvec(off[3:6] * DRIFT_TURN), self.quaternion),
+            np.clip(self.fingers + off[6:] * DRIFT_FLEX, 0.0, 1.0),
         )
 
     def wait(self, seconds: float) -> Script:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.bar import RELAXED, WAYS
+from gym_grasp.demos.operators.bar import BACK, RELAXED, WAYS, about_z, facing
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
@@ -35,7 +35,7 @@ def script(human: Human) -> Script:
     mistake = human.err("closes too early", "presses too little", "slips off")
     for attempt in range(4):
         wrong = mistake if attempt == 0 else ""
-        yaw = human.see_joint("door")
+        yaw = human.see_joint("door") + facing(human, "frame")
         offset = -np_rotate(FLAT, IN_HAND) + [0.0, rng.uniform(-0.01, 0.01), 0.0]
         if wrong == "closes too early":
             offset = offset + [rng.uniform(-0.085, -0.065), 0.0, rng.uniform(-0.01, 0.01)]
@@ -51,7 +51,7 @@ def script(human: Human) -> Script:
         yield from human.move(fingers=way.grip)
         for enough in (0.2 if wrong == "presses too little" else PRESSED, PRESSED):
             yield from press(human, enough)
-            if human.see_joint("lever") < MISSED and yaw < STUCK:
+            if human.see_joint("lever") < MISSED and human.see_joint("door") < STUCK:
                 break  # the hand went down beside the lever
             off = rng.uniform(*RELEASED) if wrong == "slips off" else SWING
             yield from swing(human, off)
@@ -61,14 +61,17 @@ def script(human: Human) -> Script:
         if human.see_joint("door") > OPENED:
             return
         human.mistakes += 1
-        yield from human.move(human.position + [-0.02, 0.0, 0.07], fingers=OPEN_HAND)
+        back = about_z(BACK, yaw)
+        yield from human.move(human.position + back, fingers=OPEN_HAND, pace=0.8)
 
 
 def press(human: Human, enough: float) -> Script:
     """Push the lever down until it looks turned by `enough`, in rad."""
+    yaw = human.see_joint("door") + facing(human, "frame")
+    x, y, z = about_z(np.array([1.0, 0.0, 0.0]), yaw)
     yield from human.move(
-        human.position + PRESS,
-        tilt(human.quaternion, (1, 0, 0), ROLL),
+        human.position + about_z(PRESS, yaw),
+        tilt(human.quaternion, (x, y, z), ROLL),
         pace=0.6,
         until=lambda: human.see_joint("lever") > enough,
     )
@@ -94,10 +97,3 @@ def swing(human: Human, off: float) -> Script:
         human.position = hinge + about_z(arm + relief * min(1.0, 4.0 * s), angle)
         human.quaternion = tilt(turned, (0, 0, 1), FOLLOW * angle)
         yield from human.wait(0.0)
-
-
-def about_z(vector: np.ndarray, angle: float) -> np.ndarray:
-    """Turn a vector by `angle` rad about the world's z axis. Shape (3,)."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    x, y, z = vector
-    return np.array([cosine * x - sine * y, sine * x + cosine * y, z])

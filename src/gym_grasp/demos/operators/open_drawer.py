@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.bar import RELAXED, WAYS
+from gym_grasp.demos.operators.bar import BACK, RELAXED, WAYS, about_z, facing
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
@@ -23,28 +23,34 @@ def script(human: Human) -> Script:
     mistake = human.err("closes too early", "slips off")
     for attempt in range(4):
         wrong = mistake if attempt == 0 else ""
-        aside = [0.0, rng.uniform(-0.012, 0.012), 0.0]
-        grasp = human.see_site("handle") - np_rotate(FLAT, IN_HAND) + aside
+        yaw = facing(human, "cabinet")
+        offset = -np_rotate(FLAT, IN_HAND) + [0.0, rng.uniform(-0.012, 0.012), 0.0]
         if wrong == "closes too early":
-            grasp = grasp + [rng.uniform(-0.09, -0.07), 0.0, rng.uniform(-0.01, 0.01)]
-        wrist = tilt(FLAT, (0, 0, 1), rng.uniform(-0.1, 0.1))
+            offset = offset + [rng.uniform(-0.09, -0.07), 0.0, rng.uniform(-0.01, 0.01)]
+        grasp = human.see_site("handle") + about_z(offset, yaw)
+        wrist = tilt(FLAT, (0, 0, 1), yaw + rng.uniform(-0.1, 0.1))
         human.care = 0.1
         arc = rng.uniform(0.0, 0.05)
-        before = human.aim(grasp + way.approach)
+        before = human.aim(grasp + about_z(way.approach, yaw))
         yield from human.move(before, wrist, RELAXED, arc=arc, through=0.85)
         human.care = 0.5
         yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.5, through=0.95)
         yield from human.move(fingers=way.grip)
-        start, opening = human.position[0], human.see_joint("drawer")
+        opening = human.see_joint("drawer")
         off = rng.uniform(*RELEASED) if wrong == "slips off" else PULL
+        pull = about_z(np.array([opening - PULL, 0.0, 0.0]), yaw)
 
-        def stop(start: float = start, opening: float = opening, off: float = off) -> bool:
+        def stop(
+            start: np.ndarray = human.position, opening: float = opening, off: float = off
+        ) -> bool:
             seen = human.see_joint("drawer")
-            return seen > off or (start - human.position[0] > 0.07 and seen - opening < 0.01)
+            pulled = float(np.linalg.norm(human.position - start))
+            return seen > off or (pulled > 0.07 and seen - opening < 0.01)
 
         human.care = 0.3
-        yield from human.move(human.position - [PULL - opening, 0, 0], pace=0.8, until=stop)
+        yield from human.move(human.position + pull, pace=0.8, until=stop)
         if human.see_joint("drawer") > OPENED:
             return
         human.mistakes += 1
-        yield from human.move(human.position + [-0.02, 0.0, 0.06], fingers=OPEN_HAND)
+        back = about_z(BACK, yaw)
+        yield from human.move(human.position + back, fingers=OPEN_HAND, pace=0.8)
