@@ -33,7 +33,7 @@ DRIFT_TIME = 0.35
 LAG = 0.06
 """Time in which the hand takes up a correction, in s, twice in a row: without it, corrections would
 be louder in the tremor's band than the tremor is."""
-CALM = 0.4
+CALM = 0.6
 """How much a hand at rest deviates of what one at full speed does: noise grows with the signal
 (Harris & Wolpert, 1998)."""
 DRIFT_TURN = 6.0
@@ -98,11 +98,11 @@ class Traits:
             skill=skill,
             speed=trait(0.10, 0.18),
             reaction=trait(0.25, 0.13),
-            tremor=trait(0.00012, 0.00006),
+            tremor=trait(0.00010, 0.00006),
             tremor_frequency=rng.uniform(9.0, 11.0),
             grip_time=trait(1.8, 0.9),
             precision=trait(0.003, 0.001),
-            drift=trait(0.008, 0.004),
+            drift=trait(0.010, 0.005),
             hesitation=trait(0.30, 0.05),
             mistakes=trait(0.42, 0.06),
         )

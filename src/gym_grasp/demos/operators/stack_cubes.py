@@ -66,13 +66,13 @@ LIFTED = (0.01, 0.03)
 OFF_TABLE = (0.04, 0.06)
 """Heights of a cube between which it begins to be turned, in m."""
 
-GAIN = 1.9
+GAIN = 1.6
 """Speed per distance, in 1/s."""
 EASE = 5.0
 """Speed of the fingers per flexion that they lack, in 1/s."""
 TURN = 0.8
 """Largest speed of turning, in rad/s."""
-PACE = 0.55
+PACE = 0.5
 """Speed in relation to a reach's: cubes fall over."""
 LEAD = 0.03
 """How far the intended hand may be ahead of the hand, per axis, in m."""
