@@ -51,7 +51,6 @@ class LiftObject(Task):
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
         "the arm stays within reach and gentle; operators move as people do",
     )
-    time_limit = 20.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
     Options = LiftOptions

@@ -31,7 +31,6 @@ class OpenDoor(Task):
     )
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
-    time_limit = 20.0
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
