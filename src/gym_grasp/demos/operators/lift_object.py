@@ -61,7 +61,7 @@ def script(human: Human) -> Script:
     rng = human.rng
     shapes = solid_shapes(human.model)
     way = WAYS[human.choose(*(WAYS if shapes == {BOX} else list(WAYS)[:1]))]
-    mistake = human.err("closes too high", "lets go")
+    mistake = human.err("closes too high", *(["lets go"] if shapes == {BOX} else []))
     grip = ROD_GRIP if ROD in shapes else way.grip
     for attempt in range(4):
         wrong = mistake if attempt == 0 else ""
