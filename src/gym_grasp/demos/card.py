@@ -221,11 +221,11 @@ def _beside_people(summary: Summary, task: str) -> list[tuple[str, str, str]]:
         ),
         (
             f"time in which the wrist is slower than {100 * RESTING:g} cm/s",
-            _known(found.rest, "{:.0%}"),
+            _known(found.rest and 100 * found.rest, "{:.0f} %"),
             "–",
         ),
         ("episodes of each strategy", strategies or "–", "–"),
-        ("episodes with a mistake that is mended", f"{found.mended:.0%}", "–"),
+        ("episodes with a mistake that is mended", f"{100 * found.mended:.0f} %", "–"),
         ("range of the thumb's rotation, median", _known(found.thumb, "{:.0f}°"), "–"),
         (
             "tremor, 8 to 12 Hz, RMS along an axis",

@@ -31,19 +31,21 @@ class Way:
 
 WAYS = {
     "at once": Way(1.0, 0.0),
-    "in two steps": Way(1.0, 0.0, (1.35, 1.6)),
-    "in a thin stream": Way(0.65, 0.01),
+    "in two steps": Way(1.0, 0.0, (0.9, 1.05)),
+    "in a thin stream": Way(0.7, 0.01),
 }
 """Strategies."""
-TURN = 0.8
-"""Fastest turning of an expert, in rad/s; a novice has half of it."""
+TURN = 1.1
+"""Fastest turning of an expert, in rad/s; a novice has 0.6 of it."""
+CARRY = 1.5
+"""Speed of carrying in relation to a reach's: the cup slowly slips out of the hand."""
 ON_EDGE = tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2)
 """Wrist orientation of the grasp: palm to the left, thumb above, fingers along x."""
 RELAXED = np.array([0.65, 0.06, 0.1, 0.1, 0.1])
 """Flexions on the way to the cup; the thumb lies half beside the palm."""
 BENT = np.array([0.0, 0.06, 0.12, 0.12, 0.12])
 """How far thumb and fingers are flexed at most while closing in; the cup still fits."""
-GRIP = np.array([1.0, 0.5, 0.7, 0.7, 0.28])
+GRIP = np.array([1.0, 0.6, 0.8, 0.8, 0.28])
 """Thumb against index and middle finger, which lie at its height: the cup stays upright."""
 IN_HAND = np.array([0.048, 0.054, 0.149])
 """Where the cup's bottom lies in the hand that grasps it, palm frame, in m."""
@@ -102,11 +104,11 @@ def script(human: Human) -> Script:
         human.care = 0.1
         if attempt == 0:
             arc = rng.uniform(0.0, 0.04)
-            yield from human.move(human.aim(beside + ABOVE), hand, RELAXED, arc=arc, through=0.8)
-        yield from human.move(human.aim(beside), hand, ready, through=0.8)
+            yield from human.move(human.aim(beside + ABOVE), hand, RELAXED, arc=arc, pace=0.7)
+        yield from human.move(human.aim(beside), hand, ready, pace=0.7, through=0.9)
         human.care = 0.65
-        yield from human.move(human.aim(grasp), hand, ready, pace=0.6, through=0.85)
-        yield from human.move(grasp, hand, GRIP, through=0.95)
+        yield from human.move(human.aim(grasp), hand, ready, pace=0.45, through=0.85)
+        yield from human.move(grasp, hand, GRIP, pace=0.7, through=0.95)
         if np.linalg.norm((hold(human) - FROM_CUP)[:2]) < REACH:
             past = rng.uniform(*PAST) if mistake == "carries too far" and attempt == 0 else 0.0
             yield from pour(human, way, past)
@@ -135,7 +137,7 @@ def pour(human: Human, how: Way, past: float = 0.0) -> Script:
     rng, period = human.rng, human.history.period
     goal = human.see_body("bowl")[0] + POUR_FROM + rng.normal(0.0, 0.005, 3)
     goal[2] += how.height
-    pace = how.pace * TURN * (0.5 + 0.5 * human.traits.skill)
+    pace = how.pace * TURN * (0.6 + 0.4 * human.traits.skill)
     human.care = 0.8
     velocity, turning, turned, lean = np.zeros(3), 0.0, 0.0, 0.0
     while lean < TILT - 0.1 and np.linalg.norm(hold(human)) < LOST:
@@ -147,7 +149,9 @@ def pour(human: Human, how: Way, past: float = 0.0) -> Script:
         way[2] += CLEARANCE * max(0.0, up[2])  # over the bowl's rim
         wanted = GAIN * way
         wanted[:2] *= between(mouth[2], *RISE)
-        velocity += (limit(wanted, haste * human.traits.speed) - velocity) * period / INERTIA
+        velocity += (
+            (limit(wanted, haste * CARRY * human.traits.speed) - velocity) * period / INERTIA
+        )
         lean = np.arctan2(up[1], up[2])
         far = float(np.linalg.norm(way[:2]))
         if past and far < SEEN:
