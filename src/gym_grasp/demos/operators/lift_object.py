@@ -48,6 +48,8 @@ RELAXED = np.array([0.6, 0.15, 0.2, 0.2, 0.2])
 """Flexions on the way there; the thumb lies half beside the palm."""
 ROD_GRIP = np.array([1.0, 0.8, 0.85, 0.85, 0.85])
 """Closed further around a rod, which turns out of a light grip, with all fingers."""
+MOST_TURN = 0.7
+"""How far the hand turns to lie across a rod at most, in rad."""
 ABOVE = np.array([0.0, 0.0, 0.1])
 """Where the hand is before it is lowered, from there, in m."""
 LIFT = 0.28
@@ -59,15 +61,20 @@ DROPPED = (0.06, 0.12)
 def script(human: Human) -> Script:
     """Reach over the object, lower, close, lift; see whether it follows, and try again if not."""
     rng = human.rng
-    shapes = solid_shapes(human.model)
-    way = WAYS[human.choose(*(WAYS if shapes == {BOX} else list(WAYS)[:1]))]
-    mistake = human.err("closes too high", *(["lets go"] if shapes == {BOX} else []))
-    grip = ROD_GRIP if ROD in shapes else way.grip
+    geoms = solid_geoms(human.model)
+    shapes = human.model.geom_type[geoms]
+    rods, rolls = geoms[shapes == ROD], (shapes != BOX).any()
+    way = WAYS[human.choose(*(list(WAYS)[:1] if rolls else WAYS))]
+    mistake = human.err("closes too high", *([] if rolls else ["lets go"]))
+    grip = ROD_GRIP if len(rods) else way.grip
     for attempt in range(4):
         wrong = mistake if attempt == 0 else ""
-        thing, _ = human.see_body("object")
+        thing, orientation = human.see_body("object")
         # the forearm points at what is reached for, half of the way
         yaw = 0.5 * np.arctan2(thing[1], thing[0]) + rng.uniform(-0.06, 0.06)
+        if len(rods):
+            along = np_rotate(human.model.geom_quat[rods[0]], np.array([0.0, 0.0, 1.0]))
+            yaw += across(np_rotate(orientation, along), yaw)
         wrist = tilt(FLAT, (1, 0, 0), way.roll)
         wrist = tilt(wrist, (0, 1, 0), way.pitch + rng.uniform(-0.05, 0.05))
         wrist = tilt(wrist, (0, 0, 1), yaw)
@@ -79,7 +86,7 @@ def script(human: Human) -> Script:
         yield from human.move(human.aim(grasp + ABOVE), wrist, RELAXED, arc=arc, through=0.85)
         human.care = 0.3
         yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.6, through=0.85)
-        yield from human.move(fingers=grip, pace=0.8 if shapes == {BOX} else 1.5)
+        yield from human.move(fingers=grip, pace=1.5 if rolls else 0.8)
         top = rng.uniform(*DROPPED) if wrong == "lets go" else LIFT
 
         def stop(start: float = human.position[2], low: float = thing[2], top: float = top) -> bool:
@@ -94,8 +101,14 @@ def script(human: Human) -> Script:
         yield from human.move(fingers=way.ready)
 
 
-def solid_shapes(model: mujoco.MjModel) -> set[mujoco.mjtGeom]:
-    """Return which shapes are among the solid geoms of the object."""
+def across(axis: np.ndarray, yaw: float) -> float:
+    """Return how far a hand of that yaw turns, in rad, for its fingers to cross a lying rod."""
+    x, y, z = axis
+    missing = (np.arctan2(y, x) - yaw) % np.pi - np.pi / 2
+    return float(np.clip(missing, -MOST_TURN, MOST_TURN)) * (abs(z) < 0.7)
+
+
+def solid_geoms(model: mujoco.MjModel) -> np.ndarray:
+    """Return the object's solid geoms. Shape (G,)."""
     geoms = np.flatnonzero(model.geom_bodyid == model.body("object").id)
-    solid = geoms[model.geom_contype[geoms] != 0]
-    return {mujoco.mjtGeom(int(kind)) for kind in model.geom_type[solid]}
+    return geoms[model.geom_contype[geoms] != 0]
