@@ -19,7 +19,8 @@ MISSED = 0.1
 SWING = 1.05
 """Door angle to which the hand means to pull, in rad."""
 FOLLOW = 0.7
-"""How far the hand turns with the door, as a share: a wrist turned further runs out of its way."""
+"""How far the hand turns with a door that faces the robot, as a share, and with another to the same
+place: a wrist turned further runs out of its way."""
 STUCK = 0.05
 """Door angle, in rad, below which it counts as still latched."""
 RELEASED = (0.15, 0.45)
@@ -85,6 +86,7 @@ def swing(human: Human, off: float) -> Script:
     hinge, _ = human.see_body("door")
     arm = human.position - hinge
     first, turned = human.see_joint("door"), human.quaternion.copy()
+    follow = FOLLOW - (facing(human, "frame") + first) / SWING
     relief = human.feel_wrist() - human.position  # it stops pushing against what it holds
     length = (SWING - first) * float(np.linalg.norm(arm[:2]))
     step = 0.8 * human.traits.speed * human.history.period / length
@@ -95,5 +97,5 @@ def swing(human: Human, off: float) -> Script:
         if angle > 0.25 and human.see_joint("door") - first < STUCK:
             return
         human.position = hinge + about_z(arm + relief * min(1.0, 4.0 * s), angle)
-        human.quaternion = tilt(turned, (0, 0, 1), FOLLOW * angle)
+        human.quaternion = tilt(turned, (0, 0, 1), follow * angle)
         yield from human.wait(0.0)
