@@ -32,12 +32,12 @@ class Way:
 WAYS = {
     "at once": Way(1.0, 0.0),
     "in two steps": Way(1.0, 0.0, (0.9, 1.05)),
-    "in a thin stream": Way(0.8, 0.005),
+    "from higher up": Way(0.95, 0.03),
 }
 """Strategies."""
-TURN = 1.1
+TURN = 1.5
 """Fastest turning of an expert, in rad/s; a novice has 0.6 of it."""
-CARRY = 1.5
+CARRY = 2.2
 """Speed of carrying in relation to a reach's: the cup slowly slips out of the hand."""
 ON_EDGE = tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2)
 """Wrist orientation of the grasp: palm to the left, thumb above, fingers along x."""
@@ -104,7 +104,7 @@ def script(human: Human) -> Script:
         human.care = 0.1
         if attempt == 0:
             arc = rng.uniform(0.0, 0.04)
-            yield from human.move(human.aim(beside + ABOVE), hand, RELAXED, arc=arc, pace=0.7)
+            yield from human.move(human.aim(beside + ABOVE), hand, RELAXED, arc=arc, pace=0.6)
         yield from human.move(human.aim(beside), hand, ready, pace=0.7, through=0.9)
         human.care = 0.65
         yield from human.move(human.aim(grasp), hand, ready, pace=0.45, through=0.85)

@@ -76,8 +76,8 @@ PACE = 0.5
 """Speed in relation to a reach's: cubes fall over."""
 LEAD = 0.03
 """How far the intended hand may be ahead of the hand, per axis, in m."""
-CARE = 0.3
-"""Low on purpose: from the deviations that come of it, policies learn to find back."""
+CARE = 0.6
+"""Not higher: from the deviations that come of it, policies learn to find back."""
 BESIDE = np.array([0.03, 0.03, 0.045])
 """Where a careless hand reaches first, from the grasp, in m; left or right of it."""
 PAST = np.array([0.0, 0.06, 0.0])
