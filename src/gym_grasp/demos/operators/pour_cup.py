@@ -59,11 +59,11 @@ REACH = 0.04
 """How far the wrist may be from the place of the grasp, horizontally, to hold the cup, in m."""
 LOST = 0.25
 """Distance of wrist and cup's bottom from which the cup has slipped away, in m."""
-EASE = 0.25
+EASE = 0.4
 """Speed of turning while the particles run, as a share."""
-PAST = (0.07, 0.10)
+PAST = (0.05, 0.08)
 """How far a careless hand carries the cup too far, in m."""
-SEEN = 0.03
+SEEN = 0.04
 """How near it comes to there before it sees that, in m."""
 
 MOUTH = np.array([0.0, 0.0, 0.115])
