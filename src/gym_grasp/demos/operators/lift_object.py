@@ -34,7 +34,7 @@ CLOSED = np.array([1.0, 0.45, 0.5, 0.5, 0.5])
 WAYS = {
     "all fingers": Way(0.38, 0.0, BETWEEN, OPEN, CLOSED),
     "fingers down": Way(0.70, 0.0, BETWEEN, OPEN, CLOSED),
-    "from the side": Way(0.35, 0.35, BETWEEN, OPEN, CLOSED),
+    "from the side": Way(0.38, 0.22, BETWEEN, OPEN, CLOSED),
     "two fingers": Way(
         0.45,
         0.0,
