@@ -10,8 +10,10 @@ from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.tasks import gym_id
-from gym_grasp.tasks.features import Feature, scalar
+from gym_grasp.tasks.features import Feature, pose, scalar
 from gym_grasp.tasks.open_drawer import OpenDrawer
+
+FINGERS = Feature("hand joints", "rad", ("other", "thumb_rotation"))
 
 
 @pytest.fixture
@@ -64,9 +66,53 @@ def test_card_names_everything(known):
         "| 0 | action 0 | 0.100 |",
         f"`{gym_id('open-drawer')}`",
         "mujoco 3.17",
+        "| median time | 0.1 s | – |",
+        "| time in which the wrist is slower than 2 cm/s | – | – |",
+        "| episodes of each strategy | – | – |",
+        "| episodes with a mistake that is mended | 67 % | – |",
+        "| tremor, 8 to 12 Hz, RMS along an axis | – | 0.05 to 0.2 mm |",
+        "| attempts, of which failed | 4, 1 | – |",
     ):
         assert text in card
     assert card == dataset_card(open_dataset(known.path))
+
+
+def test_card_sets_operators_beside_people(tmp_path, make_episode, make_meta):
+    features = {"wrist_pose": pose("wrist"), "finger_positions": FINGERS}
+    spec = {"task": "open-door", "version": 0, "robot": "ur5-sih"}
+    meta = make_meta(spec=spec, features=features)
+    rng = np.random.default_rng(0)
+    time = np.arange(96) / 30
+    sent = np.stack([1e-4 * 2**0.5 * np.sin(2 * np.pi * 10 * time)] * 3, axis=1)
+    with DatasetWriter(tmp_path / "a.hdf5", meta) as writer:
+        for seed, strategy in enumerate(["hook", "grip", "hook"]):
+            wrist = rng.normal(size=(97, 9)).astype(np.float32)
+            wrist[:73] = wrist[0]
+            fingers = rng.uniform(-1, 1, (97, 2)).astype(np.float32)
+            fingers[:, 1] = np.linspace(-0.5, -0.5 - np.pi / 6, 97)
+            writer.add(
+                make_episode(
+                    seed,
+                    steps=96,
+                    observations={"wrist_pose": wrist, "finger_positions": fingers},
+                    operator_input={"wrist_position": sent},
+                    events={"mistakes": seed % 2, "strategy": strategy, "skill": 0.25},
+                )
+            )
+    dataset = open_dataset(tmp_path / "a.hdf5")
+    card = dataset_card(dataset)
+    for text in (
+        "--seed 4 --skill 0.25`",
+        "| median time | 3.2 s (0.49 ×) | 6.5 s |",
+        "| time in which the wrist is slower than 2 cm/s | 75 % | – |",
+        "| episodes of each strategy | grip 1, hook 2 | – |",
+        "| episodes with a mistake that is mended | 33 % | – |",
+        "| range of the thumb's rotation, median | 30° | – |",
+        "| tremor, 8 to 12 Hz, RMS along an axis | 0.10 mm | 0.05 to 0.2 mm |",
+        "| skill, 0 a novice to 1 an expert | 0.25 to 0.25, median 0.25 | – |",
+    ):
+        assert text in card, text
+    assert json.loads(json.dumps(summarise(dataset).to_dict()))["behaviour"]["rest"] == 0.75
 
 
 def test_plot_is_a_picture_with_something_in_it(known, tmp_path):

@@ -10,7 +10,6 @@ import torch
 
 from building import ROBOT, build_model, build_task
 from gym_grasp.cli.train import train_one
-from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import perform, record
 from gym_grasp.demos.replay import replay
@@ -188,24 +187,14 @@ def test_unknown_options() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_operator_lifts_every_object(name: str) -> None:
-    env = GraspVectorEnv("lift-object", 32, task_options={"object": name})
+    env = GraspVectorEnv("lift-object", 16, autoreset=False, task_options={"object": name})
     env.reset(seed=0)
-    operator = SyntheticOperator(env)
-    lifted = torch.zeros(32, dtype=torch.bool)
-    ended = torch.zeros(32, dtype=torch.bool)
-    for _ in range(env.max_episode_steps):
-        _, _, terminated, truncated, _ = env.step(operator.act()[0])
-        operator.rest(terminated | truncated)
-        lifted |= terminated & ~ended
-        ended |= terminated | truncated
-        if ended.all():
-            break
-    assert lifted.sum() >= 25  # about 95 % of many, of dumbbells 92 %
+    assert sum(episode.success for episode in perform(env, skill=1.0)) >= 13  # 95 % of many
 
 
 def test_a_light_grip_does_not_sink_in(depths_of_fingertips) -> None:
     """While the box is in the air, no fingertip is 3 mm deep in it; with impacts, 99 % are not."""
-    env = GraspVectorEnv("lift-object", 32, autoreset=False)
+    env = GraspVectorEnv("lift-object", 16, autoreset=False)
     env.reset(seed=100)
     model, held, always = env.task.model, [], []
     z = 1 + int(model.joint("object").qposadr[0]) + 2  # time comes first in a state

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from building import build_task
-from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.cpu import CpuPhysics
 from gym_grasp.tasks.stack_cubes import CUBES, StackCubes
@@ -136,17 +135,3 @@ def test_poses() -> None:
     for cube, place in zip(CUBES, TOWER, strict=True):
         expected = torch.tensor([*place, 1, 0, 0, 0, 1, 0], dtype=torch.float32)
         torch.testing.assert_close(poses[f"{cube}_pose"][0], expected, atol=1e-5, rtol=0)
-
-
-def test_operator_stacks_the_cubes() -> None:
-    env = GraspVectorEnv("stack-cubes", 10)
-    env.reset(seed=0)
-    operator = SyntheticOperator(env)
-    stacked = torch.zeros(10, dtype=torch.bool)
-    for _ in range(env.max_episode_steps):
-        _, _, terminated, truncated, _ = env.step(operator.act()[0])
-        operator.rest(terminated | truncated)
-        stacked |= terminated
-        if stacked.all():
-            break
-    assert stacked.sum() >= 8

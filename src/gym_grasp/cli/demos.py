@@ -46,6 +46,7 @@ def record(
     out: Path | None = None,
     episodes: int = 200,
     seed: int = 0,
+    skill: float | None = None,
     overwrite: bool = False,
     json: bool = False,
 ) -> None:
@@ -58,6 +59,7 @@ def record(
         out: the file to write; by default data/TASK.hdf5.
         episodes: successful episodes to keep.
         seed: of start states and operators; the same seed writes the same bytes.
+        skill: of the operators, from 0, novices, to 1, experts; by default a population of all.
         overwrite: replace an existing file.
         json: print the counts as one JSON object.
     """
@@ -69,19 +71,24 @@ def record(
     learned = [name for name in TASKS if all and not load_task(name).for_people]
     for name in learned or [str(task)]:
         spec, path = environment.spec(name), out or dataset_path(name)
-        results[name] = record_one(spec, path, episodes, seed, overwrite)
+        results[name] = record_one(spec, path, episodes, seed, overwrite, skill)
     if json:
         print_json(results)
 
 
 def record_one(
-    spec: "EnvSpec", path: Path, episodes: int = 200, seed: int = 0, overwrite: bool = False
+    spec: "EnvSpec",
+    path: Path,
+    episodes: int = 200,
+    seed: int = 0,
+    overwrite: bool = False,
+    skill: float | None = None,
 ) -> dict[str, float | str]:
     """Record one task's demonstrations and say so on standard error."""
     from gym_grasp.demos.record import record as record_episodes
 
     start = time.perf_counter()
-    meta = record_episodes(spec, path, episodes, seed, overwrite=overwrite)
+    meta = record_episodes(spec, path, episodes, seed, skill=skill, overwrite=overwrite)
     seconds = time.perf_counter() - start
     share = 1 - meta.failures / meta.attempts
     print(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from gym_grasp.demos.behaviour import PAPER_SECONDS, RESTING, Behaviour, behaviour
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import Dataset
 from gym_grasp.envs.control import ControlConfig
@@ -57,6 +58,8 @@ class Summary:
     mistakes: int
     """Mistakes that operators made and mended, over all episodes."""
     episodes_with_mistakes: int
+    behaviour: Behaviour
+    """How they were performed."""
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
@@ -92,6 +95,7 @@ def summarise(dataset: Dataset) -> Summary:
         ),
         mistakes=sum(mistakes),
         episodes_with_mistakes=sum(count > 0 for count in mistakes),
+        behaviour=behaviour(dataset.episodes(), meta),
     )
 
 
@@ -130,7 +134,11 @@ def dataset_card(dataset: Dataset) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(meta.versions.items()))
     facts = {
         "Operator": operator,
-        **({"Made by": _made_by(meta, len(dataset))} if meta.operator == "synthetic" else {}),
+        **(
+            {"Made by": _made_by(meta, len(dataset), summary.behaviour.skill)}
+            if meta.operator == "synthetic"
+            else {}
+        ),
         "Origin": _origin(dataset),
         "Attempts": f"{summary.attempts}, {summary.failures} of them failed and are left out"
         f" ({100 * summary.success_rate:.1f} % succeeded)",
@@ -165,6 +173,13 @@ def dataset_card(dataset: Dataset) -> str:
         *([meta.description, ""] if meta.description else []),
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",
+        "## Beside people",
+        "",
+        "The paper's people worked with haptics (its Table II); it gives no other figure of theirs."
+        " Tremor is what hands are measured to have (Wells et al., 2013; Riviere & Jensen, 2000).",
+        "",
+        *table(("figure", "here", "people"), _beside_people(summary, meta.task)),
+        "",
         "## Fields",
         "",
         "HDF5 as robomimic reads it: each episode of T control steps is a group `data/demo_<i>`,"
@@ -190,7 +205,43 @@ def dataset_card(dataset: Dataset) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _made_by(meta: DatasetMeta, episodes: int) -> str:
+def _beside_people(summary: Summary, task: str) -> list[tuple[str, str, str]]:
+    """Return figure, here, and of people; what is not known of either is a dash."""
+    found, people = summary.behaviour, PAPER_SECONDS.get(task)
+    strategies = ", ".join(f"{name} {count}" for name, count in found.strategies.items())
+    skill = "–"
+    if found.skill is not None:
+        least, middle, most = found.skill
+        skill = f"{least:.2f} to {most:.2f}, median {middle:.2f}"
+    return [
+        (
+            "median time",
+            f"{found.seconds:.1f} s" + (f" ({found.seconds / people:.2f} ×)" if people else ""),
+            f"{people:g} s" if people else "–",
+        ),
+        (
+            f"time in which the wrist is slower than {100 * RESTING:g} cm/s",
+            _known(found.rest and 100 * found.rest, "{:.0f} %"),
+            "–",
+        ),
+        ("episodes of each strategy", strategies or "–", "–"),
+        ("episodes with a mistake that is mended", f"{100 * found.mended:.0f} %", "–"),
+        ("range of the thumb's rotation, median", _known(found.thumb, "{:.0f}°"), "–"),
+        (
+            "tremor, 8 to 12 Hz, RMS along an axis",
+            _known(found.tremor and 1e3 * found.tremor, "{:.2f} mm"),
+            "0.05 to 0.2 mm",
+        ),
+        ("skill, 0 a novice to 1 an expert", skill, "–"),
+        ("attempts, of which failed", f"{summary.attempts}, {summary.failures}", "–"),
+    ]
+
+
+def _known(value: float | None, text: str) -> str:
+    return "–" if value is None else text.format(value)
+
+
+def _made_by(meta: DatasetMeta, episodes: int, skill: tuple[float, float, float] | None) -> str:
     usual = dataclasses.asdict(ControlConfig())
     control = {
         f"control.{name}": value
@@ -200,6 +251,7 @@ def _made_by(meta: DatasetMeta, episodes: int) -> str:
     flags = {
         "episodes": episodes,
         "seed": meta.base_seed,
+        **({"skill": skill[0]} if skill and skill[0] == skill[2] else {}),
         **meta.spec.get("options", {}),
         **control,
     }
@@ -207,8 +259,8 @@ def _made_by(meta: DatasetMeta, episodes: int) -> str:
     return (
         f"`gym-grasp demos record {meta.task} {command}`: a scripted hand that acts"
         " through the path of teleoperation, on a delayed view of the scene, with minimum-jerk"
-        " movements, tremor and drift, each episode at its own pace; some begin with a mistake that"
-        " the hand sees and mends"
+        " movements, hesitation, tremor and drift, each episode as skilled and in the way that it"
+        " happens to be; some begin with a mistake that the hand sees and mends"
     )
 
 

@@ -9,6 +9,7 @@ import torch
 
 from gym_grasp.demos.episode import Episode, Origin
 from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.demos.operators.human import check_skill
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import DatasetWriter
@@ -22,6 +23,8 @@ from gym_grasp.tasks import gym_id
 SPARE = 0.15
 """Attempts beyond the episodes asked for, as a share of these, to make up for failures."""
 MOST_BATCHES = 5
+PATIENCE = 2.0
+"""How long nobody acts any more before the attempts still running are given up, in s."""
 
 
 def record(
@@ -30,6 +33,7 @@ def record(
     episodes: int = 200,
     seed: int = 0,
     *,
+    skill: float | None = None,
     overwrite: bool = False,
     num_threads: int = 0,
     on_batch: Callable[[int, int], None] = lambda kept, attempts: None,
@@ -43,6 +47,7 @@ def record(
         path: the dataset to write.
         episodes: successful episodes to keep; failed attempts are counted and left out.
         seed: of start states and operators.
+        skill: of the operators, from 0, novices, to 1, experts; None: a population of all skills.
         overwrite: replace an existing file.
         num_threads: of the physics; 0 takes every core.
         on_batch: called with the episodes kept and the attempts made so far.
@@ -51,11 +56,13 @@ def record(
         What the file says about itself, with the counts.
 
     Raises:
-        UsageError: `episodes` or `seed` is out of range.
+        UsageError: `episodes`, `seed` or `skill` is out of range.
         GymGraspError: hardly any attempt succeeds; nothing is written.
     """
     check_count("episodes", episodes, 1)
     check_count("seed", seed, 0)
+    if skill is not None:
+        check_skill(skill)
     env = GraspVectorEnv(
         spec, ceil(episodes * (1 + SPARE)), num_threads=num_threads, autoreset=False
     )
@@ -63,7 +70,7 @@ def record(
     env.reset(seed=seed)
     with DatasetWriter(path, meta, overwrite=overwrite) as writer:
         for _ in range(MOST_BATCHES):
-            for episode in perform(env):
+            for episode in perform(env, skill):
                 if len(writer) < episodes:
                     writer.add(episode)
             on_batch(len(writer), writer.attempts)
@@ -118,19 +125,32 @@ def describe(
     )
 
 
-def perform(env: GraspVectorEnv) -> list[Episode]:
-    """Let synthetic operators act in every environment until its episode ends.
+def perform(env: GraspVectorEnv, skill: float | None = None) -> list[Episode]:
+    """Let synthetic operators act in every environment until its episode ends, or they give up.
 
     Args:
         env: just reset, without autoreset.
+        skill: of the operators, see `record`.
 
     Returns:
-        One episode per environment, failures included, in the order of the environments.
+        One episode per environment, failures included, in the order of the environments. Those
+        whose operator gives up are failures, and end when all others have ended too.
     """
-    operator, recorder = SyntheticOperator(env), EpisodeRecorder(env)
-    while recorder.running.any():
+    operator, recorder = SyntheticOperator(env, skill), EpisodeRecorder(env)
+    patience = round(PATIENCE * env.control_rate)
+    while recorder.running.any() and patience > 0:
         actions, sent = operator.act()
         *_, info = env.step(actions)
         recorder.add(actions, info, sent)
         operator.rest(torch.from_numpy(~recorder.running))
-    return recorder.episodes([{"mistakes": human.mistakes} for human in operator.humans])
+        patience -= bool((operator.done | ~recorder.running).all())
+    return recorder.episodes(
+        [
+            {
+                "mistakes": human.mistakes,
+                "skill": round(human.traits.skill, 6),
+                "strategy": human.strategy,
+            }
+            for human in operator.humans
+        ]
+    )

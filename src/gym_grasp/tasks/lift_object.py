@@ -63,7 +63,6 @@ class LiftObject(Task):
         "the arm stays within reach and gentle; operators move as people do; the object's size "
         "differs by ±15 %",
     )
-    time_limit = 8.0
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
     Options = LiftOptions

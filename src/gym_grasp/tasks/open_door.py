@@ -49,7 +49,6 @@ class OpenDoor(Task):
     )
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
-    time_limit = 8.0
     Options = DoorOptions
 
     def __init__(

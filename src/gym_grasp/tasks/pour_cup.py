@@ -66,7 +66,7 @@ class PourCup(Task):
     success_threshold = (
         "share of the particles in the bowl, and not in the cup, ≥ 0.8 (the paper gives no share)"
     )
-    time_limit = 10.0
+    time_limit = 42.0
     Options = PourOptions
 
     def __init__(

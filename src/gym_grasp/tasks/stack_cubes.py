@@ -49,7 +49,7 @@ class StackCubes(Task):
         "the arm stays within reach and gentle; operators move as people do; cubes are stiffer",
     )
     summary = "Stack the three cubes. Done when they stand still and the hand is off them."
-    time_limit = 25.0
+    time_limit = 105.0
     success_threshold = (
         "three cubes on one another, each at most 0.03 m off the one below and slower than "
         "0.05 m/s; palm and fingertips at least 0.02 m off them"

@@ -39,7 +39,7 @@ class StudyScene(Task):
         "when all three are."
     )
     success_threshold = "the ends of StackCubes, OpenDoor and PourCup, all at once"
-    time_limit = 60.0
+    time_limit = 180.0
     for_people = True
 
     def __init__(

@@ -2,17 +2,18 @@
 
 A script is a generator that moves an intended hand and yields once per control step, as a person
 would act: with minimum-jerk movements (Flash & Hogan, 1985), on a delayed view of the scene, with
-tremor, at its own pace. It says where the wrist should be and how far each finger flexes, exactly
-what a headset and a glove would send.
+tremor, hesitation and mistakes, as skilled as it is. It says where the wrist should be and how far
+each finger flexes, exactly what a headset and a glove would send.
 """
 
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from math import ceil
 
 import numpy as np
 
+from gym_grasp.errors import UsageError
 from gym_grasp.math.rotations import np_from_rotvec, np_multiply, np_slerp
 from gym_grasp.robots.base import HAND, HUMAN_FLEXIONS
 from gym_grasp.tasks.base import Task
@@ -29,45 +30,89 @@ INERTIA = 0.12
 """Time in which the hand takes up another speed, in s, where a script leads it by speeds."""
 DRIFT_TIME = 0.35
 """Time in which a deviation is corrected, in s."""
+LAG = 0.06
+"""Time in which the hand takes up a correction, in s, twice in a row: without it, corrections would
+be louder in the tremor's band than the tremor is."""
+CALM = 0.6
+"""How much a hand at rest deviates of what one at full speed does: noise grows with the signal
+(Harris & Wolpert, 1998)."""
 DRIFT_TURN = 6.0
 """Rotation that goes with a drift, in rad/m."""
 DRIFT_FLEX = 5.0
 """Finger flexion that goes with a drift, in 1/m."""
-DRIFTS = 6 + len(HUMAN_FLEXIONS) - 1
-"""Wrist translation, wrist rotation, and all flexions but the thumb's rotation."""
+DRIFTS = 6 + len(HUMAN_FLEXIONS)
+"""Wrist translation, wrist rotation, and all flexions."""
+TREMOR_TIME = 1.0
+"""Time in which the tremor forgets its phase, in s."""
+CREEP = 0.08
+"""Speed of a hand that hesitates, as a share: it does not halt, so that a policy without memory
+that imitates it gets on."""
+HESITATES = (0.4, 1.2)
+"""How long at a time, in s."""
 
 
 @dataclass
 class Traits:
-    """How one episode's operator moves."""
+    """How one episode's operator moves; every value follows from its skill, give or take a bit."""
 
+    skill: float
+    """From 0, a novice, to 1, an expert."""
     speed: float
     """Mean speed of a reaching movement, in m/s."""
     reaction: float
     """Delay between the scene and the operator's view of it, in s."""
     tremor: float
-    """Amplitude of the hand's tremor, in m."""
+    """RMS of the hand's physiological tremor along each axis, in m: hands of surgeons have 0.05 to
+    0.2 mm (Wells et al., 2013, who review others; Riviere & Jensen, 2000: 0.182 mm)."""
     tremor_frequency: float
-    """Frequency of the tremor, in Hz; physiological tremor lies at 8 to 12."""
+    """Middle of its band, in Hz; physiological tremor lies at 8 to 12."""
     grip_time: float
     """Duration of closing or opening the hand, in s."""
     precision: float
     """Standard deviation of where a movement aims, in m."""
     drift: float
     """Standard deviation of the hand's slow wandering off its way, in m."""
+    hesitation: float
+    """How often it hesitates, in 1/s."""
+    mistakes: float
+    """Probability that an episode begins with a mistake, which the operator sees and mends."""
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> "Traits":
-        """Draw one operator from the population."""
+    def sample(cls, rng: np.random.Generator, skill: float | None = None) -> "Traits":
+        """Draw one operator.
+
+        Args:
+            rng: its random numbers; as many are drawn with a skill as without.
+            skill: from 0, a novice, to 1, an expert; None: uniform, the default population.
+
+        Raises:
+            UsageError: the skill is out of range.
+        """
+        drawn = rng.random()
+        skill = drawn if skill is None else check_skill(skill)
+
+        def trait(novice: float, expert: float) -> float:
+            return (novice + skill * (expert - novice)) * rng.uniform(0.9, 1.1)
+
         return cls(
-            speed=rng.uniform(0.16, 0.30),
-            reaction=rng.uniform(0.10, 0.20),
-            tremor=rng.uniform(0.0003, 0.0010),
-            tremor_frequency=rng.uniform(8.0, 12.0),
-            grip_time=rng.uniform(0.35, 0.60),
-            precision=rng.uniform(0.001, 0.003),
-            drift=rng.uniform(0.004, 0.010),
+            skill=skill,
+            speed=trait(0.10, 0.18),
+            reaction=trait(0.25, 0.13),
+            tremor=trait(0.00010, 0.00006),
+            tremor_frequency=rng.uniform(9.0, 11.0),
+            grip_time=trait(1.8, 0.9),
+            precision=trait(0.003, 0.001),
+            drift=trait(0.010, 0.005),
+            hesitation=trait(0.30, 0.05),
+            mistakes=trait(0.42, 0.06),
         )
+
+
+def check_skill(skill: float) -> float:
+    """Return a skill if it is one; raise `UsageError` if it is not within [0, 1]."""
+    if not 0.0 <= skill <= 1.0:
+        raise UsageError(f"The skill is {skill:g}; it must be within 0 (novice) and 1 (expert).")
+    return skill
 
 
 @dataclass(frozen=True)
@@ -110,12 +155,14 @@ class Human:
         index: which environment it acts in.
         history: where it looks.
         rng: its own random numbers.
+        skill: from 0, a novice, to 1, an expert; None: drawn.
     """
 
     task: Task
     index: int
     history: History
     rng: np.random.Generator
+    skill: InitVar[float | None] = None
     position: np.ndarray = field(default_factory=lambda: np.zeros(3))
     """Intended wrist position, world, in m."""
     quaternion: np.ndarray = field(default_factory=lambda: FLAT.copy())
@@ -124,26 +171,38 @@ class Human:
     """Intended flexions, as in `HUMAN_FLEXIONS`, 0 open to 1 closed."""
     care: float = 0.5
     """Share of the drift that attention holds back: near 1 where a few millimetres matter."""
+    strategy: str = ""
+    """Which of the ways of doing its task it has chosen."""
+    mistake: str = ""
+    """What it does wrong at first; empty: nothing."""
     mistakes: int = 0
     """How often something went wrong and was tried again."""
 
-    def __post_init__(self) -> None:
-        self.traits = Traits.sample(self.rng)
-        self._phase = self.rng.uniform(0.0, 2 * np.pi, 3)
-        self._time = 0.0
-        self._drift = np.zeros(DRIFTS)
+    def __post_init__(self, skill: float | None) -> None:
+        self.traits = Traits.sample(self.rng, skill)
+        period = self.history.period
+        self._tremor = np.zeros(3, dtype=complex)
+        turn = 2j * np.pi * self.traits.tremor_frequency - 1 / TREMOR_TIME
+        self._tremor_keep = np.exp(turn * period)
+        self._drift = np.zeros((3, DRIFTS))
+        keep, self._lag = np.exp(-period / np.array([DRIFT_TIME, LAG]))
+        gain = np.sqrt((1 - keep**2) * (DRIFT_TIME + 2 * LAG) / DRIFT_TIME)
+        self._drift_keep, self._drift_gain = keep, gain
+        self._haste, self._hesitating = 1.0, 0.0
         self.model = self.task.model
+        self._places: dict[tuple[str, str], int] = {}
         self.position = self._now().site_position[self.index, self.task.wrist].copy()
+        self._before = self.position
 
     # What it sees -------------------------------------------------------------------------------
 
     def see_site(self, name: str) -> np.ndarray:
         """Position of a site as seen, world, in m. Shape (3,)."""
-        return self._seen().site_position[self.index, self.model.site(name).id].astype(float)
+        return self._seen().site_position[self.index, self._place("site", name)].astype(float)
 
     def see_body(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) in m and quaternion (4,) of a body as seen, world."""
-        snapshot, body = self._seen(), self.model.body(name).id
+        snapshot, body = self._seen(), self._place("body", name)
         return (
             snapshot.body_position[self.index, body].astype(float),
             snapshot.body_quaternion[self.index, body].astype(float),
@@ -151,7 +210,7 @@ class Human:
 
     def see_joint(self, name: str) -> float:
         """Position of a hinge or slide as seen, in rad or m."""
-        return float(self._seen().qpos[self.index, self.model.joint(name).qposadr[0]])
+        return float(self._seen().qpos[self.index, self._place("joint", name)])
 
     def see_wrist(self) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) in m and quaternion (4,) of the palm frame as seen, world."""
@@ -174,6 +233,13 @@ class Human:
         opened, closed = hand.open[joint], hand.closed[joint]
         return min(1.0, max(0.0, (angle - opened) / (closed - opened)))
 
+    def _place(self, kind: str, name: str) -> int:
+        """Index of a site, a body or a joint's position; looking it up in MuJoCo takes longer."""
+        if (kind, name) not in self._places:
+            found = getattr(self.model, kind)(name)
+            self._places[kind, name] = int(found.qposadr[0] if kind == "joint" else found.id)
+        return self._places[kind, name]
+
     def feel_wrist(self) -> np.ndarray:
         """Position of its own wrist in the simulation, without delay, world, in m. Shape (3,)."""
         return self._now().site_position[self.index, self.task.wrist].astype(float)
@@ -186,6 +252,31 @@ class Human:
 
     # What it does -------------------------------------------------------------------------------
 
+    def choose(self, *strategies: str) -> str:
+        """Choose one of several ways of doing the task, and return it."""
+        self.strategy = strategies[self.rng.integers(len(strategies))]
+        return self.strategy
+
+    def err(self, *mistakes: str) -> str:
+        """Choose what it does wrong at first; as seldom as its skill has it, mostly nothing."""
+        wrong = self.rng.random() < self.traits.mistakes
+        self.mistake = mistakes[self.rng.integers(len(mistakes))] if wrong else ""
+        return self.mistake
+
+    def haste(self) -> float:
+        """Advance by a control step, and return at what share of its speed the hand goes on.
+
+        Now and then it hesitates, which is no halt: policies without memory could not end it.
+        """
+        period = self.history.period
+        if self._hesitating > 0:
+            self._hesitating -= period
+        elif self.rng.random() < self.traits.hesitation * period:
+            self._hesitating = self.rng.uniform(*HESITATES)
+        goal = CREEP if self._hesitating > 0 else 1.0
+        self._haste += (goal - self._haste) * period / INERTIA
+        return self._haste
+
     def aim(self, target: np.ndarray) -> np.ndarray:
         """Return the target as imprecisely as this operator hits it."""
         return target + self.rng.normal(0.0, self.traits.precision, 3)
@@ -196,23 +287,27 @@ class Human:
         Where a hand is and where it meant to be differ all the time, and what follows a deviation
         is its correction. Policies learn from just that how to come back to the way.
         """
-        angle = 2 * np.pi * self.traits.tremor_frequency * self._time + self._phase
-        tremor = self.traits.tremor * np.sin(angle)
-        keep = np.exp(-self.history.period / DRIFT_TIME)
-        self._drift = keep * self._drift + np.sqrt(1 - keep**2) * self.rng.normal(size=DRIFTS)
-        drift = self._drift * (1.0 - self.care) * self.traits.drift
-        turned = np_from_rotvec(drift[3:6] * DRIFT_TURN)
-        fingers = self.fingers + np.concatenate([[0.0], drift[6:] * DRIFT_FLEX])
+        noise = self.rng.normal(size=DRIFTS + 6)
+        way, self._before = self.position - self._before, self.position
+        speed = float(np.sqrt(way @ way)) / (self.traits.speed * self.history.period)
+        loud = self._drift_gain * (CALM + (1 - CALM) * min(1.0, speed))
+        drift, lag = self._drift, 1 - self._lag
+        drift[0] = self._drift_keep * drift[0] + loud * noise[:DRIFTS]
+        drift[1] += lag * (drift[0] - drift[1])
+        drift[2] += lag * (drift[1] - drift[2])
+        off = drift[2] * ((1.0 - self.care) * self.traits.drift)
+        # narrow-band noise of unit variance
+        swing = noise[DRIFTS:].view(complex) * np.sqrt(1 - abs(self._tremor_keep) ** 2)
+        self._tremor = self._tremor_keep * self._tremor + swing
         return (
-            self.position + drift[:3] + tremor,
-            np_multiply(turned, self.quaternion),
-            np.clip(fingers, 0.0, 1.0),
+            self.position + off[:3] + self.traits.tremor * self._tremor.real,
+            np_multiply(np_from_rotvec(off[3:6] * DRIFT_TURN), self.quaternion),
+            np.clip(self.fingers + off[6:] * DRIFT_FLEX, 0.0, 1.0),
         )
 
     def wait(self, seconds: float) -> Script:
         """Hold still."""
         for _ in range(max(1, round(seconds / self.history.period))):
-            self._time += self.history.period
             yield
 
     def move(
@@ -251,17 +346,16 @@ class Human:
             angle / (1.2 * pace),
             float(np.abs(grasp - hand).max()) * self.traits.grip_time / pace,
         )
-        steps = max(1, round(duration / self.history.period))
-        for step in range(1, max(1, round(through * steps)) + 1):
+        s = 0.0
+        while s < through:
             if until():
                 return
-            s = step / steps
+            s = min(1.0, s + self.haste() * self.history.period / duration)
             blend = s**3 * (10 - 15 * s + 6 * s * s)
             self.position = start + blend * (goal - start)
             self.position[2] += arc * 16 * (blend * (1 - blend)) ** 2
             self.quaternion = np_slerp(turn, rotation, blend)
             self.fingers = hand + blend * (grasp - hand)
-            self._time += self.history.period
             yield
 
 

@@ -1,4 +1,6 @@
-"""How a hand picks the object up: from above, thumb opposed, fingers closing around it."""
+"""How a hand picks the object up: over it, thumb opposed, fingers closing around it, up."""
+
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -6,62 +8,107 @@ import numpy as np
 from gym_grasp.demos.operators.human import FLAT, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
-READY = np.array([1.0, 0.22, 0.0, 0.0, 0.0])
-"""Hand wide open."""
-RELAXED = np.array([0.0, 0.0, 0.2, 0.2, 0.2])
-"""How much further the fingers are flexed at most while reaching; the object still fits."""
-GRIP = np.array([1.0, 0.45, 0.5, 0.5, 0.5])
-"""Closed lightly around a box or a ball: the fingertips hardly sink in."""
+BOX, ROD = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the hand is held over the object, and with which fingers it takes it."""
+
+    pitch: float
+    """How far the fingers point down, in rad."""
+    roll: float
+    """How far the hand is turned on its edge, thumb up, in rad."""
+    in_hand: np.ndarray
+    """Where the object lies in the hand, palm frame, in m. Shape (3,)."""
+    ready: np.ndarray
+    """Flexions of the hand that is wide open, as in `HUMAN_FLEXIONS`. Shape (5,)."""
+    grip: np.ndarray
+    """Flexions that hold a box or a ball: the fingertips hardly sink in."""
+
+
+BETWEEN = np.array([-0.015, 0.046, 0.139])
+"""Where the object lies in the hand, between thumb and all fingers, palm frame, in m."""
+OPEN = np.array([1.0, 0.22, 0.0, 0.0, 0.0])
+CLOSED = np.array([1.0, 0.45, 0.5, 0.5, 0.5])
+WAYS = {
+    "all fingers": Way(0.38, 0.0, BETWEEN, OPEN, CLOSED),
+    "fingers down": Way(0.70, 0.0, BETWEEN, OPEN, CLOSED),
+    "from the side": Way(0.38, 0.22, BETWEEN, OPEN, CLOSED),
+    "two fingers": Way(
+        0.45,
+        0.0,
+        np.array([-0.031, 0.052, 0.142]),
+        np.array([1.0, 0.1, 0.0, 0.0, 0.0]),
+        np.array([1.0, 0.45, 0.55, 0.55, 0.1]),
+    ),
+}
+"""Strategies; what is no box rolls out of all but the first."""
+RELAXED = np.array([0.6, 0.15, 0.2, 0.2, 0.2])
+"""Flexions on the way there; the thumb lies half beside the palm."""
 ROD_GRIP = np.array([1.0, 0.8, 0.85, 0.85, 0.85])
-"""Closed further around a rod, which turns out of a light grip."""
-IN_HAND = np.array([-0.015, 0.046, 0.139])
-"""Where the object lies in the hand, palm frame, in m."""
-PITCH = 0.38
-"""How far the fingers point down, in rad."""
+"""Closed further around a rod, which turns out of a light grip, with all fingers."""
+MOST_TURN = 0.7
+"""How far the hand turns to lie across a rod at most, in rad."""
 ABOVE = np.array([0.0, 0.0, 0.1])
 """Where the hand is before it is lowered, from there, in m."""
-LIFT = np.array([0.0, 0.0, 0.28])
+LIFT = 0.28
 """How far the hand means to rise, in m."""
-MISTAKE = 0.12
-"""Share of the attempts in which the hand closes too high."""
+DROPPED = (0.06, 0.12)
+"""Heights, in m, between which a hand that lifts carelessly lets go."""
 
 
 def script(human: Human) -> Script:
     """Reach over the object, lower, close, lift; see whether it follows, and try again if not."""
     rng = human.rng
-    high = rng.random() < MISTAKE
-    ready = READY + rng.random() * RELAXED
-    grip = ROD_GRIP if is_rod(human.model) else GRIP
+    geoms = solid_geoms(human.model)
+    shapes = human.model.geom_type[geoms]
+    rods, rolls = geoms[shapes == ROD], (shapes != BOX).any()
+    way = WAYS[human.choose(*(list(WAYS)[:1] if rolls else WAYS))]
+    mistake = human.err("closes too high", *([] if rolls else ["lets go"]))
+    grip = ROD_GRIP if len(rods) else way.grip
     for attempt in range(4):
-        thing, _ = human.see_body("object")
+        wrong = mistake if attempt == 0 else ""
+        thing, orientation = human.see_body("object")
         # the forearm points at what is reached for, half of the way
         yaw = 0.5 * np.arctan2(thing[1], thing[0]) + rng.uniform(-0.06, 0.06)
-        wrist = tilt(FLAT, (0, 1, 0), PITCH + rng.uniform(-0.05, 0.05))
+        if len(rods):
+            along = np_rotate(human.model.geom_quat[rods[0]], np.array([0.0, 0.0, 1.0]))
+            yaw += across(np_rotate(orientation, along), yaw)
+        wrist = tilt(FLAT, (1, 0, 0), way.roll)
+        wrist = tilt(wrist, (0, 1, 0), way.pitch + rng.uniform(-0.05, 0.05))
         wrist = tilt(wrist, (0, 0, 1), yaw)
-        grasp = thing - np_rotate(wrist, IN_HAND)
-        if high and attempt == 0:
+        grasp = thing - np_rotate(wrist, way.in_hand)
+        if wrong == "closes too high":
             grasp += [rng.uniform(-0.03, 0.0), 0.0, rng.uniform(0.055, 0.07)]
         human.care = 0.0
         arc = rng.uniform(0.0, 0.03)
-        yield from human.move(human.aim(grasp + ABOVE), wrist, ready, arc=arc, through=0.8)
+        yield from human.move(human.aim(grasp + ABOVE), wrist, RELAXED, arc=arc, through=0.85)
         human.care = 0.3
-        yield from human.move(human.aim(grasp), wrist, ready, pace=0.7, through=0.8)
-        yield from human.move(fingers=grip, pace=0.5)
+        yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.6, through=0.85)
+        yield from human.move(fingers=grip, pace=1.5 if rolls else 0.8)
+        top = rng.uniform(*DROPPED) if wrong == "lets go" else LIFT
 
-        def left_behind(start: float = human.position[2], lying: float = thing[2]) -> bool:
-            follows = human.see_body("object")[0][2] > lying + 0.02
-            return human.see_wrist()[0][2] > start + 0.06 and not follows
+        def stop(start: float = human.position[2], low: float = thing[2], top: float = top) -> bool:
+            risen = human.see_wrist()[0][2] - start
+            return risen > top or (risen > 0.06 and human.see_body("object")[0][2] < low + 0.02)
 
         human.care = 0.6
-        yield from human.move(human.position + LIFT, pace=0.5, until=left_behind)
+        yield from human.move(human.position + [0.0, 0.0, LIFT], pace=0.8, until=stop)
         if human.see_body("object")[0][2] > thing[2] + 0.15:
             return
         human.mistakes += 1
-        yield from human.move(fingers=ready)
+        yield from human.move(fingers=way.ready)
 
 
-def is_rod(model: mujoco.MjModel) -> bool:
-    """Whether a capsule is among the solid geoms of the object."""
+def across(axis: np.ndarray, yaw: float) -> float:
+    """Return how far a hand of that yaw turns, in rad, for its fingers to cross a lying rod."""
+    x, y, z = axis
+    missing = (np.arctan2(y, x) - yaw) % np.pi - np.pi / 2
+    return float(np.clip(missing, -MOST_TURN, MOST_TURN)) * (abs(z) < 0.7)
+
+
+def solid_geoms(model: mujoco.MjModel) -> np.ndarray:
+    """Return the object's solid geoms. Shape (G,)."""
     geoms = np.flatnonzero(model.geom_bodyid == model.body("object").id)
-    solid = geoms[model.geom_contype[geoms] != 0]
-    return bool((model.geom_type[solid] == mujoco.mjtGeom.mjGEOM_CAPSULE).any())
+    return geoms[model.geom_contype[geoms] != 0]

@@ -1,56 +1,56 @@
-"""How a hand opens the drawer: hook the fingers over the bar from above, and pull."""
+"""How a hand opens the drawer: come to the bar, close the fingers behind it, and pull."""
 
 import numpy as np
 
+from gym_grasp.demos.operators.bar import BACK, CLEARANCE, RELAXED, WAYS, about_z, facing
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
-from gym_grasp.demos.operators.open_door import about_z, facing
 from gym_grasp.math.rotations import np_rotate
 
-HOOK = np.array([1.0, 0.1, 0.35, 0.35, 0.35])
-"""Fingers bent to reach over the bar without touching the drawer's front."""
-GRIP = np.array([1.0, 0.6, 0.9, 0.9, 0.9])
 IN_HAND = np.array([-0.006, 0.037, 0.153])
-"""Where the bar lies in the hand that is hooked over it, palm frame, in m."""
-CLEARANCE = np.array([-0.035, 0.0, 0.07])
-"""Where the approach ends before the hand is lowered, from there, in m."""
-PULL = 0.28
-"""How far the hand means to pull, in m."""
-MISTAKE = 0.08
-"""Share of the attempts in which the hand is lowered too early."""
+"""Where the bar lies in the hand that holds it, palm frame, in m."""
+PULL = 0.27
+"""To which opening the hand means to pull, in m."""
+OPENED = 0.19
+"""Opening, in m, at which an operator takes the drawer for open."""
+RELEASED = (0.03, 0.12)
+"""Openings, in m, between which a hand that pulls carelessly slips off the bar."""
 
 
 def script(human: Human) -> Script:
-    """Reach, lower, close, pull; look whether the drawer follows, and try again where not."""
+    """Reach, close, pull; look whether the drawer follows, and try again where not."""
     rng = human.rng
-    short = rng.random() < MISTAKE
+    way = WAYS[human.choose(*WAYS)]
+    mistake = human.err("closes too early", "slips off")
     for attempt in range(4):
-        aside = [0.0, rng.uniform(-0.012, 0.012), 0.0]
+        wrong = mistake if attempt == 0 else ""
         yaw = facing(human, "cabinet")
-        offset = aside - np_rotate(FLAT, IN_HAND)
-        if short and attempt == 0:
+        offset = -np_rotate(FLAT, IN_HAND) + [0.0, rng.uniform(-0.012, 0.012), 0.0]
+        if wrong == "closes too early":
             offset = offset + [rng.uniform(-0.09, -0.07), 0.0, rng.uniform(-0.01, 0.01)]
         grasp = human.see_site("handle") + about_z(offset, yaw)
-        clear = about_z(CLEARANCE, yaw)
         wrist = tilt(FLAT, (0, 0, 1), yaw + rng.uniform(-0.1, 0.1))
-        human.care = 0.0
+        human.care = 0.1
         arc = rng.uniform(0.0, 0.05)
-        yield from human.move(human.aim(grasp + clear), wrist, HOOK, arc=arc, through=0.8)
+        before = human.aim(grasp + about_z(CLEARANCE, yaw))
+        yield from human.move(before, wrist, RELAXED, arc=arc, through=0.85)
         human.care = 0.4
-        yield from human.move(human.aim(grasp), wrist, HOOK, pace=0.6, through=0.9)
-        yield from human.move(fingers=GRIP)
-        before = human.see_joint("drawer")
+        yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.5, through=0.95)
+        yield from human.move(fingers=way.grip)
+        opening = human.see_joint("drawer")
+        off = rng.uniform(*RELEASED) if wrong == "slips off" else PULL
+        pull = about_z(np.array([opening - PULL, 0.0, 0.0]), yaw)
 
-        start, pull = human.position.copy(), about_z(np.array([-PULL, 0.0, 0.0]), yaw)
-
-        def slipped(start: np.ndarray = start, before: float = before) -> bool:
+        def stop(
+            start: np.ndarray = human.position, opening: float = opening, off: float = off
+        ) -> bool:
+            seen = human.see_joint("drawer")
             pulled = float(np.linalg.norm(human.position - start))
-            return pulled > 0.07 and human.see_joint("drawer") - before < 0.01
+            return seen > off or (pulled > 0.07 and seen - opening < 0.01)
 
-        human.care = 0.2
-        yield from human.move(human.position + pull, pace=0.8, until=slipped)
-        if human.see_joint("drawer") > 0.19:
+        human.care = 0.3
+        yield from human.move(human.position + pull, pace=0.8, until=stop)
+        if human.see_joint("drawer") > OPENED:
             return
         human.mistakes += 1
-        yield from human.move(
-            human.position + about_z(np.array([-0.02, 0.0, 0.06]), yaw), fingers=OPEN_HAND
-        )
+        back = about_z(BACK, yaw)
+        yield from human.move(human.position + back, fingers=OPEN_HAND, pace=0.8)

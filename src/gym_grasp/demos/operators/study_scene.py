@@ -3,6 +3,7 @@
 import numpy as np
 
 from gym_grasp.demos.operators import open_door, pour_cup, stack_cubes
+from gym_grasp.demos.operators.bar import BENT
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script
 
 ABOVE = np.array([0.0, 0.0, 0.12])
@@ -37,7 +38,7 @@ def script(human: Human) -> Script:
     yield from human.move(place + ASIDE)
     yield from retreat(human, REST, OPEN_HAND)
     yield from open_door.script(human)
-    yield from retreat(human, BEFORE_CUBES, open_door.HOOK)
+    yield from retreat(human, BEFORE_CUBES, BENT)
     yield from stack_cubes.script(human)
 
 
