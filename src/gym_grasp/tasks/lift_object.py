@@ -100,13 +100,14 @@ class LiftObject(Task):
         self.solid = solid[0]
         geoms = np.flatnonzero(model.geom_bodyid == self.object)
         dofs = int(model.joint("object").dofadr[0]) + np.arange(6)
-        self._fields = [
+        fields = (
             self._sized("geom_size", geoms, 1),
             self._sized("geom_pos", geoms, 1),
             self._sized("body_ipos", self.object, 1),
             self._sized("body_mass", self.object, 3),
             self._sized("body_inertia", self.object, 5),
-        ]
+        )
+        self._fields = [field for field in fields if field[2].any()]
         self._constants = [
             self._sized("geom_rbound", geoms, 1),
             self._sized("geom_aabb", geoms, 1),
@@ -144,9 +145,7 @@ class LiftObject(Task):
         if not self.varied:
             return {}
         sizes = self.sizes(seeds)
-        return {
-            name: resized(own, powers, sizes) for name, own, powers in self._fields if powers.any()
-        }
+        return {name: resized(own, powers, sizes) for name, own, powers in self._fields}
 
     def constants(self, seeds: Tensor) -> dict[str, Tensor]:
         if not self.varied:
