@@ -49,7 +49,7 @@ def test_every_option_becomes_a_part_of_the_spec():
     )  # fmt: skip
     control = ControlConfig(6, "jacobian-transpose", 0.3, workspace_low=(0.25, -0.5, 0.1))
     assert spec == EnvSpec("lift-object", {"object": "sphere"}, "ur5-sih", control, 77)
-    assert options("open-drawer", "--control.interval", "6").max_episode_steps == 105
+    assert options("open-drawer", "--control.interval", "6").max_episode_steps == 300
 
 
 def test_options_begin_with_those_of_what_was_trained():
@@ -58,9 +58,9 @@ def test_options_begin_with_those_of_what_was_trained():
     assert options("lift-object", base=base) == base
     assert options("lift-object", "--object", "box", base=base).options["object"] == "box"
     slower = options("lift-object", "--control.interval", "6", base=base)
-    assert (slower.control.linear_speed, slower.max_episode_steps) == (0.2, 120)  # 8 s
-    longer = base.replace(max_episode_steps=300)
-    assert options("lift-object", "--control.interval", "6", base=longer).max_episode_steps == 300
+    assert (slower.control.linear_speed, slower.max_episode_steps) == (0.2, 300)  # 20 s
+    longer = base.replace(max_episode_steps=310)
+    assert options("lift-object", "--control.interval", "6", base=longer).max_episode_steps == 310
 
 
 def test_a_tasks_option_must_not_be_one_of_the_subcommand(monkeypatch):
@@ -227,7 +227,7 @@ def test_a_policy_is_evaluated_in_its_own_environment_or_in_another(sphere, caps
     assert "trained_spec" not in trained
     other = evaluated("--object", "capsule", "--control.linear-speed", "0.1")
     assert other["trained_spec"] == trained["spec"]
-    assert other["spec"]["options"] == {"object": "capsule"}
+    assert other["spec"]["options"] == {"object": "capsule", "size": "varied"}
     assert other["spec"]["control"]["linear_speed"] == 0.1
     assert other["spec"]["control"]["interval"] == 6
 

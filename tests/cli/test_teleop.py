@@ -52,7 +52,7 @@ def refusal(capsys, *args: str) -> str:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("recorded") / "drawer.hdf5"
-    record("open-drawer", path, episodes=2, seed=4)
+    record("open-drawer", path, episodes=2, seed=4, skill=1.0)
     return path
 
 

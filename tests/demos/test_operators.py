@@ -8,9 +8,9 @@ import pytest
 from gym_grasp.demos.behaviour import behaviour, rest_steps, thumb_range, tremor
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.operators.bar import WAYS
-from gym_grasp.demos.operators.human import Traits
 from gym_grasp.demos.operators.lift_object import WAYS as LIFTS
 from gym_grasp.demos.operators.operator import SyntheticOperator
+from gym_grasp.demos.operators.traits import Traits
 from gym_grasp.demos.record import describe, perform, record
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError

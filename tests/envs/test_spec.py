@@ -35,10 +35,10 @@ def test_it_says_everything():
             "workspace_low": [0.20, -0.60, 0.03],
             "workspace_high": [0.90, 0.60, 0.75],
         },
-        "max_episode_steps": 240,
+        "max_episode_steps": 600,
     }
     assert spec.control_rate == pytest.approx(30.0)
-    assert EnvSpec("open-drawer", control=ControlConfig(interval=6)).max_episode_steps == 105
+    assert EnvSpec("open-drawer", control=ControlConfig(interval=6)).max_episode_steps == 300
     assert EnvSpec("pour-cup").version == PourCup.version
 
 
@@ -148,7 +148,7 @@ def test_each_difference_has_a_line():
         "control.interval: dataset 6, environment 3",
     ]
     assert differences(first, first, names) == []
-    assert "max_episode_steps: dataset 120, environment 5" in differences(first, second, names, ())
+    assert "max_episode_steps: dataset 300, environment 5" in differences(first, second, names, ())
     del first["robot"]
     assert "robot: dataset has none, environment ur5-sih" in differences(first, second, names)
     for field in dataclasses.fields(ControlConfig):  # a setting that is left out would be lost

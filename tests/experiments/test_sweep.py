@@ -15,9 +15,10 @@ from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError, DependencyError, GymGraspError, UsageError
 from gym_grasp.experiments import perform as performing
 from gym_grasp.experiments.executors import Execution, cpu_slots, in_processes, serially
-from gym_grasp.experiments.perform import load_demonstrations, only_one, perform, stored_dataset
+from gym_grasp.experiments.perform import load_demonstrations, only_one, perform
 from gym_grasp.experiments.sweep import Place, Run, is_done, sweep
 from gym_grasp.learning.checkpoint import load
+from gym_grasp.learning.record import stored_dataset
 
 
 def test_names_are_stable(tiny):

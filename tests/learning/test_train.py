@@ -11,7 +11,7 @@ from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, load, load_policy
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.evaluate import evaluate
 from gym_grasp.learning.learner import Learner
-from gym_grasp.learning.train import load_config
+from gym_grasp.learning.record import load_config
 from training import SMALL, run, same
 
 

@@ -271,7 +271,7 @@ def let_operator_pour(
     env: GraspVectorEnv, each_step: Callable[[int, Tensor], None] = lambda step, over: None
 ) -> tuple[int, int]:
     """Return in how many environments the operator pours, and how many particles leak."""
-    operator, leaks = SyntheticOperator(env), Leaks(env)
+    operator, leaks = SyntheticOperator(env, skill=1.0), Leaks(env)
     poured = torch.zeros(env.num_envs, dtype=torch.bool)
     over = torch.zeros(env.num_envs, dtype=torch.bool)
     for step in range(env.max_episode_steps):

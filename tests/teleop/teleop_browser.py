@@ -160,7 +160,7 @@ def performed(task: str, seed: int, number: int = 0) -> Episode:
     env.reset(seed=seed)
     for _ in range(number):
         env.reset()
-    episode = perform(env)[0]
+    episode = perform(env, skill=1.0)[0]
     env.close()
     return episode
 

@@ -15,12 +15,11 @@ from mujoco.batch import Batch
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.experiments.perform import stored_dataset
 from gym_grasp.learning import checkpoint
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.learner import Learner
-from gym_grasp.learning.train import load_config
+from gym_grasp.learning.record import load_config, stored_dataset
 
 PAPER = {
     "open-drawer": 58_887,

@@ -154,7 +154,7 @@ def task_flags(task: str) -> list[str]:
 def spec_of_run(folder: Path) -> "EnvSpec":
     """Return the environment that a run was trained in; raises `CheckpointError` if unknown."""
     from gym_grasp.envs.spec import EnvSpec
-    from gym_grasp.learning.train import load_config
+    from gym_grasp.learning.record import load_config
 
     _, description = load_config(folder)
     try:

@@ -40,8 +40,7 @@ def resume(
         demos: the run's demonstrations, where they have moved; others are refused.
         json: print the summary as one JSON object.
     """
-    from gym_grasp.experiments.perform import stored_dataset
-    from gym_grasp.learning.train import load_config
+    from gym_grasp.learning.record import load_config, stored_dataset
 
     config, description = load_config(run)
     settings, spec = description["settings"], spec_of_run(run)

@@ -9,8 +9,8 @@ import torch
 
 from gym_grasp.demos.episode import Episode, Origin
 from gym_grasp.demos.meta import DatasetMeta
-from gym_grasp.demos.operators.human import check_skill
 from gym_grasp.demos.operators.operator import SyntheticOperator
+from gym_grasp.demos.operators.traits import check_skill
 from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.envs.checks import check_count

@@ -14,8 +14,8 @@ INTEGRATION = "mjSTATE_INTEGRATION"
 def scene_xml(spec: EnvSpec) -> str:
     """Return the scene of a spec, robot and all, as MJCF.
 
-    For the eye and other tools: MuJoCo rounds numbers here, and the servo damping that the method
-    `jacobian-transpose` sets afterwards is missing. `model_digest` tells scenes apart.
+    For the eye and other tools: MuJoCo rounds numbers here, and what is only drawn is part of it.
+    `model_digest` tells scenes apart.
     """
     scene = spec.task_class.build(spec.robot_model, spec.task_options)
     scene.compile()

@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,19 +143,6 @@ def learn(
         counters = env.counters()
         env.close()
     return summary, counters
-
-
-def stored_dataset(folder: Path, settings: Mapping[str, Any]) -> Path | None:
-    """Return the demonstrations of a run: where they were, or as near to a run that has moved.
-
-    Args:
-        folder: of the run.
-        settings: what config.json holds of it, see `learn`.
-    """
-    if settings["demos"] is None:
-        return None
-    path, beside = Path(settings["demos"]), folder / settings["demos_from_run"]
-    return beside if beside.exists() and not path.exists() else path
 
 
 def spec_of_policy(policy: LoadedPolicy) -> EnvSpec:

@@ -1,6 +1,7 @@
 """What a run's files say of it: how it was made, each epoch's metrics, what it has come to."""
 
 import dataclasses
+import json
 import math
 import subprocess
 from collections.abc import Mapping
@@ -11,11 +12,14 @@ from typing import Any
 import torch
 
 from gym_grasp import __version__
+from gym_grasp.errors import CheckpointError
 from gym_grasp.learning import distributed
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.metrics import Metrics
 from gym_grasp.learning.rollout import STATISTICS
+
+CONFIG = "config.json"
 
 
 def describe(
@@ -97,3 +101,37 @@ def versions() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         found["git"] = "unknown"
     return found
+
+
+def load_config(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
+    """Return a run's settings: the learner's, and all of config.json.
+
+    Raises:
+        CheckpointError: If the folder holds no run, or one of another version.
+    """
+    path = Path(run_dir) / CONFIG
+    try:
+        description = json.loads(path.read_text())
+        values = description["train"]
+        values["hidden_sizes"] = tuple(values["hidden_sizes"])
+        return TrainConfig(**values), description
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no run in {run_dir}: {path} is missing.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read by gym-grasp {__version__} ({error}); it is damaged or of "
+            "another version."
+        ) from error
+
+
+def stored_dataset(folder: Path, settings: Mapping[str, Any]) -> Path | None:
+    """Return the demonstrations of a run: where they were, or as near to a run that has moved.
+
+    Args:
+        folder: of the run.
+        settings: what config.json holds of it, see `experiments.perform.learn`.
+    """
+    if settings["demos"] is None:
+        return None
+    path, beside = Path(settings["demos"]), folder / settings["demos_from_run"]
+    return beside if beside.exists() and not path.exists() else path

@@ -1,7 +1,6 @@
 """The one training loop of BC, PPO and DAPG."""
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -22,9 +21,7 @@ from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.metrics import METRICS, Metrics, RunLog
-from gym_grasp.learning.record import describe, epoch_metrics, summarise, versions
-
-CONFIG = "config.json"
+from gym_grasp.learning.record import CONFIG, describe, epoch_metrics, summarise, versions
 
 CHANGEABLE = {"epochs", "max_minutes", "checkpoint_interval", "wandb"}
 """Settings that may differ when a run is resumed."""
@@ -295,27 +292,6 @@ def _on_host(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _on_host(item) for key, item in value.items()}
     return value.cpu() if isinstance(value, torch.Tensor) else value
-
-
-def load_config(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
-    """Return a run's settings: the learner's, and all of config.json.
-
-    Raises:
-        CheckpointError: If the folder holds no run, or one of another version.
-    """
-    path = Path(run_dir) / CONFIG
-    try:
-        description = json.loads(path.read_text())
-        values = description["train"]
-        values["hidden_sizes"] = tuple(values["hidden_sizes"])
-        return TrainConfig(**values), description
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no run in {run_dir}: {path} is missing.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read by gym-grasp {__version__} ({error}); it is damaged or of "
-            "another version."
-        ) from error
 
 
 def _load_to_resume(
