@@ -213,6 +213,8 @@ def test_dense_reward_is_what_is_missing_and_a_bounded_distance(task):
 
 def test_dense_reward_rises_along_a_demonstration(episodes):
     """Spearman correlation with the time into each successful episode, over 0.5 in the median."""
+    if not any(episode.success for episode in episodes):
+        pytest.skip("nobody finishes here, see `test_the_operator_succeeds`")
     correlations = [
         np.corrcoef(ranks(episode.dense_rewards), np.arange(len(episode)))[0, 1]
         for episode in episodes

@@ -165,9 +165,14 @@ def performed(task: str, seed: int, number: int = 0) -> Episode:
     return episode
 
 
-def easy_seed(task: str) -> int:
-    """Return the first seed whose first episode the synthetic operator solves."""
-    return next(seed for seed in range(20) if performed(task, seed).success)
+def easy_seed(task: str, strategy: str | None = None) -> int:
+    """Return the first seed whose first episode the operator solves, in a certain way if asked."""
+    episodes = ((seed, performed(task, seed)) for seed in range(20))
+    return next(
+        seed
+        for seed, episode in episodes
+        if episode.success and strategy in (None, episode.events["strategy"])
+    )
 
 
 def movement(task: str, seed: int, number: int = 0) -> list[list[float]]:

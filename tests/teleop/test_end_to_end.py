@@ -100,7 +100,7 @@ def test_a_bare_hand_lifts_the_object_and_so_does_a_controller(
     browser: Any, tmp_path: Path
 ) -> None:
     out = tmp_path / "lift.hdf5"
-    seed = web.easy_seed("lift-object")
+    seed = web.easy_seed("lift-object", "all fingers")
     with web.host("lift-object", "--seed", str(seed), out=out) as host:
         page = web.Page(browser, host.url)
         page.wait("waiting")

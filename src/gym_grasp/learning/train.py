@@ -15,7 +15,7 @@ from gym_grasp import __version__
 from gym_grasp.errors import CheckpointError, GymGraspError, UsageError
 from gym_grasp.files import locked, write_json, write_together
 from gym_grasp.learning import checkpoint, distributed, stopping
-from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, Identity
+from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, PREVIOUS, Identity
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
@@ -99,6 +99,8 @@ def _train(
     run = Run(env, config, run_dir, demonstrations)
     if resume:
         run.restore()
+    else:
+        (run_dir / PREVIOUS).unlink(missing_ok=True)  # another run's
     run.start_episodes()
     log: RunLog | None = None
     if distributed.rank() == 0:
