@@ -9,7 +9,7 @@ from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 
 TASK = "open-drawer"
-EPOCHS = 25
+EPOCHS = 40
 MOST_MINUTES = 4.0
 """Training ends with whichever comes first; enough for OpenDrawer, see docs/measurements.md."""
 
@@ -56,8 +56,8 @@ def demo(
         print(f"[{time.perf_counter() - start:5.0f} s] {text}", file=sys.stderr)
 
     dataset, folder = out / f"{TASK}.hdf5", out / "dapg"
-    say("1/4 recording demonstrations with the synthetic operator")
-    record_one(spec, dataset, episodes, seed, overwrite=True)
+    say("1/4 recording demonstrations with the synthetic operator, an expert")
+    record_one(spec, dataset, episodes, seed, overwrite=True, skill=1.0)
     say("2/4 training: DAPG on sparse reward")
     (folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
     config = TrainConfig(method="dapg", seed=seed, epochs=epochs, max_minutes=MOST_MINUTES)

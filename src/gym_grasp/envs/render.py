@@ -106,8 +106,9 @@ def film(
     episodes: int,
     seed: int,
     camera: str = "overview",
+    every: int = 1,
 ) -> Iterator[np.ndarray]:
-    """Yield every control step of some episodes of a policy as a frame.
+    """Yield the control steps of some episodes of a policy as frames.
 
     Args:
         env: one environment without autoreset, so that the last frame shows how it ended.
@@ -115,13 +116,16 @@ def film(
         episodes: how many.
         seed: of the start states.
         camera: from where.
+        every: how many control steps a frame stands for.
     """
     with Camera(env, camera) as lens:
         for episode in range(episodes):
             observation, _ = env.reset(seed=seed if episode == 0 else None)
-            done = False
+            done, step = False, 0
             while not done:
-                yield lens.frame()
+                if step % every == 0:
+                    yield lens.frame()
+                step += 1
                 observation, _, terminated, truncated, _ = env.step(policy(observation))
                 done = bool(terminated[0] | truncated[0])
-            yield from [lens.frame()] * HOLD
+            yield from [lens.frame()] * (HOLD // every)
