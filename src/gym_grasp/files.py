@@ -71,23 +71,35 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, to_json(value))
 
 
-@contextlib.contextmanager
-def locked(folder: Path, busy: str) -> Iterator[None]:
-    """Hold a folder for this process; the system lets go when the process dies.
+def hold(path: Path, busy: Exception, *, wait: bool = False) -> BinaryIO:
+    """Open a lock file and hold it until it is closed; the system lets go when the process dies.
 
     Args:
-        folder: it is made if there is none; the lock is a file in it.
-        busy: what to say where another process holds it.
+        path: of the lock file.
+        busy: what is raised where another process holds it.
+        wait: wait for that process instead.
 
     Raises:
-        GymGraspError: it is held, or cannot be written to.
+        OSError: it cannot be opened.
     """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "wb")  # noqa: SIM115 - closed below
+    file = open(path, "wb")  # noqa: SIM115 - the caller closes it
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        file.close()
+        raise busy from error
+    return file
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock file, whose folder is made if there is none; see `hold`.
+
+    Raises:
+        GymGraspError: another process holds it, or it cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = hold(path, GymGraspError(busy), wait=wait)
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise GymGraspError(busy) from error
         yield

@@ -157,6 +157,14 @@ def test_a_picture_shows_the_simulations_own_shape():
     assert (abs(frames[long] - frames[short]).sum(axis=-1) > 60).sum() > 200
 
 
+def test_constants_of_a_parent_are_not_those_of_other_fields():
+    env = GraspVectorEnv("heavy-drawer", 2)
+    assert OpenDrawer.constants(env.task, env.episode_seed) == {}
+    assert env.task.constants(env.episode_seed) is None
+    assert env.episodes.constants is None
+    assert GraspVectorEnv("open-and-close", 1).episodes.constants == {}
+
+
 def test_what_is_only_drawn_of_the_robot_is_not_simulated():
     env = GraspVectorEnv("open-drawer")
     model, geoms = compile_drawing(env.env_spec)

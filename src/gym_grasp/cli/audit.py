@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -59,7 +59,7 @@ def audit(
         strict: fail where a limit is exceeded.
         json: print the figures as one JSON object instead of a table.
     """
-    from gym_grasp.envs.audit_figures import figures, markdown
+    from gym_grasp.envs.audit_figures import figures
     from gym_grasp.envs.vector import GraspVectorEnv
 
     if policy is not None and demos is not None:
@@ -84,20 +84,13 @@ def audit(
     else:
         auditor = _acted(env, _policy(policy, env, seed))
     found = figures(auditor)
-    exceeded = [one.name for one in found if not one.ok]
     who = policy or (str(demos) if demos else "operator")
     successes = int(auditor.samples.success.sum())
     env.close()
-    if json:
-        counts = {"episodes": env.num_envs, "successes": successes, "exceeded": exceeded}
-        substeps = int(auditor.samples.valid.sum())
-        described = {"task": task, "spec": spec.to_dict(), "who": who, "seed": seed}
-        rows = [one.to_dict() for one in found]
-        print_json({**described, **counts, "substeps": substeps, "figures": rows})
-    else:
-        print(f"{task}, {who}: {successes} of {env.num_envs} episodes succeed\n")
-        print(*markdown(found), sep="\n")
-    _refuse(found, strict)
+    counts = {"successes": successes, "substeps": int(auditor.samples.valid.sum())}
+    head = f"{task}, {who}: {successes} of {env.num_envs} episodes succeed"
+    described = {"who": who, "seed": seed, "episodes": env.num_envs, **counts}
+    _report(spec, found, head, described, strict, json)
 
 
 def _base(policy: str | None, demos: Path | None) -> "EnvSpec | None":
@@ -126,8 +119,7 @@ def _count(demos: Path | None, episodes: int, spec: "EnvSpec") -> int:
 
 
 def _hold(spec: "EnvSpec", count: int, seed: int, strict: bool, json: bool) -> None:
-    """Print, and with `strict` judge, what held directions do."""
-    from gym_grasp.envs.audit_figures import markdown
+    """Report what held directions do."""
     from gym_grasp.envs.held import held_figures
     from gym_grasp.envs.vector import GraspVectorEnv
 
@@ -137,18 +129,27 @@ def _hold(spec: "EnvSpec", count: int, seed: int, strict: bool, json: bool) -> N
         env.reset(seed=seed)
         found += held_figures(env, seed, rotations)
         env.close()
-    if json:
-        rows = [one.to_dict() for one in found]
-        described = {"task": spec.task, "spec": spec.to_dict(), "who": "held", "seed": seed}
-        exceeded = [one.name for one in found if not one.ok]
-        print_json({**described, "episodes": count, "exceeded": exceeded, "figures": rows})
-    else:
-        print(f"{spec.task}, held directions: {count} arms\n", *markdown(found), sep="\n")
-    _refuse(found, strict)
+    described = {"who": "held", "seed": seed, "episodes": count}
+    _report(spec, found, f"{spec.task}, held directions: {count} arms", described, strict, json)
 
 
-def _refuse(found: "list[Figure]", strict: bool) -> None:
+def _report(
+    spec: "EnvSpec",
+    found: "list[Figure]",
+    head: str,
+    described: dict[str, Any],
+    strict: bool,
+    json: bool,
+) -> None:
+    """Print the figures under a head line, or as JSON; with `strict` refuse what exceeds."""
+    from gym_grasp.envs.audit_figures import markdown
+
     exceeded = [one.name for one in found if not one.ok]
+    if json:
+        whole = {"task": spec.task, "spec": spec.to_dict(), **described, "exceeded": exceeded}
+        print_json({**whole, "figures": [one.to_dict() for one in found]})
+    else:
+        print(head, "", *markdown(found), sep="\n")
     if strict and exceeded:
         raise GymGraspError(f"{len(exceeded)} limit(s) exceeded: {'; '.join(exceeded)}.")
 

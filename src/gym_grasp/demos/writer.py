@@ -5,7 +5,6 @@ its own in ``drawer.hdf5.parts``. :meth:`DatasetWriter.close` merges them into t
 """
 
 import dataclasses
-import fcntl
 import filecmp
 import io
 import os
@@ -23,7 +22,7 @@ from gym_grasp.demos import hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.errors import DatasetError
-from gym_grasp.files import replacing
+from gym_grasp.files import hold, replacing
 
 VALID_FRACTION = 0.1  # the paper trains on 90 % of its episodes
 
@@ -275,16 +274,9 @@ def _read_meta(parts: Path) -> DatasetMeta:
 
 
 def _lock(parts: Path) -> BinaryIO:
-    """Hold the parts folder for this process; the system lets go when the process dies."""
-    lock = open(parts / "lock", "wb")  # noqa: SIM115 - held until the recording ends
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise DatasetError(
-            f"Another process is recording into {parts}. Let it end, or choose another name."
-        ) from error
-    return lock
+    """Hold the parts folder for this process."""
+    busy = f"Another process is recording into {parts}. Let it end, or choose another name."
+    return hold(parts / "lock", DatasetError(busy))
 
 
 def _discard(parts: Path) -> None:

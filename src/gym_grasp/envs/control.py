@@ -219,8 +219,7 @@ class Controller:
         # A held hand turns no further, lest the arm gives way elsewhere.
         leash = _length(before).clamp_min(HELD_LEASH)
         leash = torch.where(held, leash, self.config.rotation_leash)
-        leash = leash.clamp_max(self.config.rotation_leash)
-        error = error * (leash / _length(error)).clamp_max(1.0)
+        error = limit_norm(error, leash.clamp_max(self.config.rotation_leash))
         desired.copy_(quat_multiply(quat_from_rotvec(error), orientation))
 
     def _move(self, action: Tensor, position: Tensor, held: Tensor) -> Tensor:

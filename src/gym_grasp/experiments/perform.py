@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import dataclasses
-import fcntl
 import json
 import os
 import platform
@@ -11,7 +10,7 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError, GymGraspError, UsageError
 from gym_grasp.experiments.sweep import RESULT, Place, Run
-from gym_grasp.files import write_json, writing
+from gym_grasp.files import locked, write_json
 from gym_grasp.learning.checkpoint import CHECKPOINT, LoadedPolicy, load_policy
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
@@ -199,20 +198,10 @@ def evaluate_run(run: Run, place: Place, threads: int = 0) -> Evaluation:
         env.close()
 
 
-@contextlib.contextmanager
-def only_one(path: Path, wait: bool) -> Iterator[None]:
-    """Hold a lock file; it frees itself when the process ends, however that comes about."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise GymGraspError(
-                f"Another process is at work in {path.parent}; wait for it, or end it."
-            ) from error
-        yield
+def only_one(path: Path, wait: bool) -> contextlib.AbstractContextManager[None]:
+    """Hold a lock file, see `files.locked`."""
+    busy = f"Another process is at work in {path.parent}; wait for it, or end it."
+    return locked(path, busy, wait=wait)
 
 
 def device_name(device: str) -> str:

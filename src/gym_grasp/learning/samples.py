@@ -31,17 +31,9 @@ class Samples:
     advantage: Tensor
     """Mean 0 and variance 1 over the whole rollout, of all processes. Shape (B,)."""
 
-    def __len__(self) -> int:
-        """Return B."""
-        return len(self.advantage)
-
     def __iter__(self) -> Iterator[Tensor]:
         """Return the tensors, in the order of the fields."""
         return (getattr(self, field.name) for field in fields(self))
-
-    def choose(self, rows: Tensor) -> "Samples":
-        """Return the samples of some rows (int64)."""
-        return Samples(*(values[rows] for values in self))
 
     def clone(self) -> "Samples":
         """Return the same samples in memory of their own."""

@@ -23,6 +23,8 @@ from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.metrics import METRICS, Metrics, RunLog
 from gym_grasp.learning.record import CONFIG, describe, epoch_metrics, summarise, versions
 
+LOCK = "lock"
+
 CHANGEABLE = {"epochs", "max_minutes", "checkpoint_interval", "wandb"}
 """Settings that may differ when a run is resumed."""
 
@@ -75,7 +77,7 @@ def train(
     busy = (
         f"Another process trains into {run_dir}; let it end, or choose another folder with --run."
     )
-    with locked(run_dir, busy) if distributed.rank() == 0 else nullcontext():
+    with locked(run_dir / LOCK, busy) if distributed.rank() == 0 else nullcontext():
         return _train(
             env, config, run_dir, demonstrations, resume, settings or {}, on_epoch, progress
         )

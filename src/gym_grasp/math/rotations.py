@@ -45,8 +45,15 @@ def rotvec_from_quat(q: Tensor) -> Tensor:
     return q[..., 1:] * (2 * torch.atan2(sine, q[..., :1]) / sine)
 
 
-def limit_norm(vector: Tensor, limit: float) -> Tensor:
-    """Shorten vectors that are longer than `limit`. Shape (..., D)."""
+def quat_turned(q: Tensor, yaw: Tensor) -> Tensor:
+    """Turn orientations (..., 4) about the vertical, world, by angles (...) in rad."""
+    w, x, y, z = q.unbind(-1)
+    c, s = torch.cos(yaw / 2), torch.sin(yaw / 2)
+    return torch.stack([c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w], dim=-1)
+
+
+def limit_norm(vector: Tensor, limit: float | Tensor) -> Tensor:
+    """Shorten vectors (..., D) that are longer than `limit`, a number or (..., 1)."""
     norm = vector.square().sum(-1, keepdim=True).clamp_min(_TINY).sqrt()
     return vector * (limit / norm).clamp_max(1.0)
 

@@ -85,10 +85,15 @@ class Task(ABC):
         self.start_qpos = start
 
     def __init_subclass__(cls) -> None:
-        """Derive the title, and check that every version has its line in the changelog."""
+        """Derive the title, and check that every version has its line in the changelog.
+
+        Constants of a parent, which follow from the parent's `randomise`, go with it.
+        """
         super().__init_subclass__()
         if "name" in vars(cls):
             cls.title = title(cls.name)
+        if "randomise" in vars(cls) and "constants" not in vars(cls):
+            cls.constants = Task.constants  # type: ignore[method-assign]  # not of other fields
         assert len(cls.changelog) == cls.version + 1, f"{cls.__name__}: a line for every version"
 
     # The scene ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.errors import UsageError, unknown
+from gym_grasp.math.rotations import quat_turned
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
@@ -173,12 +174,10 @@ class LiftObject(Task):
         """A settled object of random size at a random place and yaw, a slightly random arm."""
         x, y, yaw, drop = uniform(seeds, self.low, self.high, stream=1).unbind(-1)
         pose = self.settled[drop.long().clamp_max(POSES - 1)]
-        height, qw, qx, qy, qz = pose.unbind(-1)
-        height = height * self.sizes(seeds)
-        c, s = torch.cos(yaw / 2), torch.sin(yaw / 2)
-        turned = [c * qw - s * qz, c * qx - s * qy, c * qy + s * qx, c * qz + s * qw]
+        place = torch.stack([x, y, pose[:, 0] * self.sizes(seeds)], dim=-1)
         qpos = self.arm_noise(seeds)
-        qpos[:, self.free : self.free + 7] = torch.stack([x, y, height, *turned], dim=-1)
+        turned = quat_turned(pose[:, 1:], yaw)
+        qpos[:, self.free : self.free + 7] = torch.cat([place, turned], dim=-1)
         return qpos
 
     def height(self, physics: Physics) -> Tensor:

@@ -6,6 +6,7 @@ import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.math.rotations import quat_turned
 from gym_grasp.tasks.random import uniform
 
 SHIFT = 0.05
@@ -46,8 +47,5 @@ class Placement:
         position[:, self._body, 0] += x + c * arm_x - s * arm_y
         position[:, self._body, 1] += y + s * arm_x + c * arm_y
         quaternion = self._quaternion.repeat(len(seeds), 1, 1)
-        w, qx, qy, qz = quaternion[:, self._body].unbind(-1)
-        c, s = torch.cos(yaw / 2), torch.sin(yaw / 2)
-        turned = [c * w - s * qz, c * qx - s * qy, c * qy + s * qx, c * qz + s * w]
-        quaternion[:, self._body] = torch.stack(turned, dim=-1)
+        quaternion[:, self._body] = quat_turned(quaternion[:, self._body], yaw)
         return {"body_pos": position, "body_quat": quaternion}

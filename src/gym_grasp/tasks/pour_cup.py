@@ -107,6 +107,9 @@ class PourCup(Task):
         position[:, self.bowl, :2] += uniform(seeds, self.bowl_low, self.bowl_high, stream=2)
         return {"body_pos": position}
 
+    def constants(self, seeds: Tensor) -> dict[str, Tensor]:
+        return {}  # the same bowl elsewhere
+
     def from_bowl(self, physics: Physics) -> Tensor:
         """Positions of the particles from the bowl's bottom, in m. Shape (N, particles, 3)."""
         positions = physics.bind("xpos")
