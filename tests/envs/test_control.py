@@ -114,7 +114,7 @@ def test_leashes_and_joint_steps_have_their_stated_length(strong):
     offset = (targets.position - position)[0].tolist()
     assert offset == pytest.approx([0.04, -0.04, 0.0], abs=1e-6)
     assert angle_between(targets.orientation, orientation).item() == pytest.approx(0.3, abs=1e-4)
-    targets.position += torch.tensor([0.3, 0.2, 0.2])  # farther than any leash
+    targets.position += torch.tensor([0.0, 0.0, 0.4])  # farther than any leash, and upwards
     step = env.controller.joint_targets()[0, :6] - env.physics.bind("qpos")[0, :6]
     assert step.abs().max() == pytest.approx(math.pi / 30, abs=1e-6)  # π rad/s for a control step
 

@@ -104,7 +104,8 @@ def test_pressing_the_table_keeps_within_the_forces():
 
 
 def test_what_a_bound_does_not_hold_the_audit_sees(monkeypatch):
-    for name in ("TOUCH_SPEED", "ARM_TOUCH_SPEED", "START_FORCE", "FORCE"):
+    bounds = ("TOUCH_SPEED", "ARM_TOUCH_SPEED", "START_FORCE", "FORCE", "TOUCH_FORCE", "BLOW_FORCE")
+    for name in bounds:
         monkeypatch.setattr(kinematics, name, 1e9)
     env = make(6, seconds=4)
     auditor, press = Auditor(env), presser(env, 0)
@@ -112,6 +113,21 @@ def test_what_a_bound_does_not_hold_the_audit_sees(monkeypatch):
         auditor.step(press(env.observation()))
     found = {one.name: one.measured for one in figures(auditor)}
     assert found["force on furniture, peak: max"] > 200
+
+
+@pytest.mark.parametrize(
+    ("task", "blow", "held"), [("open-drawer", 200, 140), ("open-door", 200, 140)]
+)
+def test_furniture_is_come_to_gently(task, blow, held):
+    """A tenth of the forces of a robot that knows nothing of it (1,111 and 546 N on the drawer)."""
+    env = make(6, task, seconds=3)
+    auditor, press = Auditor(env), presser(env, 1)
+    while auditor.running.any():
+        auditor.step(press(env.observation()))
+    found = {one.name: one.measured for one in figures(auditor)}
+    assert 20 < found["force on furniture, 100 ms: max"] < held
+    assert found["force on furniture, peak: max"] < blow
+    assert found["hand speed in contact: substeps above 1.05 ×"] < 0.5
 
 
 def test_the_command_shows_it(capsys):

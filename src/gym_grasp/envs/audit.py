@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 from torch import Tensor
 
+from gym_grasp.envs.obstacles import loose
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.robots.base import HAND, MOUNT_BODY
@@ -65,8 +66,8 @@ class Meter:
         self.indices = robot.indices(model)
         root, mount = model.body_rootid, model.body(MOUNT_BODY).id
         self._ours = (root == mount)[model.geom_bodyid]
-        loose = np.array([_loose(model, body) for body in range(model.nbody)])[root]
-        self.loose: np.ndarray = loose & (root != mount)
+        free = np.array([loose(model, body) for body in range(model.nbody)])
+        self.loose: np.ndarray = free & (root != mount)
         """Which bodies nothing holds, objects and particles, as against furniture. (nbody,)."""
         self._loose_geom = self.loose[model.geom_bodyid]
         pads = [HAND + pad for finger in robot.hand.fingers for pad in finger.pads]
@@ -104,8 +105,8 @@ class Meter:
         ours, depth = self._ours[contact.geom], -contact.dist
         outside = ours[:, 0] != ours[:, 1]
         pads = outside & self._pad[contact.geom].any(1)
-        loose = self._loose_geom[contact.geom].any(1)
-        tips = [depth[pads & kind].max(initial=0.0) for kind in (~loose, loose)]
+        things = self._loose_geom[contact.geom].any(1)
+        tips = [depth[pads & kind].max(initial=0.0) for kind in (~things, things)]
         distances = [mujoco.mj_geomDistance(self.model, data, *p, 1e-3, None) for p in self.pairs]
         closest = int(np.argmin(distances)) if distances else 0
         closed = (data.qpos[hand] - self._open) / self._travel
@@ -116,7 +117,7 @@ class Meter:
             touching=bool((outside & (depth > 0)).any()),
             force=np.linalg.norm(self._forces(data, np.flatnonzero(outside)), axis=1),
             tip_depth=np.array(tips),
-            thing_depth=float(depth[~ours.any(1) & loose].max(initial=0.0)),
+            thing_depth=float(depth[~ours.any(1) & things].max(initial=0.0)),
             self_depth=max(0.0, -min(distances, default=0.0)),
             self_pair=closest,
             coupling=max(self._apart(closed, joints) for joints in self._drive),
@@ -163,13 +164,6 @@ class Meter:
             thing = self.model.geom_bodyid[contact.geom[1 if first else 0]]
             total[thing] += force if first else -force
         return total
-
-
-def _loose(model: mujoco.MjModel, body: int) -> bool:
-    first = model.body_jntadr[body]
-    types = model.jnt_type[first : first + model.body_jntnum[body]].tolist()
-    joint = mujoco.mjtJoint
-    return int(joint.mjJNT_FREE) in types or types.count(int(joint.mjJNT_SLIDE)) == 3
 
 
 @dataclass

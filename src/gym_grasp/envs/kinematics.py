@@ -1,18 +1,19 @@
 """Inverse differential kinematics: from the error of the wrist's pose to joint targets of the arm.
 
 Damped least squares or the Jacobian transpose say where the joints go. Three things hold them
-back: zones before the ends of their ranges, the table beneath, and the force with which they would
-press. None of them has a memory, and none jumps, so that an arm at its limit stands still.
+back: zones before the ends of their ranges, what stands in their way, and the force with which
+they would press. None of these has a memory, and none jumps: an arm at its limit stands still.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Final, Literal
 
+import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.math.linear import damped_least_squares
+from gym_grasp.envs.obstacles import Obstacles
+from gym_grasp.math.linear import damped_least_squares, total
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.base import Reach
 from gym_grasp.robots.robot import Indices, Robot
@@ -34,12 +35,20 @@ STRAINED: Final = 0.02
 TRANSPOSE_GAINS: Final = (8.0, 8.0, 8.0, 0.7, 0.7, 0.7)
 """Of the Jacobian transpose, in rad/m² and 1/rad; found stable at 90 Hz."""
 
-TOUCH_SPEED, ARM_TOUCH_SPEED = 0.15, 0.04
-"""Speeds at which the hand and the arm's joints come down on the table, in m/s. With 0 an arm that
-has come too low would stay there: hardly a step brings none of its joints down."""
-DESCENT: Final = 4.0
-"""How much faster it comes down per height above the table, in 1/s."""
-DESCENT_TIME: Final = 0.055
+TOUCH_SPEED, ARM_TOUCH_SPEED = 0.1, 0.04
+"""Speeds at which the hand and the arm come to what stands there, in m/s. With 0 an arm that has
+come too close would stay there: hardly a step brings none of its points closer."""
+TOUCH_FORCE: Final = 40.0
+"""Most force with which a point of the robot presses on what it touches, in N."""
+BLOW_FORCE: Final = 75.0
+"""Most force with which it presses while it comes to rest there, in N."""
+GIVE: Final = 2.5e5
+"""How much more per square of the distance, in N/m²."""
+STIFFEST: Final = 1e5
+"""Most stiffness with which it counts, in N/m: with short levers it hardly moves."""
+APPROACH: Final = 3.0
+"""How much faster they come per distance, in 1/s."""
+APPROACH_TIME: Final = 0.055
 """Offset of a joint target over the speed that comes of it: the servos' lag and half a step, s."""
 
 FORCE: Final = 100.0
@@ -50,6 +59,8 @@ FREE_LOAD, PRESSING_LOAD = 40.0, 90.0
 """Between these loads the bound falls from the latter to the former, in N."""
 HAND_LENGTH: Final = 0.15
 """By which a turn of the wrist counts as a way of the fingertips, in m."""
+SPACING: Final = 0.15
+"""Most distance of the points on the arm that are kept from striking, in m."""
 
 
 class InverseKinematics:
@@ -89,21 +100,43 @@ class InverseKinematics:
         bent = [arm.joints.index(name) for name in arm.reach.bent]
         self._bent = torch.tensor(bent, device=device)
         self._gains = column(TRANSPOSE_GAINS)
-        self._set_feelers(indices, arm.reach, len(arm.joints), device)
+        self._obstacles = Obstacles(physics, indices)
+        self._set_feelers(model, indices, arm.reach, len(arm.joints), device)
 
     def _set_feelers(
-        self, indices: Indices, reach: Reach, joints: int, device: torch.device
+        self,
+        model: mujoco.MjModel,
+        indices: Indices,
+        reach: Reach,
+        joints: int,
+        device: torch.device,
     ) -> None:
-        """Choose the points that stay above the table: of the hand, and the arm's later joints."""
+        """Choose the points that come gently: wrist, palm, fingertips, the fingers' last knuckles,
+        and points on the arm from the elbow on."""
         sites = [indices.wrist, indices.palm, *indices.fingertips]
         self._sites = torch.tensor(sites, device=device)
-        hand, arm = len(sites), joints - 2
-        self._radius = torch.tensor([0.03] + [0.005] * (hand - 1) + [reach.girth] * arm).to(device)
-        self._touch = torch.tensor([TOUCH_SPEED] * hand + [ARM_TOUCH_SPEED] * arm, device=device)
-        moves = torch.ones(hand + arm, joints)
-        moves[hand:] = torch.ones(joints, joints).tril(-1)[2:]
-        self._moves = moves.to(device)
-        """Which joints move which point. Shape (P, joints)."""
+        knuckles = model.body_jntadr[model.site_bodyid[indices.fingertips]]
+        self._knuckles = torch.tensor(knuckles, device=device)
+        links = self._anchor[0, 2:joints].diff(dim=0).norm(dim=1).tolist()
+        along, moved = [], []
+        for link, length in enumerate([*links, 0.0]):
+            parts = 1 + int(length / SPACING)
+            for part in range(parts):
+                share = torch.zeros(joints)
+                share[2 + link] = 1.0 - part / parts
+                share[min(3 + link, joints - 1)] += part / parts
+                along.append(share)
+                moved.append(2 + link)
+        hand, arm = len(sites) + len(knuckles), len(along)
+        self._along = torch.stack(along).to(device)
+        """Where points of the arm lie between the joints' anchors. Shape (A, joints)."""
+        last = torch.tensor([joints - 1] * hand + moved, device=device)
+        self._moved_by = (torch.arange(joints, device=device)[:, None] <= last).float()
+        """Whether a joint moves a point. Shape (joints, P)."""
+        radius = torch.tensor([0.03] + [0.012] * (hand - 1) + [reach.girth] * arm)
+        self._radius = radius.to(device)[:, None]
+        touch = torch.tensor([TOUCH_SPEED] * hand + [ARM_TOUCH_SPEED] * arm)
+        self._touch = touch.to(device)[:, None]
 
     def strained(self) -> Tensor:
         """Return whether a joint is held back at the end of its range. Shape (N,), bool."""
@@ -124,7 +157,7 @@ class InverseKinematics:
         jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
         step = self._step(q, jacobian_t, error.T)
         step = self._gentle(step, jacobian_t, commanded.T.contiguous() - q)
-        step = step * self._descent(step)
+        step = self._landing(step)
         # All joints alike, so that the wrist keeps its direction.
         step = step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)
         return (q + step).clamp(self._low, self._high).T
@@ -146,10 +179,10 @@ class InverseKinematics:
         inside, barrier = self._inside(), BARRIER / self._margin
         pull = weight * POSTURE * (self._home - q) + barrier * inside * inside.abs()
         if self._method == "jacobian-transpose":
-            return _total((jacobian_t * (self._gains * error)).unbind(1)) + pull
+            return total((jacobian_t * (self._gains * error)).unbind(1)) + pull
         soft = 1.0 / (weight + 2.0 * barrier * inside.abs())
         pull = soft * pull
-        rest = error - _total(jacobian_t * pull[:, None])
+        rest = error - total(jacobian_t * pull[:, None])
         root = soft.sqrt()
         return pull + root * damped_least_squares(jacobian_t * root[:, None], rest, 1.0)
 
@@ -164,33 +197,42 @@ class InverseKinematics:
         torque = torque.clamp(-self._torque, self._torque) - self._joint_damping * velocity
         coasting = self._lag * velocity  # what damping takes of a target
         added = step - coasting
-        squares = _total(jacobian_t * added[:, None]).square()
-        way = _total(squares[:3]).sqrt() + HAND_LENGTH * _total(squares[3:]).sqrt() + 1e-9
-        force = _total(self._stiffness * added.square()) / way + 1e-9
-        load = _total(torque * added) / way
+        squares = total(jacobian_t * added[:, None]).square()
+        way = total(squares[:3]).sqrt() + HAND_LENGTH * total(squares[3:]).sqrt() + 1e-9
+        force = total(self._stiffness * added.square()) / way + 1e-9
+        load = total(torque * added) / way
         less = ((load - FREE_LOAD) / (PRESSING_LOAD - FREE_LOAD)).clamp(0.0, 1.0)
         most = START_FORCE - less * (START_FORCE - FORCE)
-        most = torch.where(_total(added * velocity) < 0.0, math.inf, most)  # it brakes
+        most = torch.where(total(added * velocity) < 0.0, math.inf, most)  # it brakes
         return coasting + added * (most / force).clamp_max(1.0)
 
-    def _descent(self, step: Tensor) -> Tensor:
-        """Return the share of a step that brings no point down too fast. Shape (N,)."""
-        axis, anchor = self._axis[:, self._joints], self._anchor[:, self._joints]
-        points = torch.cat([self._site_xpos[:, self._sites], anchor[:, 2:]], dim=1)
-        level = points[:, :, None, :2] - anchor[:, None, :, :2]
-        rise = axis[:, None, :, 0] * level[..., 1] - axis[:, None, :, 1] * level[..., 0]
-        down = -_total((rise * self._moves * step.T[:, None]).unbind(-1))
-        height = (points[..., 2] - self._radius).clamp_min(0.0)
-        allowed = DESCENT_TIME * (self._touch + DESCENT * height)
-        return (allowed / down.clamp_min(1e-9)).amin(1).clamp_max(1.0)
+    def _landing(self, step: Tensor) -> Tensor:
+        """Shorten a step that would bring a point too fast or too hard to what is nearest to it.
 
+        First what the step adds to the present motion, then the whole. Force is what the servos'
+        compliance in that direction makes of a way that is barred. (joints, N)
+        """
+        axis = self._axis[:, self._joints].permute(2, 1, 0)  # (3, joints, N)
+        anchor = self._anchor[:, self._joints].permute(2, 1, 0)
+        hand = self._site_xpos[:, self._sites].permute(2, 1, 0)
+        knuckles = self._anchor[:, self._knuckles].permute(2, 1, 0)
+        weights = self._along[..., None]
+        arm = total([weights[:, joint] * anchor[:, joint, None] for joint in range(len(step))])
+        points = torch.cat([hand, knuckles, arm], dim=1)
+        distance, towards = self._obstacles.nearest(points)
+        room = (distance - self._radius).clamp_min(0.0)
+        levers = points[:, None] - anchor[:, :, None]
+        ways = total(torch.linalg.cross(axis[:, :, None], levers, dim=0) * towards[:, None])
+        ways = ways * self._moved_by[..., None]  # (joints, P, N)
+        compliance = total(ways.square() / self._stiffness[..., None]).clamp_min(1.0 / STIFFEST)
 
-def _total(parts: Sequence[Tensor] | Tensor) -> Tensor:
-    """Sum over the first dimension, in order.
+        def share(step: Tensor, allowed: Tensor) -> Tensor:
+            closer = total(ways * step[:, None]).clamp_min(1e-9)
+            return (allowed / closer).amin(0).clamp_max(1.0)
 
-    So that rounding does not depend on how many simulations there are.
-    """
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+        give = GIVE * room.square()
+        coasting = self._lag * self._qvel[:, self._joints].T
+        added = step - coasting
+        step = coasting + added * share(added, compliance * (TOUCH_FORCE + give))
+        slow = APPROACH_TIME * (self._touch + APPROACH * room)
+        return step * share(step, torch.minimum(slow, compliance * (BLOW_FORCE + give)))

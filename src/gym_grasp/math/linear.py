@@ -5,6 +5,8 @@ LAPACK's time for 6×6 systems, and on a GPU nothing waits for the device, as li
 (MAGMA's workspaces), or runs in TF32, whose 10-bit mantissa is too coarse for inverse kinematics.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -42,3 +44,14 @@ def damped_least_squares(jacobian_t: Tensor, error: Tensor, damping: float) -> T
     for k in range(1, size):
         step += jacobian_t[:, k] * solution[k]
     return step
+
+
+def total(parts: Sequence[Tensor] | Tensor) -> Tensor:
+    """Sum over the first dimension, in order.
+
+    So that rounding does not depend on how many simulations there are.
+    """
+    summed = parts[0]
+    for part in parts[1:]:
+        summed = summed + part
+    return summed

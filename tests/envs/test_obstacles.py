@@ -1,0 +1,75 @@
+"""What stands in a scene: distances as MuJoCo measures them, and who belongs to it."""
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+
+from gym_grasp.envs.obstacles import ROUNDED, Obstacles, loose
+from gym_grasp.envs.vector import GraspVectorEnv
+
+
+def obstacles(task: str, count: int = 2) -> tuple[GraspVectorEnv, Obstacles, list[str]]:
+    env = GraspVectorEnv(task, count)
+    env.reset(seed=0)
+    found = Obstacles(env.physics, env.task.indices)
+    names = [env.physics.model.geom(int(geom)).name for geom in found._geoms]
+    return env, found, names
+
+
+@pytest.mark.parametrize("task", ["open-drawer", "open-door", "pour-cup"])
+def test_distances_are_those_of_mujoco(task):
+    """To a small sphere at random places, furniture moved; edges are a little round (corners by √3 − 1)."""
+    env, found, names = obstacles(task)
+    env.reset(seed=3)
+    points = torch.rand(40, 2, 3, generator=torch.Generator().manual_seed(0))
+    points = points * torch.tensor([0.8, 1.0, 0.7]) + torch.tensor([0.3, -0.5, 0.0])
+    points = points.permute(2, 0, 1).contiguous()
+    distance, towards = found.approach(points)
+    assert torch.allclose(towards.norm(dim=0), torch.ones(()), atol=1e-4)
+    model = env.physics.model_of(1)
+    data = mujoco.MjData(model)
+    data.qpos[:] = env.physics.bind("qpos")[1]
+    mujoco.mj_kinematics(model, data)
+    for index, name in enumerate(names):
+        geom = model.geom(name)
+        place, turn = data.geom_xpos[geom.id], data.geom_xmat[geom.id].reshape(3, 3)
+        for point, measured, way in zip(
+            points[:, :, 1].T.double().numpy(),
+            distance[:, index, 1].tolist(),
+            towards[:, :, index, 1].T.double().numpy(),
+            strict=True,
+        ):
+            here = turn.T @ (point - place)
+            expected, direction = nearest(geom, here)
+            if expected > 2 * ROUNDED:
+                assert measured == pytest.approx(expected, abs=0.74 * ROUNDED)
+                assert way @ (turn @ direction) > 0.95
+
+
+def nearest(geom, here: np.ndarray) -> tuple[float, np.ndarray]:
+    """Distance of a geom from a point in its frame, and the unit vector to it."""
+    size = geom.size
+    if geom.type[0] == mujoco.mjtGeom.mjGEOM_PLANE:
+        return abs(here[2]), np.array([0.0, 0.0, -np.sign(here[2])])
+    if geom.type[0] == mujoco.mjtGeom.mjGEOM_CAPSULE:
+        half, radius = np.array([0.0, 0.0, size[1]]), size[0]
+    else:
+        half, radius = size, 0.0
+    out = here - here.clip(-half, half)
+    length = np.linalg.norm(out)
+    return length - radius, -out / max(length, 1e-9)
+
+
+def test_what_stands_and_what_can_be_picked_up():
+    _, _, drawer = obstacles("open-drawer")
+    assert {"table_top_collision", "drawer_front_collision", "handle_bar_collision"} <= set(drawer)
+    _, _, lift = obstacles("lift-object")
+    assert set(lift) == {"floor_collision", "table_top_collision"}
+    env, _, pour = obstacles("pour-cup")
+    assert "bowl_wall_0_collision" in pour
+    assert not [name for name in pour if "cup" in name or "particle" in name]
+    model = env.physics.model
+    assert loose(model, model.body("cup").id)
+    assert loose(model, model.body("particle_00").id)
+    assert not loose(model, model.body("bowl").id)
