@@ -27,12 +27,13 @@ class StudyScene(Task):
     """The scene of the user study: three tasks, to be done in any order."""
 
     name = "study-scene"
-    version = 3
+    version = 4
     changelog = (
         "first version",
         "the cup of PourCup v1",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
         "the arm stays within reach and gentle; operators move as people do; the cup of PourCup v3",
+        "the cup of PourCup v4, on a pedestal that the wrist reaches",
     )
     summary = (
         "Stack the cubes, open the door and pour the particles into the bowl, in any order. Done "
