@@ -3,7 +3,7 @@
 import numpy as np
 
 from gym_grasp.demos.operators import open_door, pour_cup, stack_cubes
-from gym_grasp.demos.operators.bar import BENT
+from gym_grasp.demos.operators.bar import BACK, BENT, about_z
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script
 
 ABOVE = np.array([0.0, 0.0, 0.12])
@@ -38,6 +38,9 @@ def script(human: Human) -> Script:
     yield from human.move(place + ASIDE)
     yield from retreat(human, REST, OPEN_HAND)
     yield from open_door.script(human)
+    # Off the lever on this side of the door, from where the arm has been able to follow.
+    away = human.feel_wrist() + about_z(BACK, human.see_joint("door"))
+    yield from human.move(away, fingers=BENT)
     yield from retreat(human, BEFORE_CUBES, BENT)
     yield from stack_cubes.script(human)
 
