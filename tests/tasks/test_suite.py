@@ -31,7 +31,7 @@ MOST_FAILURES = 1
 """Of these attempts, so that the test is of the code and not of one seed."""
 
 STUDY_STEPS = 300
-"""Of the scene for people, whose operator does not finish: enough to see that it is recorded."""
+"""Of the scene for people, whose operator takes long: enough to see that it is recorded."""
 
 
 @pytest.fixture(params=SHIPPED, scope="module")
@@ -172,7 +172,7 @@ def test_state_restores_and_continues_bit_exactly(task):
 
 def test_the_operator_succeeds(task, episodes):
     if task.for_people:
-        pytest.xfail("in reach, the wrist stays 2 cm above where it takes the cup of StudyScene")
+        pytest.skip("its operator takes 1,500 steps: test_study_scene.py")
     assert sum(not episode.success for episode in episodes) <= MOST_FAILURES
 
 

@@ -62,7 +62,7 @@ class PourCup(Task):
         "of 16, which fall slowly; the cup's walls are 12 mm thick and nothing invisible surrounds "
         "them; the cup starts within ±6 cm instead of ±3; option `bowl`",
         "the cup falls as slowly as its particles, which no longer leave a dropped one through its "
-        "wall; it creeps less in the hand",
+        "wall; the operator holds it round its middle",
     )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
     success_threshold = (

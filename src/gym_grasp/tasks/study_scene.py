@@ -33,7 +33,7 @@ class StudyScene(Task):
         "the cup of PourCup v1",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
         "the arm stays within reach and gentle; operators move as people do; the cup of PourCup v3",
-        "the cup of PourCup v4, on a pedestal that the wrist reaches",
+        "the cup of PourCup v4; the operator opens the door last",
     )
     summary = (
         "Stack the cubes, open the door and pour the particles into the bowl, in any order. Done "
