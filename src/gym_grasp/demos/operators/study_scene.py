@@ -18,7 +18,7 @@ POURED = 0.9
 
 
 def script(human: Human) -> Script:
-    """Pour, put the cup back, stack, open the door: a hand that lets go of it would push it back."""
+    """Pour, put the cup back, stack; then the door, which a hand that lets go would push back."""
     human.care = 0.0
     yield from human.move(REST, FLAT, OPEN_HAND, through=0.8)
     place = human.see_body("cup")[0] + pour_cup.FROM_CUP
