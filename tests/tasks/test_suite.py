@@ -249,15 +249,16 @@ def test_random_actions_break_nothing(task):
 def test_a_floor_holds_what_falls_off_the_table(task, model):
     """Whatever moves freely, dropped beside the table: it rests on the floor at −.75 m."""
     loose = [i for i in range(model.njnt) if model.joint(i).type[0] == mujoco.mjtJoint.mjJNT_FREE]
-    loose += [i for i in range(model.njnt) if re.fullmatch(r"particle_\d+_x", model.joint(i).name)]
+    slides = r"particle_\d+_x|cup"
+    loose += [i for i in range(model.njnt) if re.fullmatch(slides, model.joint(i).name)]
     data = mujoco.MjData(model)
     data.qpos[:6] = data.ctrl[:6] = ROBOT.arm.home
     for place, joint in enumerate(loose):
         address = model.jnt_qposadr[joint]
         body = model.jnt_bodyid[joint]
         start = np.array([1.4 + 0.3 * (place % 5), -0.6 + 0.3 * (place // 5), -0.5])
-        slides = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
-        data.qpos[address : address + 3] = start - (model.body_pos[body] if slides else 0.0)
+        sliding = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
+        data.qpos[address : address + 3] = start - (model.body_pos[body] if sliding else 0.0)
     mujoco.mj_step(model, data, 120)
     bodies = model.jnt_bodyid[loose]
     assert (data.xpos[bodies, 2] < -0.6).all()
