@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from building import build_model, build_task
+from gym_grasp.demos.operators.operator import SyntheticOperator
+from gym_grasp.demos.record import perform
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.physics.cpu import CpuPhysics
 from gym_grasp.tasks.study_scene import PARTS, StudyScene
@@ -98,3 +100,21 @@ def test_the_parts_keep_their_own_physics() -> None:
             same = together.geom(geom.name)
             for field in ("contype", "conaffinity", "condim", "priority", "friction", "solimp"):
                 assert getattr(geom, field).tolist() == getattr(same, field).tolist(), geom.name
+
+
+def test_the_operator_pours() -> None:
+    env = GraspVectorEnv("study-scene", 4, autoreset=False)
+    env.reset(seed=100)
+    operator = SyntheticOperator(env, skill=1.0)
+    poured = torch.zeros(4, dtype=torch.bool)
+    for _ in range(450):
+        env.step(operator.act()[0])
+        poured |= env.task.parts_done(env.physics)[:, POUR] == 1.0
+    assert poured.sum() >= 3
+
+
+@pytest.mark.slow
+def test_the_operator_does_all_three() -> None:
+    env = GraspVectorEnv("study-scene", 32, autoreset=False)
+    env.reset(seed=100)
+    assert sum(episode.success for episode in perform(env, skill=1.0)) >= 29

@@ -31,7 +31,7 @@ MOST_FAILURES = 1
 """Of these attempts, so that the test is of the code and not of one seed."""
 
 STUDY_STEPS = 300
-"""Of the scene for people, whose operator does not finish: enough to see that it is recorded."""
+"""Of the scene for people, whose operator takes long: enough to see that it is recorded."""
 
 
 @pytest.fixture(params=SHIPPED, scope="module")
@@ -172,7 +172,7 @@ def test_state_restores_and_continues_bit_exactly(task):
 
 def test_the_operator_succeeds(task, episodes):
     if task.for_people:
-        pytest.xfail("in reach, the wrist stays 2 cm above where it takes the cup of StudyScene")
+        pytest.skip("its operator takes 1,500 steps: test_study_scene.py")
     assert sum(not episode.success for episode in episodes) <= MOST_FAILURES
 
 
@@ -249,15 +249,16 @@ def test_random_actions_break_nothing(task):
 def test_a_floor_holds_what_falls_off_the_table(task, model):
     """Whatever moves freely, dropped beside the table: it rests on the floor at −.75 m."""
     loose = [i for i in range(model.njnt) if model.joint(i).type[0] == mujoco.mjtJoint.mjJNT_FREE]
-    loose += [i for i in range(model.njnt) if re.fullmatch(r"particle_\d+_x", model.joint(i).name)]
+    slides = r"particle_\d+_x|cup"
+    loose += [i for i in range(model.njnt) if re.fullmatch(slides, model.joint(i).name)]
     data = mujoco.MjData(model)
     data.qpos[:6] = data.ctrl[:6] = ROBOT.arm.home
     for place, joint in enumerate(loose):
         address = model.jnt_qposadr[joint]
         body = model.jnt_bodyid[joint]
         start = np.array([1.4 + 0.3 * (place % 5), -0.6 + 0.3 * (place // 5), -0.5])
-        slides = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
-        data.qpos[address : address + 3] = start - (model.body_pos[body] if slides else 0.0)
+        sliding = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
+        data.qpos[address : address + 3] = start - (model.body_pos[body] if sliding else 0.0)
     mujoco.mj_step(model, data, 120)
     bodies = model.jnt_bodyid[loose]
     assert (data.xpos[bodies, 2] < -0.6).all()

@@ -111,6 +111,6 @@ def load_task(name: str) -> "type[Task]":
 register_task("open-door", "gym_grasp.tasks.open_door:OpenDoor", version=2)
 register_task("lift-object", "gym_grasp.tasks.lift_object:LiftObject", version=2)
 register_task("open-drawer", "gym_grasp.tasks.open_drawer:OpenDrawer", version=2)
-register_task("pour-cup", "gym_grasp.tasks.pour_cup:PourCup", version=3)
+register_task("pour-cup", "gym_grasp.tasks.pour_cup:PourCup", version=4)
 register_task("stack-cubes", "gym_grasp.tasks.stack_cubes:StackCubes", version=2)
-register_task("study-scene", "gym_grasp.tasks.study_scene:StudyScene", version=3)
+register_task("study-scene", "gym_grasp.tasks.study_scene:StudyScene", version=4)

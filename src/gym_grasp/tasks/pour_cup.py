@@ -52,7 +52,7 @@ class PourCup(Task):
     """A cup of 10 particles and a bowl, 22 cm further left, stand on the table."""
 
     name = "pour-cup"
-    version = 3
+    version = 4
     changelog = (
         "first version",
         "the cup's linings are 8 cm thick: no particle is lost when it is crushed and flung away; "
@@ -61,6 +61,8 @@ class PourCup(Task):
         "the arm stays within reach and gentle; operators move as people do; 10 particles instead "
         "of 16, which fall slowly; the cup's walls are 12 mm thick and nothing invisible surrounds "
         "them; the cup starts within ±6 cm instead of ±3; option `bowl`",
+        "the cup falls as slowly as its particles, which no longer leave a dropped one through its "
+        "wall; the operator holds it round its middle",
     )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
     success_threshold = (

@@ -39,15 +39,16 @@ TURN = 1.5
 """Fastest turning of an expert, in rad/s; a novice has 0.6 of it."""
 CARRY = 2.2
 """Speed of carrying in relation to a reach's: the cup slowly slips out of the hand."""
-ON_EDGE = tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2)
-"""Wrist orientation of the grasp: palm to the left, thumb above, fingers along x."""
+ON_EDGE = tilt(tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2), (0.0, 1.0, 0.0), 0.12)
+"""Wrist orientation of the grasp: palm to the left, thumb above, fingers along x and a little down:
+a level arm, whose housings keep off the table, would hold the cup by its rim."""
 RELAXED = np.array([0.65, 0.06, 0.1, 0.1, 0.1])
 """Flexions on the way to the cup; the thumb lies half beside the palm."""
 BENT = np.array([0.0, 0.06, 0.12, 0.12, 0.12])
 """How far thumb and fingers are flexed at most while closing in; the cup still fits."""
 GRIP = np.array([1.0, 0.6, 0.8, 0.8, 0.28])
 """Thumb against index and middle finger, which lie at its height: the cup stays upright."""
-IN_HAND = np.array([0.048, 0.054, 0.149])
+IN_HAND = np.array([0.045, 0.064, 0.168])
 """Where the cup's bottom lies in the hand that grasps it, palm frame, in m."""
 FROM_CUP = -np_rotate(ON_EDGE, IN_HAND)
 """Wrist from the cup's bottom while grasping it, world, in m."""

@@ -3,7 +3,6 @@
 import numpy as np
 
 from gym_grasp.demos.operators import open_door, pour_cup, stack_cubes
-from gym_grasp.demos.operators.bar import BENT
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script
 
 ABOVE = np.array([0.0, 0.0, 0.12])
@@ -11,9 +10,7 @@ ABOVE = np.array([0.0, 0.0, 0.12])
 ASIDE = np.array([-0.02, -0.10, 0.0])
 """How it lets go of the cup, in m."""
 REST = np.array([0.36, 0.0, 0.34])
-"""Where the wrist is before it reaches for the cup and for the handle, world, in m."""
-BEFORE_CUBES = np.array([0.30, -0.38, 0.34])
-"""The same before the cubes, on that side of the open door where the hand then is."""
+"""Where the wrist is before each of its tasks, world, in m."""
 IN_BOWL = (0.08, 0.05)
 """Horizontal distance from the bowl's middle and height of what lies in it, at most, in m."""
 POURED = 0.9
@@ -21,7 +18,7 @@ POURED = 0.9
 
 
 def script(human: Human) -> Script:
-    """Pour, put the cup back, open the door, stack: nothing is left where the arm passes later."""
+    """Pour, put the cup back, stack; then the door, which a hand that lets go would push back."""
     human.care = 0.0
     yield from human.move(REST, FLAT, OPEN_HAND, through=0.8)
     place = human.see_body("cup")[0] + pour_cup.FROM_CUP
@@ -36,10 +33,10 @@ def script(human: Human) -> Script:
     yield from human.move(place, pace=0.7)
     yield from human.move(fingers=OPEN_HAND)
     yield from human.move(place + ASIDE)
-    yield from retreat(human, REST, OPEN_HAND)
-    yield from open_door.script(human)
-    yield from retreat(human, BEFORE_CUBES, BENT)
+    yield from retreat(human)
     yield from stack_cubes.script(human)
+    yield from retreat(human)
+    yield from open_door.script(human)
 
 
 def poured(human: Human, particles: list[str]) -> bool:
@@ -50,8 +47,8 @@ def poured(human: Human, particles: list[str]) -> bool:
     return float(np.mean(inside)) >= POURED
 
 
-def retreat(human: Human, place: np.ndarray, fingers: np.ndarray) -> Script:
-    """Rise off what was held with the fingers so, then take the open hand to a place."""
-    yield from human.move(human.position + ABOVE, fingers=fingers, pace=0.7)
+def retreat(human: Human) -> Script:
+    """Rise off what has been done and take the open hand to where it rests."""
+    yield from human.move(human.position + ABOVE, fingers=OPEN_HAND, pace=0.7)
     human.care = 0.0
-    yield from human.move(place, FLAT, OPEN_HAND, through=0.8)
+    yield from human.move(REST, FLAT, OPEN_HAND, through=0.8)
