@@ -1,0 +1,187 @@
+"""What an HDF5 file holds: its groups, arrays and attributes, walked and read with h5py alone.
+
+The HDF5 library loops for ever over some damaged files, crashes over others, and allocates what
+they declare. So files are read by this module run as a program of its own, see `demos.guard`: in
+little memory, for little processor time, and only what a dataset of ours can hold.
+
+    python tree.py FILE
+
+It writes the tree as a line of JSON, then the arrays whose names come in lines of JSON. A `+`
+stands before each answer, or a `-` before an error, in JSON, with which it ends.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t, h5z
+
+FREE_BYTES, LARGEST_RATIO = 64 << 20, 100
+"""What a file may declare: so much, and so many times its own size. Recordings compress 3:1."""
+SPARE_BYTES = 256 << 20
+"""Memory that reading needs beside what is read."""
+FREE_SECONDS, BYTES_PER_SECOND = 0.5, 4e6
+"""Processor time for reading: so much, and a second for so many bytes; it takes a tenth."""
+FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}
+LAYOUTS = (h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED)
+
+Node = tuple[dict[str, Any], Any, str, Any]
+"""Attributes; shape, None of a group; type of the values; texts, which only stand outside `data`."""
+Count = Callable[[int], None]
+"""Called with a number of bytes before so many are read; raises ValueError for too many."""
+
+
+def walk(file: h5py.File, count: Count = lambda size: None) -> tuple[dict[str, Node], str]:
+    """Return every group and dataset by its path, and the SHA-256, in hex, of the structure.
+
+    The structure is the name, attributes, shape and type of each of them, and the content of the
+    datasets outside `data`. The attribute `structure` itself does not count.
+
+    Raises:
+        ValueError: it holds what no dataset of ours does.
+    """
+    nodes: dict[str, Node] = {}
+    digest = hashlib.sha256()
+    seen = set()
+    # HDF5's own interface: h5py's takes twice the time over thousands of small objects.
+    rest = [("", h5g.open(file.id, b"/"))]
+    while rest:
+        name, item = rest.pop()
+        address = h5o.get_info(item).addr
+        if address in seen:
+            raise ValueError(f"'{name}' is another name of something else in it")
+        seen.add(address)
+        attributes = _attributes(name, item, count)
+        line: list[Any] = [name]
+        if isinstance(item, h5g.GroupID):
+            keys = sorted(item)
+            line += [key.decode() for key in keys]
+            for key in keys:
+                if item.links.get_info(key).type != h5l.TYPE_HARD:
+                    raise ValueError(f"'{name}/{key.decode()}' is a link")
+                rest.append((f"{name}/{key.decode()}", h5o.open(item, key)))
+            nodes[name or "/"] = attributes, None, "", None
+        elif isinstance(item, h5d.DatasetID):
+            count(_size(name, item))
+            line += [item.shape, item.dtype.str]
+            texts = None
+            if not name.startswith("/data/"):
+                found = file[name][()]
+                found = found.tolist() if item.shape else found
+                line.append(str(found))
+                texts = [one.decode() for one in found] if item.shape else found.decode()
+                count(len(line[-1]))
+            nodes[name] = attributes, item.shape, item.dtype.str, texts
+        else:
+            raise ValueError(f"'{name}' is neither a group nor a dataset")
+        if attributes:
+            kept = {key: value for key, value in attributes.items() if key != "structure"}
+            line.append(sorted((key, str(value)) for key, value in kept.items()))
+        digest.update(json.dumps(line).encode())
+    return nodes, digest.hexdigest()
+
+
+def _attributes(name: str, item: Any, count: Count) -> dict[str, Any]:
+    values = {}
+    for index in range(h5a.get_num_attrs(item)):
+        one = h5a.open(item, index=index)
+        key, dtype = one.name.decode(), one.dtype
+        text = h5py.check_string_dtype(dtype)
+        if one.shape != () or not (text or (dtype.kind in "fiub" and dtype.itemsize <= 8)):
+            raise ValueError(f"the attribute '{key}' of '{name}' is neither a number nor a text")
+        value: Any = np.empty((), dtype)
+        count(dtype.itemsize)
+        one.read(value, mtype=h5t.py_create(dtype))
+        value = value.item()
+        if isinstance(value, bytes):
+            value = value.decode()
+        values[key] = value
+        count(len(value) if isinstance(value, str) else 0)
+    return values
+
+
+def _size(name: str, item: h5d.DatasetID) -> int:
+    """Return the bytes that reading a dataset takes; raise ValueError where it is none of ours."""
+    shape, dtype, plan = item.shape, item.dtype, item.get_create_plist()
+    text = h5py.check_string_dtype(dtype)
+    if name.startswith("/data/"):
+        fits = dtype.kind in "fiub" and dtype.itemsize <= 8
+    else:
+        fits = text is not None and (text.length is not None or shape == ())
+    if not fits:
+        raise ValueError(f"'{name}' holds values of a type that it cannot: {dtype}")
+    filters = {plan.get_filter(index)[0] for index in range(plan.get_nfilters())}
+    stored = plan.get_layout() in LAYOUTS and not plan.get_external_count() and filters <= FILTERS
+    if shape is None or not stored:
+        raise ValueError(f"'{name}' is stored in a way that no dataset of ours is")
+    chunk = plan.get_chunk() if plan.get_layout() == h5d.CHUNKED else ()
+    return max(prod(shape), prod(chunk)) * dtype.itemsize
+
+
+def limit(size: int) -> Count:
+    """Return what counts the bytes that a file of this size declares, and refuses too many."""
+    most = left = most_bytes(size)
+
+    def count(more: int) -> None:
+        nonlocal left
+        left -= more
+        if left < 0:
+            raise ValueError(
+                f"it declares more than {most / 1e6:,.0f} MB, which are {FREE_BYTES >> 20} MiB and "
+                f"{LARGEST_RATIO} times its size"
+            )
+
+    return count
+
+
+def most_bytes(size: int) -> int:
+    """Return how much a file of this size may declare."""
+    return FREE_BYTES + LARGEST_RATIO * size
+
+
+def _give_time(size: float) -> None:
+    """Let the system end this process unless it reads so many bytes within their time."""
+    signal.setitimer(signal.ITIMER_PROF, FREE_SECONDS + size / BYTES_PER_SECOND)
+
+
+def main(path: str) -> None:
+    """Answer what is asked about one file until the input ends."""
+    requests, out = sys.stdin.buffer, sys.stdout.buffer
+    size = os.path.getsize(path)
+    with open("/proc/self/statm") as file:
+        present = int(file.read().split()[0]) * resource.getpagesize()
+    for kind, most in (
+        (resource.RLIMIT_AS, present + SPARE_BYTES + 2 * most_bytes(size)),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
+    _give_time(size)
+    try:
+        with h5py.File(path, "r") as file:
+            nodes, digest = walk(file, limit(size))
+            out.write(b"+" + json.dumps([digest, nodes]).encode() + b"\n")
+            out.flush()
+            for line in requests:
+                for name in json.loads(line):
+                    item = h5d.open(file.id, name.encode())
+                    values = np.empty(item.shape, item.dtype)
+                    _give_time(values.nbytes)
+                    item.read(h5s.ALL, h5s.ALL, values)
+                    out.write(b"+" + values.tobytes())
+                out.flush()
+    except Exception as error:
+        out.write(b"-" + json.dumps(str(error) or type(error).__name__).encode() + b"\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
