@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,11 @@ class Contents:
             self._fail()
         self.structure, nodes = json.loads(line)
         self.nodes: Mapping[str, tree.Node] = nodes
+        self._below: dict[str, list[str]] = {}
+        for path, (_, shape, _, _) in self.nodes.items():
+            if path.count("/") >= 3 and shape is not None:
+                _, data, episode, name = path.split("/", 3)
+                self._below.setdefault(f"/{data}/{episode}", []).append(name)
 
     def attributes(self, path: str) -> dict[str, Any]:
         """Return the attributes of a group or dataset; raise KeyError where there is none."""
@@ -49,39 +54,38 @@ class Contents:
         return self.nodes[path][3]
 
     def below(self, group: str) -> list[str]:
-        """Return the names, from there, of all datasets in a group and in its groups."""
-        begin = f"{group}/"
-        return [
-            path.removeprefix(begin)
-            for path, (_, shape, _, _) in self.nodes.items()
-            if path.startswith(begin) and shape is not None
-        ]
+        """Return the names, from there, of all datasets in an episode's group `/data/…`."""
+        return self._below.get(group, [])
 
-    def read(self, group: str, names: Iterable[str]) -> dict[str, np.ndarray]:
-        """Read datasets of a group by their names from there.
+    def read(
+        self, wanted: Mapping[str, Sequence[str]]
+    ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        """Read datasets of groups, by their names from there, group by group.
 
         Raises:
             ValueError: they are damaged.
         """
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        paths = {name: f"{group}/{name}" for name in names}
+        stdin, stdout = self._child.stdin, self._child.stdout
+        assert stdin is not None
+        assert stdout is not None
+        paths = [f"{group}/{name}" for group, names in wanted.items() for name in names]
         try:
-            self._child.stdin.write(json.dumps(list(paths.values())).encode() + b"\n")
-            self._child.stdin.flush()
+            stdin.write(json.dumps(paths).encode() + b"\n")
+            stdin.flush()
         except BrokenPipeError:
             self._fail()
-        values = {}
-        for name, path in paths.items():
-            _, shape, dtype, _ = self.nodes[path]
-            size = math.prod(shape) * np.dtype(dtype).itemsize
-            assert size <= self._most
-            self._take()
-            data = np.empty(size, np.uint8)
-            if self._child.stdout.readinto(data.data) != size:  # type: ignore[attr-defined]
-                self._fail()
-            values[name] = data.view(dtype).reshape(shape)
-        return values
+        for group, names in wanted.items():
+            values = {}
+            for name in names:
+                _, shape, dtype, _ = self.nodes[f"{group}/{name}"]
+                size = math.prod(shape) * np.dtype(dtype).itemsize
+                assert size <= self._most
+                self._take()
+                data = np.empty(size, np.uint8)
+                if stdout.readinto(data.data) != size:  # type: ignore[attr-defined]
+                    self._fail()
+                values[name] = data.view(dtype).reshape(shape)
+            yield group, values
 
     def _take(self) -> None:
         """Take what stands before an answer."""

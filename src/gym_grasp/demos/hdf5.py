@@ -8,7 +8,7 @@ that float64 would round, model fields, dense rewards, the operator's raw input 
 import dataclasses
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeVar
 
 import h5py
@@ -101,22 +101,31 @@ def write_episode(group: h5py.Group, episode: Episode) -> None:
         _store(group, f"operator_input/{key}", episode.operator_input[key])
 
 
-def read_episode(file: Contents, group: str, keys: Collection[str] | None = None) -> Episode:
-    """Read an episode bit for bit.
+def read_episodes(
+    file: Contents, groups: Iterable[str], keys: Collection[str] | None = None
+) -> Iterator[Episode]:
+    """Read episodes bit for bit, one after the other.
 
     Args:
-        file: where `write_episode` wrote it.
-        group: its name there.
+        file: where `write_episode` wrote them.
+        groups: their names there.
         keys: the only observations to read, without states and operator input; None reads all.
 
     Raises:
         ValueError, KeyError: the group does not hold an intact episode.
     """
-    names = file.below(group)
+    wanted = {group: file.below(group) for group in groups}
     if keys is not None:
-        wanted = {*ROWS, *(f"{part}/{key}" for part in ("obs", "next_obs") for key in keys)}
-        names = [one for one in names if one in wanted or one.startswith("fields/")]
-    arrays = file.read(group, names)
+        few = {*ROWS, *(f"{part}/{key}" for part in ("obs", "next_obs") for key in keys)}
+        for group, names in wanted.items():
+            wanted[group] = [one for one in names if one in few or one.startswith("fields/")]
+    for group, arrays in file.read(wanted):
+        yield _episode(file, group, arrays, keys is None)
+
+
+def _episode(
+    file: Contents, group: str, arrays: Mapping[str, np.ndarray], whole: bool
+) -> Episode:
     steps = _attribute(file, group, "num_samples", int)
     for name in ROWS:
         if arrays[name].shape[:1] != (steps,):
@@ -134,9 +143,9 @@ def read_episode(file: Contents, group: str, keys: Collection[str] | None = None
         dense_rewards=arrays["dense_rewards"],
         seed=_attribute(file, group, "seed", int),
         success=_attribute(file, group, "success", bool),
-        states={} if keys is not None else _states(file, group, arrays),
+        states=_states(file, group, arrays) if whole else {},
         fields=_part(arrays, "fields"),
-        operator_input=_part(arrays, "operator_input"),
+        operator_input=_part(arrays, "operator_input") if whole else {},
         events=_object(file, group, "events"),
         origin=None if origin is None else Origin(**_object(file, group, "origin")),
     )

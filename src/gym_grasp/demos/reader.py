@@ -82,10 +82,13 @@ class Dataset:
 
     def episodes(self, indices: Iterable[int] | None = None) -> Iterator[Episode]:
         """Read episodes whole, one after the other, by default all; raises as `episode` does."""
+        chosen = range(len(self)) if indices is None else list(indices)
+        groups = [f"/data/demo_{index}" for index in chosen]
         with _reading(self.path), guard.opened(self.path) as file:
-            for index in range(len(self)) if indices is None else indices:
+            found = hdf5.read_episodes(file, groups)
+            for index in chosen:
                 with _reading(self.path, f"data/demo_{index}"):
-                    episode = hdf5.read_episode(file, f"/data/demo_{index}")
+                    episode = next(found)
                     episode.check(self.meta.features, len(self.meta.action_names))
                 if episode.digest() != self.digests[index]:
                     raise DatasetError(
@@ -151,9 +154,10 @@ def open_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
         if not names or set(names) != groups:
             raise ValueError(f"it has to hold demo_0 to demo_N, but holds {sorted(groups)[:5]}")
         summaries, digests = [], []
+        found = hdf5.read_episodes(file, names, keys=policy)
         for name in names:
             with _reading(path, name[1:]):
-                episode = hdf5.read_episode(file, name, keys=policy)
+                episode = next(found)
                 episode.check(policy, len(meta.action_names))
                 summaries.append(episode)
                 digests.append(hdf5.read_digest(file, name))

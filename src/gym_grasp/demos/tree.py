@@ -50,24 +50,25 @@ def walk(file: h5py.File, count: Count = lambda size: None) -> tuple[dict[str, N
     """
     nodes: dict[str, Node] = {}
     digest = hashlib.sha256()
-    seen = set()
+    seen = {h5o.get_info(file.id).addr}
     # HDF5's own interface: h5py's takes twice the time over thousands of small objects.
     rest = [("", h5g.open(file.id, b"/"))]
     while rest:
         name, item = rest.pop()
-        address = h5o.get_info(item).addr
-        if address in seen:
-            raise ValueError(f"'{name}' is another name of something else in it")
-        seen.add(address)
         attributes = _attributes(name, item, count)
         line: list[Any] = [name]
         if isinstance(item, h5g.GroupID):
-            keys = sorted(item)
-            line += [key.decode() for key in keys]
-            for key in keys:
-                if item.links.get_info(key).type != h5l.TYPE_HARD:
-                    raise ValueError(f"'{name}/{key.decode()}' is a link")
-                rest.append((f"{name}/{key.decode()}", h5o.open(item, key)))
+            links: list[tuple[bytes, Any]] = []
+            # An append would hold on to the one object that every call gets.
+            item.links.iterate(lambda key, link: links.append((key, link.type, link.u)), info=True)  # noqa: B023
+            links.sort()
+            line += [key.decode() for key, *_ in links]
+            for key, kind, address in links:
+                path = f"{name}/{key.decode()}"
+                if kind != h5l.TYPE_HARD or address in seen:
+                    raise ValueError(f"'{path}' is a link to something else")
+                seen.add(address)
+                rest.append((path, h5o.open(item, key)))
             nodes[name or "/"] = attributes, None, "", None
         elif isinstance(item, h5d.DatasetID):
             count(_size(name, item))
