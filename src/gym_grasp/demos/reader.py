@@ -17,10 +17,11 @@ from gym_grasp.differences import differences
 from gym_grasp.envs.build import compile_scene
 from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import DatasetError, UsageError
+from gym_grasp.errors import DatasetError, UsageError, reason
 from gym_grasp.tasks.features import Feature
+from gym_grasp.typed import CRAFTED
 
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RuntimeError)
+_DAMAGE = (OSError, *CRAFTED)
 
 
 class Dataset:
@@ -203,9 +204,9 @@ def _read_meta(path: Path, file: guard.Contents) -> DatasetMeta:
     head = file.attributes("/")
     if head.get("format") != hdf5.FORMAT:
         raise DatasetError(f"{path} is HDF5, but not a file of gym-grasp demonstrations.")
-    if head["format_version"] != hdf5.FORMAT_VERSION:
+    if head.get("format_version") != hdf5.FORMAT_VERSION:
         raise DatasetError(
-            f"{path} has format version {head['format_version']}, but this gym-grasp reads"
+            f"{path} has format version {reason(head.get('format_version'))}, but this gym-grasp reads"
             f" {hdf5.FORMAT_VERSION}."
             " Record it again, or use the version of gym-grasp that made it."
         )
@@ -254,8 +255,7 @@ def _reading(path: Path, where: str = "") -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = " ".join(str(error).strip('"').split()).rstrip(".")[:300]
         raise DatasetError(
-            f"{path}{where and f' ({where})'} is damaged or no dataset: {reason}."
+            f"{path}{where and f' ({reason(where)})'} is damaged or no dataset: {reason(error)}."
             " Restore it from a copy or record it again with `gym-grasp demos record`."
         ) from error

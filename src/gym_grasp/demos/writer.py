@@ -24,8 +24,9 @@ import numpy as np
 from gym_grasp.demos import hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
-from gym_grasp.errors import DatasetError
-from gym_grasp.files import hold, replacing
+from gym_grasp.errors import DatasetError, reason
+from gym_grasp.files import hold, read_json, replacing
+from gym_grasp.typed import CRAFTED
 
 VALID_FRACTION = 0.1  # the paper trains on 90 % of its episodes
 ABOUT = "about.json"
@@ -322,10 +323,10 @@ def _read_part(path: Path) -> io.BytesIO:
 def _read_about(parts: Path) -> tuple[DatasetMeta, dict[str, Any]]:
     path = parts / ABOUT
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         return DatasetMeta.from_json(content["meta"]), content["settings"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DatasetError(f"{path} is damaged: {error}.") from error
+    except CRAFTED as error:
+        raise DatasetError(f"{path} is damaged: {reason(error)}.") from error
 
 
 def _lock(parts: Path) -> BinaryIO:

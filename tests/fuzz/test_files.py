@@ -1,0 +1,459 @@
+"""Files of others: damaged and crafted ones are accepted rightly, or refused in one line, in time.
+
+A mutation fuzzer: the same seed makes the same inputs. CI takes a few; for as many as wanted, with
+a table of what was tried, held and failed:
+
+    python tests/fuzz/test_files.py COUNT [SEED [KIND]]
+"""
+
+import dataclasses
+import io
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from gym_grasp.cli.environment import spec_of_run
+from gym_grasp.cli.resume import resume
+from gym_grasp.demos import hdf5
+from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.demos.reader import check, open_dataset
+from gym_grasp.demos.record import describe
+from gym_grasp.demos.recorder import EpisodeRecorder
+from gym_grasp.demos.writer import ABOUT, DatasetWriter, parts_folder, recover
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import GymGraspError
+from gym_grasp.learning import published
+from gym_grasp.learning.checkpoint import CHECKPOINT, FORMAT, POLICY, load, load_policy, to_bytes
+from gym_grasp.learning.config import TrainConfig
+from gym_grasp.learning.metrics import METRICS, read_history
+from gym_grasp.learning.published import load_published
+from gym_grasp.learning.record import CONFIG
+from gym_grasp.learning.train import train
+from gym_grasp.teleop.hand.calibration import load_calibration, save_calibration
+from gym_grasp.teleop.hand.retargeting import TYPICAL
+
+SECONDS, BYTES = 2.0, 1 << 30
+ODD = (
+    *(None, True, False, 0, 1, -1, 2**31, 2**63, 10**30, 0.5, -1e308, float("nan"), float("inf")),
+    *("", "x", "\x00", "é\n\x1b[31m", "1", "../..", "float64", "O", "<U9", "x" * 10_000),
+    *([], [[]], [1, "a", None], {}, {"": []}, {"task": "open-drawer"}),
+)
+
+
+# Mutations ----------------------------------------------------------------------------------------
+
+
+def change_bytes(rng, data):
+    """Return some bytes changed: bits, runs, pieces lost, doubled or swapped."""
+    data = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 8, 64))):
+        if not data:
+            break
+        at, size = rng.randrange(len(data)), rng.choice((1, 4, 8, 100))
+        match rng.randrange(7):
+            case 0 | 1 | 2:
+                data[at] ^= 1 << rng.randrange(8)
+            case 3:
+                data[at : at + size] = rng.choice((b"\x00", b"\xff", b"\x7f")) * size
+            case 4:
+                del data[at : at + rng.choice((size, len(data)))]
+            case 5:
+                data[at:at] = data[at : at + size]
+            case 6:
+                data[at : at + size] = rng.randbytes(size)
+    return bytes(data)
+
+
+def change_tree(rng, value, odd=ODD):
+    """Return nested dictionaries and lists with one or a few values changed."""
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        value = change_value(rng, value, odd)
+    return value
+
+
+def change_value(rng, value, odd):
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = rng.choice(sorted(value, key=str))
+        fate = rng.random()
+        rest = {k: v for k, v in value.items() if k != key}
+        if fate < 0.1:
+            return rest
+        if fate < 0.15:
+            return {**rest, rng.choice(("", "x", key + key if isinstance(key, str) else 0)): 1}
+        return {**value, key: change_value(rng, value[key], odd)}
+    if isinstance(value, list | tuple) and value and rng.random() < 0.8:
+        at = rng.randrange(len(value))
+        changed = [*value[:at], change_value(rng, value[at], odd), *value[at + 1 :]]
+        return changed if rng.random() < 0.8 else [*value, *value]
+    if isinstance(value, torch.Tensor) and rng.random() < 0.8:
+        return change_tensor(rng, value)
+    if isinstance(value, int | float) and rng.random() < 0.3:
+        return rng.choice((-value, value * 1000, value + 1, float(value), str(value)))
+    return rng.choice(odd)
+
+
+def change_tensor(rng, value):
+    with_nan = value.clone().double()
+    with_nan.view(-1)[:1] = float("nan")
+    return rng.choice(
+        (
+            lambda: value.double(),
+            lambda: value.to(torch.int64),
+            lambda: value[None],
+            lambda: value.reshape(-1)[:-1].clone(),
+            lambda: torch.zeros(0),
+            lambda: with_nan,
+            lambda: with_nan.to(value.dtype),
+            lambda: torch.zeros(1).expand(rng.choice((1 << 40, 1 << 22))),
+            lambda: value.to(torch.complex64),
+            lambda: value.bool(),
+        )
+    )()
+
+
+def change_json(rng, value):
+    """Return the bytes of a JSON file: of another value, or of what is hardly JSON."""
+    text = json.dumps(change_tree(rng, value))
+    match rng.randrange(12):
+        case 0:
+            return change_bytes(rng, json.dumps(value).encode())
+        case 1:
+            return rng.choice(
+                (b"", b"\xff\xfe", "é".encode("latin-1"), b"[" * 200_000, b"9" * 9999, b"\xef\xbb\xbf{}")
+            )
+        case 2:
+            return json.dumps(rng.choice(ODD)).encode()
+    return text.encode()
+
+
+# What is read -------------------------------------------------------------------------------------
+
+
+def make_dataset(folder):
+    env = GraspVectorEnv("open-drawer", 3, autoreset=False, num_threads=1)
+    env.reset(seed=0)
+    recorder = EpisodeRecorder(env)
+    for _ in range(4):
+        action = torch.zeros(3, env.action_size)
+        recorder.add(action, env.step(action)[-1], {"wrist_position": np.zeros((3, 3), np.float32)})
+    with DatasetWriter(folder / "demos.hdf5", describe(env, "synthetic", 0)) as writer:
+        for index in range(3):
+            one = recorder.episode(index, {"mistakes": 0, "skill": 0.5, "strategy": "hook"})
+            rewards = one.rewards.copy()
+            rewards[-1] = 0
+            writer.add(dataclasses.replace(one, success=True, rewards=rewards))
+    env.close()
+
+
+def make_run(folder):
+    env = GraspVectorEnv("open-drawer", 2, num_threads=1)
+    settings = {
+        **{"spec": env.env_spec.to_dict(), "reward": "sparse", "num_envs": 2, "device": "cpu"},
+        **{"observation_noise": [0.0, 0.0], "demos": None, "demos_from_run": None},
+    }
+    config = TrainConfig(method="ppo", epochs=2, horizon=2, hidden_sizes=(4,))
+    train(env, config, folder, settings=settings, progress=False)
+    env.close()
+
+
+def read_dataset(path):
+    check(open_dataset(path))
+
+
+def read_run(folder):
+    """Resume: there is one epoch more to do, of which only the loading matters."""
+    spec_of_run(folder)
+    from gym_grasp.cli.environment import Environment
+    from gym_grasp.envs.control import ControlConfig
+
+    spec = spec_of_run(folder)
+    resume(folder, environment=Environment(spec.robot, spec.control, spec.max_episode_steps,
+                                           spec.task_options))
+
+
+class Files:
+    """Whole files of every kind in a folder, and for each kind how to change and to read it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        make_dataset(folder)
+        make_run(folder / "run")
+        save_calibration(folder / "hand.json", TYPICAL["joints"])
+        self.dataset = (folder / "demos.hdf5").read_bytes()
+        self.policy = load(folder / "run" / POLICY, "policy")
+        self.checkpoint = load(folder / "run" / CHECKPOINT, "training")
+        policy = load_policy(folder / "run")
+        published.save_published(
+            folder / "p.safetensors", policy, {"identity": vars(policy.identity), "seed": 0}
+        )
+        self.published = (folder / "p.safetensors").read_bytes()
+        self.content = load_published(folder / "p.safetensors")
+        self.config = (folder / "run" / CONFIG).read_bytes()
+        self.kinds = {
+            name.removeprefix("try_"): getattr(self, name)
+            for name in dir(self)
+            if name.startswith("try_")
+        }
+
+    def put(self, name, data):
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    def try_dataset_damaged(self, rng):
+        read_dataset(self.put("x.hdf5", change_bytes(rng, self.dataset)))
+
+    def try_dataset_crafted(self, rng):
+        """Every digest fits what the file holds."""
+        path = self.put("x.hdf5", self.dataset)
+        with h5py.File(path, "r+") as file:
+            for _ in range(rng.choice((1, 1, 2, 4))):
+                change_hdf5(rng, file)
+            try:
+                file.attrs["structure"] = hdf5.structure(file)
+            except Exception:
+                file.attrs["structure"] = ""
+        read_dataset(path)
+
+    def try_parts(self, rng):
+        """The folder of a recording that was cut off."""
+        path = self.folder / "cut.hdf5"
+        path.unlink(missing_ok=True)
+        dataset = open_dataset(self.put("x.hdf5", self.dataset))
+        try:
+            with DatasetWriter(path, dataset.meta, overwrite=True) as writer:
+                writer.add(dataset.episode(0))
+                writer.count_failure()
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            pass
+        parts = parts_folder(path)
+        about = json.loads((parts / ABOUT).read_bytes())
+        if rng.random() < 0.5:
+            about["meta"] = json.dumps(change_tree(rng, json.loads(about["meta"])))
+            (parts / ABOUT).write_text(json.dumps(about))
+        elif rng.random() < 0.5:
+            (parts / ABOUT).write_bytes(change_json(rng, about))
+        else:
+            (part,) = parts.glob("*.hdf5")
+            part.write_bytes(change_bytes(rng, part.read_bytes()))
+        read_dataset(recover(path, overwrite=True))
+
+    def try_meta(self, rng):
+        with h5py.File(self.folder / "demos.hdf5") as file:
+            meta = json.loads(file.attrs["meta"])
+        try:
+            DatasetMeta.from_json(change_json(rng, meta).decode("utf-8", "replace"))
+        except ValueError as error:
+            raise GymGraspError(" ".join(str(error).split())) from error
+
+    def try_policy_damaged(self, rng):
+        load_policy(self.put("x.pt", change_bytes(rng, to_bytes("policy", self.policy))))
+
+    def try_policy_crafted(self, rng):
+        act(load_policy(self.put("x.pt", craft(rng, self.policy, "policy"))))
+
+    def try_published_damaged(self, rng):
+        load_policy(self.put("x.safetensors", change_bytes(rng, self.published)))
+
+    def try_published_crafted(self, rng):
+        content = {k: v for k, v in self.content.items() if k != "state"}
+        state = self.content["state"]
+        if rng.random() < 0.5:
+            content = change_tree(rng, content)
+        else:
+            state = change_tree(rng, state)
+        if not isinstance(content, dict) or not isinstance(state, dict):
+            content, state = {}, {}
+        state = {k: v for k, v in state.items() if isinstance(v, torch.Tensor) and v.numel() < 1e6 and v.is_contiguous()}
+        text = {str(k): json.dumps(v) for k, v in content.items()}
+        text["sha256"] = published._digest(state, text)
+        act(load_policy(self.put("x.safetensors", save(state, text))))
+
+    def try_checkpoint_damaged(self, rng):
+        load(self.put("x.pt", change_bytes(rng, to_bytes("training", self.checkpoint))), "training")
+
+    def try_checkpoint_crafted(self, rng):
+        self.put(f"run/{CONFIG}", self.config)
+        self.put(f"run/{CHECKPOINT}", craft(rng, self.checkpoint, "training"))
+        self.put("run/checkpoints/previous.pt", b"")
+        read_run(self.folder / "run")
+
+    def try_config(self, rng):
+        self.put(f"run/{CHECKPOINT}", to_bytes("training", self.checkpoint))
+        self.put(f"run/{CONFIG}", change_json(rng, json.loads(self.config)))
+        try:
+            read_run(self.folder / "run")
+        finally:
+            self.put(f"run/{CONFIG}", self.config)
+
+    def try_metrics(self, rng):
+        path = self.put(f"run/{METRICS}", change_json(rng, METRICS_EXAMPLE))
+        read_history(path.parent)
+
+    def try_calibration(self, rng):
+        whole = json.loads((self.folder / "hand.json").read_bytes())
+        load_calibration(self.put("x.json", change_json(rng, whole)), "joints")
+
+
+METRICS_EXAMPLE = {
+    "summary": {"method": "ppo", "last": {"steps": 3}},
+    "epochs": [{"epoch": 0, "steps": 3, "x": None}, {"epoch": 1, "steps": 6, "x": 0.5}],
+}
+
+
+def act(policy):
+    """A policy that was accepted can act."""
+    action = policy(torch.zeros(2, policy.observation_size))
+    assert action.shape == (2, policy.action_size)
+
+
+def craft(rng, content, kind):
+    """Return a checkpoint whose digest fits, of changed content."""
+    content = {k: v for k, v in content.items() if k not in ("format", "kind", "sha256")}
+    content = change_tree(rng, content)
+    content = content if isinstance(content, dict) else {"x": content}
+    try:
+        return to_bytes(kind, content)
+    except Exception:  # no digest can be made of it
+        buffer = io.BytesIO()
+        torch.save({"format": FORMAT, "kind": kind, **content, "sha256": "0"}, buffer)
+        return buffer.getvalue()
+
+
+def change_hdf5(rng, file):
+    """Change an attribute, a name or an array of an HDF5 file."""
+    paths = ["/"]
+    file.visit(paths.append)
+    path = rng.choice(paths)
+    item = file[path]
+    if rng.random() < 0.5 and len(item.attrs):
+        name = rng.choice(sorted(item.attrs))
+        value = item.attrs[name]
+        if isinstance(value, str) and value[:1] == "{" and rng.random() < 0.8:
+            item.attrs[name] = json.dumps(change_tree(rng, json.loads(value)))[:60_000]
+        else:
+            odd = rng.choice((b"\xff\xfe", 7, 2.5, "x", np.zeros(3), np.array([b"a"]), True, -1))
+            item.attrs[name] = odd if rng.random() < 0.9 else h5py.Empty("f")
+        return
+    if path == "/":
+        item.attrs[rng.choice(("x", "é", "a" * 1000))] = rng.choice(("y", 3.5, np.zeros((2, 2))))
+        return
+    match rng.randrange(9) if isinstance(item, h5py.Dataset) else rng.randrange(4):
+        case 0:
+            del file[path]
+        case 1:
+            target = f"{path}{rng.choice(('x', '/y', 'é'))}"
+            if isinstance(item, h5py.Group) or not target.endswith("/y"):
+                file.move(path, target) if not target.startswith(f"{path}/") else file.copy(
+                    "scene", target
+                )
+        case 2:
+            link = rng.choice((h5py.SoftLink("/data"), h5py.ExternalLink("/etc/hostname", "/")))
+            file[f"{rng.choice(('', 'data/'))}link{rng.randrange(99)}"] = (
+                link if rng.random() < 0.7 else file["data"]
+            )
+        case 3:
+            file.copy(path, f"data/demo_{rng.randrange(5)}/x{rng.randrange(99)}")
+        case 4:
+            replace(file, path, shape=(10**12,), dtype="f4", chunks=(10**6,))
+        case 5:
+            replace(file, path, shape=(4, 10**8), dtype="f4", chunks=(1, 10**7), compression="gzip")
+        case 6:
+            kind = rng.choice(("f8", "i1", "S5", "c8", h5py.string_dtype(), h5py.ref_dtype))
+            replace(file, path, shape=rng.choice(((), (0,), (4,), (4, 3), (5, 0))), dtype=kind)
+        case 7:
+            values = item[()]
+            if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+                values.reshape(-1)[:1] = rng.choice((np.nan, np.inf, 1e30, -2))
+                item[...] = values
+        case 8:
+            values = np.zeros((200, 1_000_000), np.uint8)[: rng.choice((1, 200))]
+            replace(file, path, data=values, chunks=(1, 1_000_000), compression="gzip")
+
+
+def replace(file, path, **arguments):
+    del file[path]
+    file.create_dataset(path, **arguments)
+
+
+# The tests ----------------------------------------------------------------------------------------
+
+
+def held(files, kind, seed):
+    """Return what went wrong with one input: nothing, or a reason."""
+    rng = random.Random(f"{kind} {seed}")
+    began = time.perf_counter()
+    try:
+        files.kinds[kind](rng)
+    except GymGraspError as error:
+        if len(str(error).splitlines()) != 1 or not str(error).isprintable():
+            return f"not one line: {error!r}"[:300]
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {error}"
+    seconds = time.perf_counter() - began
+    return "" if seconds < SECONDS else f"took {seconds:.1f} s"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return Files(tmp_path_factory.mktemp("files"))
+
+
+KINDS = sorted(name.removeprefix("try_") for name in vars(Files) if name.startswith("try_"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_few(files, kind):
+    count = 4 if kind in ("dataset_damaged", "dataset_crafted", "parts") else 12
+    assert {seed: why for seed in range(count) if (why := held(files, kind, seed))} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_many(files, kind):
+    assert {seed: why for seed in range(200) if (why := held(files, kind, seed))} == {}
+
+
+def main(count, first=0, *kinds):
+    """Try many inputs of each kind; print a table, and each failure once."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = Files(Path(folder))
+        for kind in kinds or KINDS:
+            began = time.perf_counter()
+            failures = Counter()
+            examples = {}
+            for seed in range(int(first), int(first) + int(count)):
+                why = held(files, kind, seed)
+                if why:
+                    failures[why[:150]] += 1
+                    examples.setdefault(why[:150], seed)
+            failed = sum(failures.values())
+            memory = max(
+                resource.getrusage(who).ru_maxrss
+                for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            )
+            print(
+                f"| {kind} | {count} | {int(count) - failed} | {failed} |"
+                f" {(time.perf_counter() - began) / int(count) * 1e3:.0f} ms | {memory >> 10} MB |",
+                flush=True,
+            )
+            for why, number in failures.most_common():
+                print(f"    {number} x, as {examples[why]}: {why}", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
