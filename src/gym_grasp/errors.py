@@ -34,7 +34,9 @@ def reason(error: object, most: int = 300) -> str:
     >>> reason(ValueError("bad\\nvalue: \\x00."))
     'bad value: \\\\x00'
     """
-    words = " ".join(str(error).split()).strip("\"'").rstrip(".")
+    if isinstance(error, KeyError) and error.args:
+        error = f"{error.args[0]!r} is missing"
+    words = " ".join(str(error).split()).rstrip(".")
     text = "".join(one if one.isprintable() else repr(one)[1:-1] for one in words)
     return text if len(text) <= most else f"{text[:most]}…"
 

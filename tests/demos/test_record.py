@@ -46,7 +46,7 @@ def test_a_recording_cut_off_again_and_again_is_the_same(tmp_path, monkeypatch, 
         return add(self, episode, attempt)
 
     monkeypatch.setattr(DatasetWriter, "add", cut)
-    for left in (0, 1, 3, 4):  # noqa: B020 (what `cut` counts down)
+    for left in (0, 1, 3, 4):  # noqa: B007 (`cut` counts it down)
         with pytest.raises(KeyboardInterrupt):
             record(HARD, path, episodes=5, resume=True, num_threads=1)
         assert not path.exists()
@@ -95,7 +95,7 @@ def test_what_was_finished_can_be_recovered(tmp_path, monkeypatch):
     (part,) = parts_folder(path).glob("*.hdf5")
     content = part.read_bytes()
     part.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(DatasetError, match="is damaged. Move it away"):
+    with pytest.raises(DatasetError, match=r"is damaged\. Move it away"):
         recover(path)
     part.write_bytes(content)
     assert len(open_dataset(recover(path))) == 1

@@ -3,7 +3,7 @@
 A mutation fuzzer: the same seed makes the same inputs. CI takes a few; for as many as wanted, with
 a table of what was tried, held and failed:
 
-    python tests/fuzz/test_files.py COUNT [SEED [KIND]]
+    PYTHONPATH=tests python tests/fuzz/test_files.py COUNT [SEED [KIND ...]]
 """
 
 import dataclasses
@@ -43,101 +43,9 @@ from gym_grasp.learning.record import CONFIG
 from gym_grasp.learning.train import train
 from gym_grasp.teleop.hand.calibration import load_calibration, save_calibration
 from gym_grasp.teleop.hand.retargeting import TYPICAL
+from mutations import change_bytes, change_hdf5, change_json, change_tree
 
 SECONDS, BYTES = 2.0, 1 << 30
-ODD = (
-    *(None, True, False, 0, 1, -1, 2**31, 2**63, 10**30, 0.5, -1e308, float("nan"), float("inf")),
-    *("", "x", "\x00", "é\n\x1b[31m", "1", "../..", "float64", "O", "<U9", "x" * 10_000),
-    *([], [[]], [1, "a", None], {}, {"": []}, {"task": "open-drawer"}),
-)
-
-
-# Mutations ----------------------------------------------------------------------------------------
-
-
-def change_bytes(rng, data):
-    """Return some bytes changed: bits, runs, pieces lost, doubled or swapped."""
-    data = bytearray(data)
-    for _ in range(rng.choice((1, 1, 1, 2, 8, 64))):
-        if not data:
-            break
-        at, size = rng.randrange(len(data)), rng.choice((1, 4, 8, 100))
-        match rng.randrange(7):
-            case 0 | 1 | 2:
-                data[at] ^= 1 << rng.randrange(8)
-            case 3:
-                data[at : at + size] = rng.choice((b"\x00", b"\xff", b"\x7f")) * size
-            case 4:
-                del data[at : at + rng.choice((size, len(data)))]
-            case 5:
-                data[at:at] = data[at : at + size]
-            case 6:
-                data[at : at + size] = rng.randbytes(size)
-    return bytes(data)
-
-
-def change_tree(rng, value, odd=ODD):
-    """Return nested dictionaries and lists with one or a few values changed."""
-    for _ in range(rng.choice((1, 1, 1, 2, 5))):
-        value = change_value(rng, value, odd)
-    return value
-
-
-def change_value(rng, value, odd):
-    if isinstance(value, dict) and value and rng.random() < 0.9:
-        key = rng.choice(sorted(value, key=str))
-        fate = rng.random()
-        rest = {k: v for k, v in value.items() if k != key}
-        if fate < 0.1:
-            return rest
-        if fate < 0.15:
-            return {**rest, rng.choice(("", "x", key + key if isinstance(key, str) else 0)): 1}
-        return {**value, key: change_value(rng, value[key], odd)}
-    if isinstance(value, list | tuple) and value and rng.random() < 0.8:
-        at = rng.randrange(len(value))
-        changed = [*value[:at], change_value(rng, value[at], odd), *value[at + 1 :]]
-        return changed if rng.random() < 0.8 else [*value, *value]
-    if isinstance(value, torch.Tensor) and rng.random() < 0.8:
-        return change_tensor(rng, value)
-    if isinstance(value, int | float) and rng.random() < 0.3:
-        return rng.choice((-value, value * 1000, value + 1, float(value), str(value)))
-    return rng.choice(odd)
-
-
-def change_tensor(rng, value):
-    with_nan = value.clone().double()
-    with_nan.view(-1)[:1] = float("nan")
-    return rng.choice(
-        (
-            lambda: value.double(),
-            lambda: value.to(torch.int64),
-            lambda: value[None],
-            lambda: value.reshape(-1)[:-1].clone(),
-            lambda: torch.zeros(0),
-            lambda: with_nan,
-            lambda: with_nan.to(value.dtype),
-            lambda: torch.zeros(1).expand(rng.choice((1 << 40, 1 << 22))),
-            lambda: value.to(torch.complex64),
-            lambda: value.bool(),
-        )
-    )()
-
-
-def change_json(rng, value):
-    """Return the bytes of a JSON file: of another value, or of what is hardly JSON."""
-    text = json.dumps(change_tree(rng, value))
-    match rng.randrange(12):
-        case 0:
-            return change_bytes(rng, json.dumps(value).encode())
-        case 1:
-            return rng.choice(
-                (b"", b"\xff\xfe", "é".encode("latin-1"), b"[" * 200_000, b"9" * 9999, b"\xef\xbb\xbf{}")
-            )
-        case 2:
-            return json.dumps(rng.choice(ODD)).encode()
-    return text.encode()
-
-
 # What is read -------------------------------------------------------------------------------------
 
 
@@ -160,8 +68,13 @@ def make_dataset(folder):
 def make_run(folder):
     env = GraspVectorEnv("open-drawer", 2, num_threads=1)
     settings = {
-        **{"spec": env.env_spec.to_dict(), "reward": "sparse", "num_envs": 2, "device": "cpu"},
-        **{"observation_noise": [0.0, 0.0], "demos": None, "demos_from_run": None},
+        "spec": env.env_spec.to_dict(),
+        "reward": "sparse",
+        "num_envs": 2,
+        "device": "cpu",
+        "observation_noise": [0.0, 0.0],
+        "demos": None,
+        "demos_from_run": None,
     }
     config = TrainConfig(method="ppo", epochs=2, horizon=2, hidden_sizes=(4,))
     train(env, config, folder, settings=settings, progress=False)
@@ -176,11 +89,14 @@ def read_run(folder):
     """Resume: there is one epoch more to do, of which only the loading matters."""
     spec_of_run(folder)
     from gym_grasp.cli.environment import Environment
-    from gym_grasp.envs.control import ControlConfig
 
     spec = spec_of_run(folder)
-    resume(folder, environment=Environment(spec.robot, spec.control, spec.max_episode_steps,
-                                           spec.task_options))
+    resume(
+        folder,
+        environment=Environment(
+            spec.robot, spec.control, spec.max_episode_steps, spec.task_options
+        ),
+    )
 
 
 class Files:
@@ -188,6 +104,7 @@ class Files:
 
     def __init__(self, folder):
         self.folder = folder
+        self.accepted, self.began = 0, time.perf_counter()
         make_dataset(folder)
         make_run(folder / "run")
         save_calibration(folder / "hand.json", TYPICAL["joints"])
@@ -210,6 +127,7 @@ class Files:
     def put(self, name, data):
         path = self.folder / name
         path.write_bytes(data)
+        self.began = time.perf_counter()  # making a file does not count
         return path
 
     def try_dataset_damaged(self, rng):
@@ -225,6 +143,7 @@ class Files:
                 file.attrs["structure"] = hdf5.structure(file)
             except Exception:
                 file.attrs["structure"] = ""
+        self.began = time.perf_counter()
         read_dataset(path)
 
     def try_parts(self, rng):
@@ -249,11 +168,13 @@ class Files:
         else:
             (part,) = parts.glob("*.hdf5")
             part.write_bytes(change_bytes(rng, part.read_bytes()))
+        self.began = time.perf_counter()
         read_dataset(recover(path, overwrite=True))
 
     def try_meta(self, rng):
         with h5py.File(self.folder / "demos.hdf5") as file:
             meta = json.loads(file.attrs["meta"])
+        self.began = time.perf_counter()
         try:
             DatasetMeta.from_json(change_json(rng, meta).decode("utf-8", "replace"))
         except ValueError as error:
@@ -277,7 +198,11 @@ class Files:
             state = change_tree(rng, state)
         if not isinstance(content, dict) or not isinstance(state, dict):
             content, state = {}, {}
-        state = {k: v for k, v in state.items() if isinstance(v, torch.Tensor) and v.numel() < 1e6 and v.is_contiguous()}
+        state = {
+            k: v
+            for k, v in state.items()
+            if isinstance(v, torch.Tensor) and v.numel() < 1e6 and v.is_contiguous()
+        }
         text = {str(k): json.dumps(v) for k, v in content.items()}
         text["sha256"] = published._digest(state, text)
         act(load_policy(self.put("x.safetensors", save(state, text))))
@@ -333,78 +258,22 @@ def craft(rng, content, kind):
         return buffer.getvalue()
 
 
-def change_hdf5(rng, file):
-    """Change an attribute, a name or an array of an HDF5 file."""
-    paths = ["/"]
-    file.visit(paths.append)
-    path = rng.choice(paths)
-    item = file[path]
-    if rng.random() < 0.5 and len(item.attrs):
-        name = rng.choice(sorted(item.attrs))
-        value = item.attrs[name]
-        if isinstance(value, str) and value[:1] == "{" and rng.random() < 0.8:
-            item.attrs[name] = json.dumps(change_tree(rng, json.loads(value)))[:60_000]
-        else:
-            odd = rng.choice((b"\xff\xfe", 7, 2.5, "x", np.zeros(3), np.array([b"a"]), True, -1))
-            item.attrs[name] = odd if rng.random() < 0.9 else h5py.Empty("f")
-        return
-    if path == "/":
-        item.attrs[rng.choice(("x", "é", "a" * 1000))] = rng.choice(("y", 3.5, np.zeros((2, 2))))
-        return
-    match rng.randrange(9) if isinstance(item, h5py.Dataset) else rng.randrange(4):
-        case 0:
-            del file[path]
-        case 1:
-            target = f"{path}{rng.choice(('x', '/y', 'é'))}"
-            if isinstance(item, h5py.Group) or not target.endswith("/y"):
-                file.move(path, target) if not target.startswith(f"{path}/") else file.copy(
-                    "scene", target
-                )
-        case 2:
-            link = rng.choice((h5py.SoftLink("/data"), h5py.ExternalLink("/etc/hostname", "/")))
-            file[f"{rng.choice(('', 'data/'))}link{rng.randrange(99)}"] = (
-                link if rng.random() < 0.7 else file["data"]
-            )
-        case 3:
-            file.copy(path, f"data/demo_{rng.randrange(5)}/x{rng.randrange(99)}")
-        case 4:
-            replace(file, path, shape=(10**12,), dtype="f4", chunks=(10**6,))
-        case 5:
-            replace(file, path, shape=(4, 10**8), dtype="f4", chunks=(1, 10**7), compression="gzip")
-        case 6:
-            kind = rng.choice(("f8", "i1", "S5", "c8", h5py.string_dtype(), h5py.ref_dtype))
-            replace(file, path, shape=rng.choice(((), (0,), (4,), (4, 3), (5, 0))), dtype=kind)
-        case 7:
-            values = item[()]
-            if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-                values.reshape(-1)[:1] = rng.choice((np.nan, np.inf, 1e30, -2))
-                item[...] = values
-        case 8:
-            values = np.zeros((200, 1_000_000), np.uint8)[: rng.choice((1, 200))]
-            replace(file, path, data=values, chunks=(1, 1_000_000), compression="gzip")
-
-
-def replace(file, path, **arguments):
-    del file[path]
-    file.create_dataset(path, **arguments)
-
-
 # The tests ----------------------------------------------------------------------------------------
 
 
 def held(files, kind, seed):
     """Return what went wrong with one input: nothing, or a reason."""
     rng = random.Random(f"{kind} {seed}")
-    began = time.perf_counter()
     try:
         files.kinds[kind](rng)
+        files.accepted += 1
     except GymGraspError as error:
         if len(str(error).splitlines()) != 1 or not str(error).isprintable():
             return f"not one line: {error!r}"[:300]
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {error}"
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - files.began
     return "" if seconds < SECONDS else f"took {seconds:.1f} s"
 
 
@@ -433,7 +302,7 @@ def main(count, first=0, *kinds):
     with tempfile.TemporaryDirectory() as folder:
         files = Files(Path(folder))
         for kind in kinds or KINDS:
-            began = time.perf_counter()
+            began, files.accepted = time.perf_counter(), 0
             failures = Counter()
             examples = {}
             for seed in range(int(first), int(first) + int(count)):
@@ -447,7 +316,7 @@ def main(count, first=0, *kinds):
                 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
             )
             print(
-                f"| {kind} | {count} | {int(count) - failed} | {failed} |"
+                f"| {kind} | {count} | {files.accepted} | {int(count) - failed} | {failed} |"
                 f" {(time.perf_counter() - began) / int(count) * 1e3:.0f} ms | {memory >> 10} MB |",
                 flush=True,
             )

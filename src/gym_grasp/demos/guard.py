@@ -1,15 +1,15 @@
-"""Reading HDF5 files of others: a process of its own does it, see `demos.tree`, never this one."""
+"""Reading HDF5 files of others: processes of their own do it, see `demos.tree`, never this one."""
 
+import functools
 import json
 import math
 import os
-import signal
-import subprocess
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -29,15 +29,10 @@ class Contents:
         structure: see `tree.walk`.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], size: int) -> None:
-        self._child = child
+    def __init__(self, pipe: socket.socket, size: int) -> None:
+        self._pipe, self._answers = pipe, pipe.makefile("rb")
         self._most = tree.most_bytes(size)
-        self._take()
-        assert child.stdout is not None
-        line = child.stdout.readline()
-        if not line.endswith(b"\n"):
-            self._fail()
-        self.structure, nodes = json.loads(line)
+        self.structure, nodes = json.loads(self._line())
         self.nodes: Mapping[str, tree.Node] = nodes
         self._below: dict[str, list[str]] = {}
         for path, (_, shape, _, _) in self.nodes.items():
@@ -65,14 +60,10 @@ class Contents:
         Raises:
             ValueError: they are damaged.
         """
-        stdin, stdout = self._child.stdin, self._child.stdout
-        assert stdin is not None
-        assert stdout is not None
         paths = [f"{group}/{name}" for group, names in wanted.items() for name in names]
         try:
-            stdin.write(json.dumps(paths).encode() + b"\n")
-            stdin.flush()
-        except BrokenPipeError:
+            self._pipe.sendall(json.dumps(paths).encode() + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
             self._fail()
         for group, names in wanted.items():
             values = {}
@@ -82,24 +73,29 @@ class Contents:
                 assert size <= self._most
                 self._take()
                 data = np.empty(size, np.uint8)
-                if stdout.readinto(data.data) != size:  # type: ignore[attr-defined]
+                if self._answers.readinto(data.data) != size:
                     self._fail()
                 values[name] = data.view(dtype).reshape(shape)
             yield group, values
 
     def _take(self) -> None:
         """Take what stands before an answer."""
-        assert self._child.stdout is not None
-        mark = self._child.stdout.read(1)
+        mark = self._answers.read(1)
         if mark == b"-":
-            raise ValueError(json.loads(self._child.stdout.readline()))
+            raise ValueError(json.loads(self._answers.readline()))
         if mark != b"+":
             self._fail()
 
-    def _fail(self) -> None:
-        if self._child.wait() == -signal.SIGPROF:
-            raise ValueError("reading it takes too long")
-        raise ValueError("reading it ended in a crash of the HDF5 library")
+    def _line(self) -> bytes:
+        self._take()
+        line = self._answers.readline()
+        if not line.endswith(b"\n"):
+            self._fail()
+        return line
+
+    @staticmethod
+    def _fail() -> NoReturn:
+        raise ValueError("reading it takes too long, or crashes the HDF5 library")
 
 
 @contextmanager
@@ -111,12 +107,35 @@ def opened(path: Path) -> Iterator[Contents]:
     Raises:
         ValueError: the file is damaged, or holds what no dataset of ours does.
     """
-    command = [sys.executable, "-P", tree.__file__, os.fspath(path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env={**os.environ, **_QUIET}, **pipes) as child:  # type: ignore[call-overload]
+    with _ask_for(os.fsencode(path.absolute())) as pipe:
+        yield Contents(pipe, path.stat().st_size)
+
+
+def _ask_for(path: bytes) -> socket.socket:
+    """Return a socket to a process that answers for a file."""
+    ours, theirs = socket.socketpair()
+    with theirs:
         try:
-            yield Contents(child, path.stat().st_size)
-        finally:
-            child.kill()
-            with suppress(BrokenPipeError):
-                child.stdin.close()
+            socket.send_fds(_reader(), [path], [theirs.fileno()])
+        except (BrokenPipeError, ConnectionResetError):  # someone ended it
+            _reader.cache_clear()
+            socket.send_fds(_reader(), [path], [theirs.fileno()])
+    return ours
+
+
+@functools.cache
+def _reader() -> socket.socket:
+    """Start the program that forks a process for each file; it ends with this process."""
+    ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    with theirs:
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", tree.__file__],
+            {**os.environ, **_QUIET},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+        )
+    return ours

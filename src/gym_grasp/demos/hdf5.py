@@ -123,15 +123,11 @@ def read_episodes(
         yield _episode(file, group, arrays, keys is None)
 
 
-def _episode(
-    file: Contents, group: str, arrays: Mapping[str, np.ndarray], whole: bool
-) -> Episode:
+def _episode(file: Contents, group: str, arrays: Mapping[str, np.ndarray], whole: bool) -> Episode:
     steps = _attribute(file, group, "num_samples", int)
     for name in ROWS:
         if arrays[name].shape[:1] != (steps,):
-            raise ValueError(
-                f"'{name}' has shape {arrays[name].shape}, but num_samples is {steps}"
-            )
+            raise ValueError(f"'{name}' has shape {arrays[name].shape}, but num_samples is {steps}")
     if arrays["dones"][:-1].any() or not arrays["dones"][-1:].all():
         raise ValueError("'dones' has to be 1 at the last step and nowhere else")
     attributes = file.attributes(group)
@@ -195,9 +191,7 @@ def _observations(arrays: Mapping[str, np.ndarray], steps: int) -> dict[str, np.
     return {key: np.concatenate([before[key], after[key][-1:]]) for key in sorted(before)}
 
 
-def _states(
-    file: Contents, group: str, arrays: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _states(file: Contents, group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     layout = _object(file, group, "state_layout")
     reals = np.concatenate([arrays["states"], arrays["final_state"][None]])
     sources = {"f": reals, "i": arrays["integer_states"]}

@@ -206,8 +206,8 @@ def _read_meta(path: Path, file: guard.Contents) -> DatasetMeta:
         raise DatasetError(f"{path} is HDF5, but not a file of gym-grasp demonstrations.")
     if head.get("format_version") != hdf5.FORMAT_VERSION:
         raise DatasetError(
-            f"{path} has format version {reason(head.get('format_version'))}, but this gym-grasp reads"
-            f" {hdf5.FORMAT_VERSION}."
+            f"{path} has format version {reason(head.get('format_version'))}, but this gym-grasp"
+            f" reads {hdf5.FORMAT_VERSION}."
             " Record it again, or use the version of gym-grasp that made it."
         )
     return hdf5.read_meta(file)

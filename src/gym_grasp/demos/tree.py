@@ -4,10 +4,10 @@ The HDF5 library loops for ever over some damaged files, crashes over others, an
 they declare. So files are read by this module run as a program of its own, see `demos.guard`: in
 little memory, for little processor time, and only what a dataset of ours can hold.
 
-    python tree.py FILE
-
-It writes the tree as a line of JSON, then the arrays whose names come in lines of JSON. A `+`
-stands before each answer, or a `-` before an error, in JSON, with which it ends.
+As a program it is asked for files on the socket that is its standard input, and forks a process
+for each. That writes the tree as a line of JSON to the socket that came with the file's name, then
+the arrays whose names come in lines of JSON. A `+` stands before each answer, or a `-` before an
+error, in JSON, with which it ends.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ import json
 import os
 import resource
 import signal
-import sys
+import socket
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -28,13 +28,15 @@ FREE_BYTES, LARGEST_RATIO = 64 << 20, 100
 """What a file may declare: so much, and so many times its own size. Recordings compress 3:1."""
 SPARE_BYTES = 256 << 20
 """Memory that reading needs beside what is read."""
-FREE_SECONDS, BYTES_PER_SECOND = 0.5, 4e6
-"""Processor time for reading: so much, and a second for so many bytes; it takes a tenth."""
+FREE_SECONDS, WALK_SPEED, READ_SPEED = 0.5, 4e6, 25e6
+"""Processor time: so much, and a second for so many bytes of the file that is walked, or of an
+array that is read. A tenth is enough."""
+LEAST_CHUNK = 4096
+"""Bytes of a chunk, where there are several; ours have from half a MiB on."""
 FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}
-LAYOUTS = (h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED)
 
 Node = tuple[dict[str, Any], Any, str, Any]
-"""Attributes; shape, None of a group; type of the values; texts, which only stand outside `data`."""
+"""Attributes; shape, None of a group; type of the values; texts, which stand outside `data`."""
 Count = Callable[[int], None]
 """Called with a number of bytes before so many are read; raises ValueError for too many."""
 
@@ -58,7 +60,7 @@ def walk(file: h5py.File, count: Count = lambda size: None) -> tuple[dict[str, N
         attributes = _attributes(name, item, count)
         line: list[Any] = [name]
         if isinstance(item, h5g.GroupID):
-            links: list[tuple[bytes, Any]] = []
+            links: list[tuple[bytes, int, Any]] = []
             # An append would hold on to the one object that every call gets.
             item.links.iterate(lambda key, link: links.append((key, link.type, link.u)), info=True)  # noqa: B023
             links.sort()
@@ -119,11 +121,17 @@ def _size(name: str, item: h5d.DatasetID) -> int:
         fits = text is not None and (text.length is not None or shape == ())
     if not fits:
         raise ValueError(f"'{name}' holds values of a type that it cannot: {dtype}")
-    filters = {plan.get_filter(index)[0] for index in range(plan.get_nfilters())}
-    stored = plan.get_layout() in LAYOUTS and not plan.get_external_count() and filters <= FILTERS
-    if shape is None or not stored:
+    filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
+    chunked = plan.get_layout() == h5d.CHUNKED
+    chunk = plan.get_chunk() if chunked else shape
+    if (
+        shape is None
+        or not (chunked or plan.get_layout() in (h5d.COMPACT, h5d.CONTIGUOUS))
+        or plan.get_external_count()
+        or not (len(filters) == len(set(filters)) and FILTERS.issuperset(filters))
+        or (prod(chunk) * dtype.itemsize < min(LEAST_CHUNK, prod(shape) * dtype.itemsize))
+    ):
         raise ValueError(f"'{name}' is stored in a way that no dataset of ours is")
-    chunk = plan.get_chunk() if plan.get_layout() == h5d.CHUNKED else ()
     return max(prod(shape), prod(chunk)) * dtype.itemsize
 
 
@@ -148,14 +156,13 @@ def most_bytes(size: int) -> int:
     return FREE_BYTES + LARGEST_RATIO * size
 
 
-def _give_time(size: float) -> None:
-    """Let the system end this process unless it reads so many bytes within their time."""
-    signal.setitimer(signal.ITIMER_PROF, FREE_SECONDS + size / BYTES_PER_SECOND)
+def _give_time(seconds: float) -> None:
+    """Let the system end this process after this processor time and FREE_SECONDS."""
+    signal.setitimer(signal.ITIMER_PROF, FREE_SECONDS + seconds)
 
 
-def main(path: str) -> None:
+def answer(path: str, requests: BinaryIO, out: BinaryIO) -> None:
     """Answer what is asked about one file until the input ends."""
-    requests, out = sys.stdin.buffer, sys.stdout.buffer
     size = os.path.getsize(path)
     with open("/proc/self/statm") as file:
         present = int(file.read().split()[0]) * resource.getpagesize()
@@ -165,7 +172,7 @@ def main(path: str) -> None:
         (resource.RLIMIT_FSIZE, 0),
     ):
         resource.setrlimit(kind, (most, most))
-    _give_time(size)
+    _give_time(size / WALK_SPEED)
     try:
         with h5py.File(path, "r") as file:
             nodes, digest = walk(file, limit(size))
@@ -175,7 +182,7 @@ def main(path: str) -> None:
                 for name in json.loads(line):
                     item = h5d.open(file.id, name.encode())
                     values = np.empty(item.shape, item.dtype)
-                    _give_time(values.nbytes)
+                    _give_time(values.nbytes / READ_SPEED)
                     item.read(h5s.ALL, h5s.ALL, values)
                     out.write(b"+" + values.tobytes())
                 out.flush()
@@ -184,5 +191,22 @@ def main(path: str) -> None:
         out.flush()
 
 
+def main() -> None:
+    """Answer for one file after the other, each in a process that is forked for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks ends, and the sockets with it
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    control = socket.socket(fileno=0)
+    while True:
+        path, own, *_ = socket.recv_fds(control, 1 << 16, 1)
+        if not own:
+            break
+        if os.fork() == 0:
+            control.close()
+            with socket.socket(fileno=own[0]) as pipe:
+                answer(os.fsdecode(path), pipe.makefile("rb"), pipe.makefile("wb"))
+            os._exit(0)
+        os.close(own[0])
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

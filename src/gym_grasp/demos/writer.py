@@ -72,8 +72,7 @@ class DatasetWriter:
         self._failed: list[int] = []
         if self.path.exists() and not overwrite:
             raise DatasetError(
-                f"{self.path} exists already. Choose another name, or ask to overwrite it"
-                " (--overwrite)."
+                f"{self.path} exists already. Choose another name, or overwrite it (--overwrite)."
             )
         with self._reporting():
             self.parts.mkdir(parents=True, exist_ok=True)
@@ -234,9 +233,7 @@ class DatasetWriter:
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        kept = (
-            f" The {len(self)} episodes so far are safe in {self.parts}." if self._kept else ""
-        )
+        kept = f" The {len(self)} episodes so far are safe in {self.parts}." if self._kept else ""
         with _reporting(self.path, kept):
             yield
 

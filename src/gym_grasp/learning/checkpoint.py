@@ -230,7 +230,9 @@ def check_state(state: Any, observations: int, actions: int, hidden_sizes: Any) 
         observations, actions: how many values it reads and returns.
         hidden_sizes: of its layers.
     """
-    if not isinstance(hidden_sizes, list) or not all(type(n) is int and n > 0 for n in hidden_sizes):
+    if not isinstance(hidden_sizes, list) or not all(
+        type(n) is int and n > 0 for n in hidden_sizes
+    ):
         raise ValueError(f"hidden_sizes is {hidden_sizes!r}")
     if not isinstance(state, dict) or len(state) != len(hidden_sizes) * 2 + 6:
         raise ValueError("it holds another number of weights")

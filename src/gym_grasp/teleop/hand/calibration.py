@@ -11,6 +11,7 @@ import numpy as np
 from gym_grasp.errors import GymGraspError, UsageError, reason
 from gym_grasp.files import read_json, write_json
 from gym_grasp.teleop.hand.retargeting import LEAST_RANGE, Calibration, Source
+from gym_grasp.typed import construct
 
 FORMAT = "gym-grasp hand calibration 1"
 
@@ -143,13 +144,15 @@ def load_calibration(path: Path, source: Source | None = None) -> Calibration:
         if set(content) != {"open", "fist", "source"}:
             raise ValueError(f"it holds {sorted(content)}")
         poses = {name: tuple(float(bend) for bend in content[name]) for name in ("open", "fist")}
-        calibration = Calibration(**poses, source=str(content["source"]))
+        calibration = construct(Calibration, {**poses, "source": content["source"]})
     except FileNotFoundError as error:
         raise GymGraspError(f"There is no calibration {path}. Calibrate first.") from error
     except OSError as error:
         raise GymGraspError(f"Cannot read the calibration {path}: {error.strerror}.") from error
     except (ValueError, TypeError, OverflowError, UsageError) as error:
-        raise GymGraspError(f"The calibration {path} is damaged: {reason(error)}. {again}") from error
+        raise GymGraspError(
+            f"The calibration {path} is damaged: {reason(error)}. {again}"
+        ) from error
     if source is not None and calibration.source != source:
         raise GymGraspError(
             f"The calibration {path} was made with '{calibration.source}', not '{source}'. {again}"
