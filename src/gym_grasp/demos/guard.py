@@ -1,5 +1,6 @@
 """Reading HDF5 files of others: processes of their own do it, see `demos.tree`, never this one."""
 
+import atexit
 import functools
 import json
 import math
@@ -8,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,8 +31,8 @@ class Contents:
         structure: see `tree.walk`.
     """
 
-    def __init__(self, pipe: socket.socket, size: int) -> None:
-        self._pipe, self._answers = pipe, pipe.makefile("rb")
+    def __init__(self, pipe: socket.socket, answers: BufferedReader, size: int) -> None:
+        self._pipe, self._answers = pipe, answers
         self._most = tree.most_bytes(size)
         self.structure, nodes = json.loads(self._line())
         self.nodes: Mapping[str, tree.Node] = nodes
@@ -107,8 +109,8 @@ def opened(path: Path) -> Iterator[Contents]:
     Raises:
         ValueError: the file is damaged, or holds what no dataset of ours does.
     """
-    with _ask_for(os.fsencode(path.absolute())) as pipe:
-        yield Contents(pipe, path.stat().st_size)
+    with _ask_for(os.fsencode(path.absolute())) as pipe, pipe.makefile("rb") as answers:
+        yield Contents(pipe, answers, path.stat().st_size)
 
 
 def _ask_for(path: bytes) -> socket.socket:
@@ -127,6 +129,7 @@ def _ask_for(path: bytes) -> socket.socket:
 def _reader() -> socket.socket:
     """Start the program that forks a process for each file; it ends with this process."""
     ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    atexit.register(ours.close)
     with theirs:
         os.posix_spawn(
             sys.executable,

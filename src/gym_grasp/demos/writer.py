@@ -161,10 +161,8 @@ class DatasetWriter:
             hdf5.write_episode(file.create_group("episode"), episode)
         number = self._next() if attempt is None else attempt
         digest = hashlib.sha256(image.getbuffer()).hexdigest()
-        with (
-            self._reporting(),
-            replacing(self.parts / f"episode_{number:06d}_{digest[:16]}{KEPT}") as raw,
-        ):
+        part = self.parts / f"episode_{number:06d}_{digest[:16]}{KEPT}"
+        with self._reporting(), replacing(part) as raw:
             raw.write(image.getbuffer())
         self._kept.append(number)
         return True
