@@ -33,7 +33,7 @@ from gym_grasp.demos.record import describe
 from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import ABOUT, DatasetWriter, parts_folder, recover
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import GymGraspError
+from gym_grasp.errors import GymGraspError, reason
 from gym_grasp.learning import published
 from gym_grasp.learning.checkpoint import CHECKPOINT, FORMAT, POLICY, load, load_policy, to_bytes
 from gym_grasp.learning.config import TrainConfig
@@ -178,7 +178,7 @@ class Files:
         try:
             DatasetMeta.from_json(change_json(rng, meta).decode("utf-8", "replace"))
         except ValueError as error:
-            raise GymGraspError(" ".join(str(error).split())) from error
+            raise GymGraspError(reason(error)) from error
 
     def try_policy_damaged(self, rng):
         load_policy(self.put("x.pt", change_bytes(rng, to_bytes("policy", self.policy))))

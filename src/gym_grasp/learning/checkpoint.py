@@ -10,6 +10,7 @@ import itertools
 import logging
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -124,7 +125,8 @@ def load(path: Path, kind: str) -> dict[str, Any]:
         raise CheckpointError(f"Cannot read {path}: {error.strerror or error}.") from error
     try:
         _check_archive(data)
-        payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for damage
         raise _damaged(path) from error
     if not isinstance(payload, dict) or "format" not in payload:
