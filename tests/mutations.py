@@ -66,8 +66,14 @@ def change_value(rng, value, odd):
 
 
 def change_tensor(rng, value):
-    with_nan = value.clone().double()
-    with_nan.view(-1)[:1] = float("nan")
+    if not value.is_contiguous():
+        return torch.zeros(2)
+
+    def with_nan():
+        changed = value.clone() if value.is_floating_point() else value.double()
+        changed.view(-1)[:1] = float("nan")
+        return changed
+
     return rng.choice(
         (
             lambda: value.double(),
@@ -75,8 +81,8 @@ def change_tensor(rng, value):
             lambda: value[None],
             lambda: value.reshape(-1)[:-1].clone(),
             lambda: torch.zeros(0),
-            lambda: with_nan,
-            lambda: with_nan.to(value.dtype),
+            with_nan,
+            with_nan,
             lambda: torch.zeros(1).expand(rng.choice((1 << 40, 1 << 22))),
             lambda: value.to(torch.complex64),
             lambda: value.bool(),
