@@ -135,10 +135,10 @@ def change_hdf5(rng, file):
             del file[path]
         case 1:
             target = f"{path}{rng.choice(('x', '/y', 'é'))}"
-            if isinstance(item, h5py.Group) or not target.endswith("/y"):
-                file.move(path, target) if not target.startswith(f"{path}/") else file.copy(
-                    "scene", target
-                )
+            if not target.startswith(f"{path}/"):
+                file.move(path, target)
+            elif isinstance(item, h5py.Group):
+                file.create_dataset(target, data=np.zeros(3))
         case 2:
             link = rng.choice((h5py.SoftLink("/data"), h5py.ExternalLink("/etc/hostname", "/")))
             file[f"{rng.choice(('', 'data/'))}link{rng.randrange(99)}"] = (

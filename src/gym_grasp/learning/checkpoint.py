@@ -282,6 +282,8 @@ def _digest(payload: dict[str, Any], most: float) -> str:
                 take(item)
             digest.update(str(len(value)).encode())
         elif isinstance(value, Tensor):
+            if value.is_complex():
+                raise ValueError("it holds complex numbers")
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         else:
