@@ -69,6 +69,7 @@ HOMES = {
     "rsl_rl": ("integrations", "bench"),
     "xr": "teleop/devices",
     "safetensors": "learning",
+    "typeguard": "typed.py",
 }
 """Where the names of other packages may stand; swapping one then touches one room."""
 

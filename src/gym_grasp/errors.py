@@ -28,6 +28,19 @@ class DependencyError(GymGraspError):
     """A system package or an optional extra is missing; the message names it."""
 
 
+def reason(error: object, most: int = 300) -> str:
+    """Return what an error says in one printable line, for a message of our own.
+
+    >>> reason(ValueError("bad\\nvalue: \\x00."))
+    'bad value: \\\\x00'
+    """
+    if isinstance(error, KeyError) and error.args:
+        error = f"{error.args[0]!r} is missing"
+    words = " ".join(str(error).split()).rstrip(".")
+    text = "".join(one if one.isprintable() else repr(one)[1:-1] for one in words)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
     """Return the error for a name that is not among the known ones, or no name at all.
 
@@ -35,7 +48,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
     "Unknown task 'open-drawr'. Did you mean 'open-drawer'? Known: open-door, open-drawer."
     """
     known = sorted(known)
-    name = name if isinstance(name, str) else repr(name)
+    name = reason(name if isinstance(name, str) else repr(name))
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")

@@ -71,6 +71,19 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, to_json(value))
 
 
+def read_json(path: Path) -> Any:
+    """Return what a file of JSON holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def hold(path: Path, busy: Exception, *, wait: bool = False) -> BinaryIO:
     """Open a lock file and hold it until it is closed; the system lets go when the process dies.
 

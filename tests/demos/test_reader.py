@@ -206,7 +206,7 @@ def test_damaged_bytes_never_pass_unseen(tmp_path, record):
     fingerprint = dataset.fingerprint
     content = bytearray(dataset.path.read_bytes())
     rng = np.random.default_rng(0)
-    for position in rng.integers(len(content), size=40):
+    for position in rng.integers(len(content), size=12):
         damaged = content.copy()
         damaged[position] ^= 0xFF
         dataset.path.write_bytes(damaged)

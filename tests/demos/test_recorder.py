@@ -77,7 +77,7 @@ def recorded():
         said.append(info["final_obs"])
         running.append(recorder.running.tolist())
     meta = describe(env, "synthetic", 0)
-    episodes = recorder.episodes([{"index": index} for index in range(ENVS)])
+    episodes = [recorder.episode(index, {"index": index}) for index in range(ENVS)]
     return meta, episodes, torch.stack(actions), torch.stack(said), running
 
 

@@ -1,6 +1,9 @@
 import errno
+import io
 import os
 import pickle
+import time
+import zipfile
 
 import pytest
 import torch
@@ -107,3 +110,68 @@ def test_policy_files_hold_all_that_acting_needs(reach, tmp_path):
     env.description["observations"].reverse()
     with pytest.raises(CheckpointError, match=r"observations: file position\.0, position\.1"):
         loaded.check(env)
+
+
+def crafted(content, path, kind=zipfile.ZIP_STORED):
+    """Write a checkpoint whose digest fits, packed otherwise."""
+    path.write_bytes(to_bytes("training", content))
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def test_what_grows_when_it_is_read_is_refused(path, monkeypatch):
+    crafted({"weights": torch.zeros(10_000_000)}, path, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 100_000
+    read = []
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", lambda *args, **kwargs: read.append(args))
+        with pytest.raises(CheckpointError, match="damaged"):
+            load(path, "training")
+    assert not read
+    one = torch.zeros(1)
+    nested = [one]
+    for _ in range(20):
+        nested = [nested, nested]  # a million times the same tensor
+    buffer = io.BytesIO()
+    for many in (nested, one.expand(1 << 40)):
+        torch.save({"format": checkpoint.FORMAT, "kind": "training", "x": many}, buffer)
+        path.write_bytes(buffer.getvalue())
+        began = time.perf_counter()
+        with pytest.raises(CheckpointError, match="damaged"):
+            load(path, "training")
+        assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"identity": {"spec": {}}}, "missing 3 required"),
+        ({"identity": None}, "Identity is None"),
+        ({"hidden_sizes": [8, -8]}, "hidden_sizes is"),
+        ({"hidden_sizes": [10**9, 10**9]}, "'actor.0.weight' is not"),
+        ({"hidden_sizes": [8, 8, 8]}, "another number of weights"),
+        ({"state": {}}, "another number of weights"),
+        ({"normalizer.mean": torch.full((4,), torch.nan)}, "NaN or infinity"),
+        ({"actor.0.weight": torch.zeros(8, 4, dtype=torch.float64)}, "is not torch.float32"),
+        ({"actor.0.weight": torch.zeros(8)}, "is not torch.float32 of shape"),
+    ],
+)
+def test_a_crafted_policy_is_refused(reach, path, change, text):
+    policy = Policy(4, 2, (8, 8))
+    content = {
+        "identity": vars(Identity(**reach().description)),
+        "hidden_sizes": [8, 8],
+        "state": dict(policy.state_dict()),
+    }
+    path.write_bytes(to_bytes("policy", content))
+    load_policy(path)
+    weights = {k: v for k, v in change.items() if k in content["state"]}
+    content["state"] |= weights
+    content |= {k: v for k, v in change.items() if k not in weights}
+    path.write_bytes(to_bytes("policy", content))
+    with pytest.raises(CheckpointError, match=text) as caught:
+        load_policy(path)
+    assert len(str(caught.value).splitlines()) == 1

@@ -48,6 +48,7 @@ def record(
     seed: int = 0,
     skill: float | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     json: bool = False,
 ) -> None:
     """Let the synthetic operator demonstrate a task, and keep what succeeds.
@@ -61,6 +62,7 @@ def record(
         seed: of start states and operators; the same seed writes the same bytes.
         skill: of the operators, from 0, novices, to 1, experts; by default a population of all.
         overwrite: replace an existing file.
+        resume: go on with a recording that was cut off; the same file results as if never cut.
         json: print the counts as one JSON object.
     """
     if (task is None) == (not all):
@@ -71,7 +73,10 @@ def record(
     learned = [name for name in TASKS if all and not load_task(name).for_people]
     for name in learned or [str(task)]:
         spec, path = environment.spec(name), out or dataset_path(name)
-        results[name] = record_one(spec, path, episodes, seed, overwrite, skill)
+        if all and resume and path.exists():
+            print(f"{path} exists and is left as it is", file=sys.stderr)
+            continue
+        results[name] = record_one(spec, path, episodes, seed, overwrite, skill, resume)
     if json:
         print_json(results)
 
@@ -83,12 +88,15 @@ def record_one(
     seed: int = 0,
     overwrite: bool = False,
     skill: float | None = None,
+    resume: bool = False,
 ) -> dict[str, float | str]:
     """Record one task's demonstrations and say so on standard error."""
     from gym_grasp.demos.record import record as record_episodes
 
     start = time.perf_counter()
-    meta = record_episodes(spec, path, episodes, seed, skill=skill, overwrite=overwrite)
+    meta = record_episodes(
+        spec, path, episodes, seed, skill=skill, overwrite=overwrite, resume=resume
+    )
     seconds = time.perf_counter() - start
     share = 1 - meta.failures / meta.attempts
     print(

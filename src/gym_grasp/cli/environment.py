@@ -20,7 +20,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from gym_grasp.errors import CheckpointError, UsageError, unknown
+from gym_grasp.errors import CheckpointError, UsageError, reason, unknown
 from gym_grasp.tasks import TASKS, load_task
 
 if TYPE_CHECKING:
@@ -159,9 +159,9 @@ def spec_of_run(folder: Path) -> "EnvSpec":
     _, description = load_config(folder)
     try:
         return EnvSpec.from_dict(description["settings"]["spec"])
-    except (KeyError, TypeError, UsageError) as error:
-        reason = error if isinstance(error, UsageError) else "it does not say its environment."
-        raise CheckpointError(f"The run {folder} cannot be used: {reason}") from error
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        why = reason(error) if isinstance(error, UsageError) else "it does not say its environment"
+        raise CheckpointError(f"The run {folder} cannot be used: {why}.") from error
 
 
 def refuse_differences(

@@ -6,21 +6,27 @@ that float64 would round, model fields, dense rewards, the operator's raw input 
 """
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Collection
-from typing import Any, BinaryIO
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO, TypeVar
 
 import h5py
 import numpy as np
 
+from gym_grasp.demos import tree
 from gym_grasp.demos.episode import Episode, Origin
+from gym_grasp.demos.guard import Contents
 from gym_grasp.demos.meta import DatasetMeta
 
 FORMAT = "gym-grasp demonstrations"
 FORMAT_VERSION = 2
 CHUNK_BYTES = 1 << 20
 """Largest chunk of an array, where a row is not larger."""
+ROWS = ("actions", "rewards", "dense_rewards", "dones")
+"""Arrays of an episode that have T rows, beside the observations."""
+
+T = TypeVar("T")
 
 
 def create(raw: BinaryIO) -> h5py.File:
@@ -40,37 +46,27 @@ def write_meta(file: h5py.File, meta: DatasetMeta) -> None:
     file.create_group("data").attrs["env_args"] = meta.env_args()
 
 
-def read_meta(file: h5py.File) -> DatasetMeta:
+def read_meta(file: Contents) -> DatasetMeta:
     """Read what `write_meta` wrote; raises ValueError or KeyError where it is damaged."""
-    meta = DatasetMeta.from_json(file.attrs["meta"])
-    return dataclasses.replace(meta, scene=file["scene"][()].decode())
+    meta = DatasetMeta.from_json(_attribute(file, "/", "meta", str))
+    scene = file.texts("/scene")
+    if not isinstance(scene, str):
+        raise ValueError("'scene' has to be one text")
+    return dataclasses.replace(meta, scene=scene)
+
+
+def read_split(file: Contents) -> tuple[list[int], list[int]]:
+    """Return the sorted episodes to train with and to validate with."""
+    train, valid = (
+        [int(name.removeprefix("demo_")) for name in file.texts(f"/mask/{part}")]
+        for part in ("train", "valid")
+    )
+    return train, valid
 
 
 def structure(file: h5py.File) -> str:
-    """Return the SHA-256, in hex, of everything but the episodes' numbers.
-
-    That is the name, attributes, shape and type of every group and dataset, and the content of
-    those outside `data`. Its own attribute, `structure`, does not count.
-    """
-    digest = hashlib.sha256()
-    # HDF5's own interface: h5py's takes twice the time over thousands of small objects.
-    rest = [("", h5py.h5g.open(file.id, b"/"))]
-    while rest:
-        name, item = rest.pop()
-        line: list[Any] = [name]
-        if isinstance(item, h5py.h5g.GroupID):
-            line += [key.decode() for key in sorted(item)]
-            rest += [(f"{name}/{key.decode()}", h5py.h5o.open(item, key)) for key in sorted(item)]
-        else:
-            line += [item.shape, item.dtype.str]
-            if not name.startswith("/data/"):
-                line.append(str(file[name][()].tolist() if item.shape else file[name][()]))
-        if h5py.h5a.get_num_attrs(item):
-            attributes = dict(file[name or "/"].attrs)
-            attributes.pop("structure", None)
-            line.append(sorted((key, str(value)) for key, value in attributes.items()))
-        digest.update(json.dumps(line).encode())
-    return digest.hexdigest()
+    """Return the SHA-256, in hex, of everything but the episodes' numbers; see `tree.walk`."""
+    return tree.walk(file)[1]
 
 
 def write_episode(group: h5py.Group, episode: Episode) -> None:
@@ -105,52 +101,87 @@ def write_episode(group: h5py.Group, episode: Episode) -> None:
         _store(group, f"operator_input/{key}", episode.operator_input[key])
 
 
-def read_episode(group: h5py.Group, keys: Collection[str] | None = None) -> Episode:
-    """Read an episode bit for bit.
+def read_episodes(
+    file: Contents, groups: Iterable[str], keys: Collection[str] | None = None
+) -> Iterator[Episode]:
+    """Read episodes bit for bit, one after the other.
 
     Args:
-        group: where `write_episode` wrote it.
+        file: where `write_episode` wrote them.
+        groups: their names there.
         keys: the only observations to read, without states and operator input; None reads all.
 
     Raises:
-        ValueError, KeyError, OSError: the group does not hold an intact episode.
+        ValueError, KeyError: the group does not hold an intact episode.
     """
-    steps = int(group.attrs["num_samples"])
-    rows = {name: group[name][()] for name in ("actions", "rewards", "dense_rewards", "dones")}
-    for name, value in rows.items():
-        if len(value) != steps:
-            raise ValueError(f"'{name}' has {len(value)} rows, but num_samples is {steps}")
-    if rows["dones"][:-1].any() or not rows["dones"][-1:].all():
+    wanted = {group: file.below(group) for group in groups}
+    if keys is not None:
+        few = {*ROWS, *(f"{part}/{key}" for part in ("obs", "next_obs") for key in keys)}
+        for group, names in wanted.items():
+            wanted[group] = [one for one in names if one in few or one.startswith("fields/")]
+    for group, arrays in file.read(wanted):
+        yield _episode(file, group, arrays, keys is None)
+
+
+def _episode(file: Contents, group: str, arrays: Mapping[str, np.ndarray], whole: bool) -> Episode:
+    steps = _attribute(file, group, "num_samples", int)
+    for name in ROWS:
+        if arrays[name].shape[:1] != (steps,):
+            raise ValueError(f"'{name}' has shape {arrays[name].shape}, but num_samples is {steps}")
+    if arrays["dones"][:-1].any() or not arrays["dones"][-1:].all():
         raise ValueError("'dones' has to be 1 at the last step and nowhere else")
+    attributes = file.attributes(group)
+    origin = attributes.get("origin")
     return Episode(
-        observations=_read_observations(group, steps, keys),
-        actions=rows["actions"],
-        rewards=rows["rewards"],
-        dense_rewards=rows["dense_rewards"],
-        seed=int(group.attrs["seed"]),
-        success=bool(group.attrs["success"]),
-        states=_read_states(group) if keys is None else {},
-        fields=_read_all(group.get("fields", {})),
-        operator_input=_read_all(group.get("operator_input", {})) if keys is None else {},
-        events=json.loads(group.attrs["events"]),
-        origin=Origin(**json.loads(group.attrs["origin"])) if "origin" in group.attrs else None,
+        observations=_observations(arrays, steps),
+        actions=arrays["actions"],
+        rewards=arrays["rewards"],
+        dense_rewards=arrays["dense_rewards"],
+        seed=_attribute(file, group, "seed", int),
+        success=_attribute(file, group, "success", bool),
+        states=_states(file, group, arrays) if whole else {},
+        fields=_part(arrays, "fields"),
+        operator_input=_part(arrays, "operator_input") if whole else {},
+        events=_object(file, group, "events"),
+        origin=None if origin is None else Origin(**_object(file, group, "origin")),
     )
 
 
-def _read_all(group: Any) -> dict[str, np.ndarray]:
-    return {key: dataset[()] for key, dataset in group.items()}
+def read_digest(file: Contents, group: str) -> str:
+    """Return what the digest of an episode was when it was recorded."""
+    return _attribute(file, group, "sha256", str)
 
 
-def _read_observations(
-    group: h5py.Group, steps: int, keys: Collection[str] | None
-) -> dict[str, np.ndarray]:
-    names = set(group["obs"])
-    if names != set(group["next_obs"]):
-        raise ValueError(f"obs {sorted(names)} and next_obs {sorted(group['next_obs'])} differ")
-    names = names if keys is None else names & set(keys)
-    before, after = ({key: group[part][key][()] for key in names} for part in ("obs", "next_obs"))
+def read_total(file: Contents) -> int:
+    """Return how many steps all episodes have."""
+    return _attribute(file, "/data", "total", int)
+
+
+def _attribute(file: Contents, path: str, name: str, kind: type[T]) -> T:
+    value = file.attributes(path)[name]
+    if type(value) is not kind:
+        raise ValueError(f"the attribute '{name}' of '{path}' is {value!r}, no {kind.__name__}")
+    return value
+
+
+def _object(file: Contents, path: str, name: str) -> dict[str, Any]:
+    value = json.loads(_attribute(file, path, name, str))
+    if not isinstance(value, dict):
+        raise ValueError(f"the attribute '{name}' of '{path}' is no JSON object")
+    return value
+
+
+def _part(arrays: Mapping[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
+    begin = f"{group}/"
+    return {k.removeprefix(begin): v for k, v in arrays.items() if k.startswith(begin)}
+
+
+def _observations(arrays: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+    before, after = _part(arrays, "obs"), _part(arrays, "next_obs")
+    if set(before) != set(after):
+        raise ValueError(f"obs {sorted(before)} and next_obs {sorted(after)} differ")
     for key in before:
-        if len(before[key]) != steps or before[key].shape != after[key].shape:
+        if before[key].shape[:1] != (steps,) or before[key].shape != after[key].shape:
             raise ValueError(
                 f"obs/{key} {before[key].shape} and next_obs/{key} {after[key].shape} "
                 f"have to have {steps} rows"
@@ -160,21 +191,27 @@ def _read_observations(
     return {key: np.concatenate([before[key], after[key][-1:]]) for key in sorted(before)}
 
 
-def _read_states(group: h5py.Group) -> dict[str, np.ndarray]:
-    layout = json.loads(group.attrs["state_layout"])
-    reals = np.concatenate([group["states"][()], group["final_state"][()][None]])
-    integers = group["integer_states"][()]
+def _states(file: Contents, group: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    layout = _object(file, group, "state_layout")
+    reals = np.concatenate([arrays["states"], arrays["final_state"][None]])
+    sources = {"f": reals, "i": arrays["integer_states"]}
     states = {}
     used = {"f": 0, "i": 0}
     for key, (dtype, shape) in layout.items():
-        kind, source = ("f", reals) if np.dtype(dtype).kind == "f" else ("i", integers)
-        width = int(np.prod(shape, dtype=np.int64))
-        columns = source[:, used[kind] : used[kind] + width]
+        kind = "f" if np.dtype(dtype).kind == "f" else "i"
+        width = _width(shape)
+        columns = sources[kind][:, used[kind] : used[kind] + width]
         used[kind] += width
-        states[key] = columns.astype(dtype).reshape(len(source), *shape)
-    if (used["f"], used["i"]) != (reals.shape[1], integers.shape[1]):
+        states[key] = columns.astype(dtype).reshape(len(columns), *shape)
+    if any(source.shape[1:] != (used[kind],) for kind, source in sources.items()):
         raise ValueError("the widths of the states do not add up to state_layout")
     return states
+
+
+def _width(shape: Iterable[Any]) -> int:
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"a state has the shape {shape!r}")
+    return math.prod(shape)
 
 
 def _pack_states(states: dict[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.ndarray]:

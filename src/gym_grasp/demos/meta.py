@@ -11,6 +11,7 @@ import gym_grasp
 from gym_grasp.demos.episode import Origin
 from gym_grasp.errors import UsageError
 from gym_grasp.tasks.features import Feature, Packer
+from gym_grasp.typed import CRAFTED, check_types, construct
 
 FIELD_UNITS = {
     "actions": "1",
@@ -147,9 +148,11 @@ class DatasetMeta:
         try:
             values = json.loads(text)
             features = {key: Feature.from_dict(one) for key, one in values["features"].items()}
-            origin = Origin(**values["origin"])
-            return DatasetMeta(**{**values, "features": features, "origin": origin})
-        except (TypeError, AttributeError, KeyError, UsageError) as error:
+            for one in features.values():
+                check_types(one)
+            origin = construct(Origin, values["origin"])
+            return construct(DatasetMeta, {**values, "features": features, "origin": origin})
+        except (*CRAFTED, UsageError) as error:
             raise ValueError(f"bad metadata: {error}") from error
 
     def same_recording(self, other: "DatasetMeta") -> bool:

@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from gym_grasp.demos import hdf5
+from gym_grasp.demos import guard, hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.writer import parts_folder
@@ -18,10 +17,11 @@ from gym_grasp.differences import differences
 from gym_grasp.envs.build import compile_scene
 from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import DatasetError, UsageError
+from gym_grasp.errors import DatasetError, UsageError, reason
 from gym_grasp.tasks.features import Feature
+from gym_grasp.typed import CRAFTED
 
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RuntimeError)
+_DAMAGE = (OSError, *CRAFTED)
 
 
 class Dataset:
@@ -79,19 +79,24 @@ class Dataset:
 
     def episode(self, index: int) -> Episode:
         """Read one episode whole; raise DatasetError where it is damaged or was altered."""
-        with _reading(self.path, f"data/demo_{index}"), h5py.File(self.path, "r") as file:
-            episode = hdf5.read_episode(file[f"data/demo_{index}"])
-            episode.check(self.meta.features, len(self.meta.action_names))
-        if episode.digest() != self.digests[index]:
-            raise DatasetError(
-                f"{self.path}: demo_{index} has changed since it was recorded."
-                " Restore the file from a copy or record it again."
-            )
-        return episode
+        return next(self.episodes([index]))
 
-    def episodes(self) -> Iterator[Episode]:
-        """Read all episodes whole, one after the other."""
-        return (self.episode(index) for index in range(len(self)))
+    def episodes(self, indices: Iterable[int] | None = None) -> Iterator[Episode]:
+        """Read episodes whole, one after the other, by default all; raises as `episode` does."""
+        chosen = range(len(self)) if indices is None else list(indices)
+        groups = [f"/data/demo_{index}" for index in chosen]
+        with _reading(self.path), guard.opened(self.path) as file:
+            found = hdf5.read_episodes(file, groups)
+            for index in chosen:
+                with _reading(self.path, f"data/demo_{index}"):
+                    episode = next(found)
+                    episode.check(self.meta.features, len(self.meta.action_names))
+                if episode.digest() != self.digests[index]:
+                    raise DatasetError(
+                        f"{self.path}: demo_{index} has changed since it was recorded."
+                        " Restore the file from a copy or record it again."
+                    )
+                yield episode
 
     def flat(self, indices: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (observations (T + 1, O), actions (T, A)) float32 of the given episodes.
@@ -140,34 +145,35 @@ def open_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise DatasetError(f"There is no dataset {path}. {_missing_remedy(path)}")
-    with _reading(path), h5py.File(path, "r") as file:
+    with _reading(path), guard.opened(path) as file:
         meta = _read_meta(path, file)
         if spec is not None:
             _require(path, meta, spec)
         policy = {key: meta.features[key] for key in meta.packer.layout}
-        groups = file["data"]
-        names = [f"demo_{index}" for index in range(len(groups))]
-        if not names or set(names) != set(groups):
+        groups = {name for name in file.nodes if name.count("/") == 2 and name[:6] == "/data/"}
+        names = [f"/data/demo_{index}" for index in range(len(groups))]
+        if not names or set(names) != groups:
             raise ValueError(f"it has to hold demo_0 to demo_N, but holds {sorted(groups)[:5]}")
         summaries, digests = [], []
+        found = hdf5.read_episodes(file, names, keys=policy)
         for name in names:
-            with _reading(path, f"data/{name}"):
-                episode = hdf5.read_episode(groups[name], keys=policy)
+            with _reading(path, name[1:]):
+                episode = next(found)
                 episode.check(policy, len(meta.action_names))
                 summaries.append(episode)
-                digests.append(str(groups[name].attrs["sha256"]))
-        train, valid = (_read_mask(file, name) for name in ("train", "valid"))
+                digests.append(hdf5.read_digest(file, name))
+        train, valid = hdf5.read_split(file)
         if sorted(train + valid) != list(range(len(names))):
             raise ValueError("mask/train and mask/valid do not split its episodes")
         total = sum(len(episode) for episode in summaries)
-        if total != groups.attrs["total"]:
-            raise ValueError(f"its episodes have {total} steps, not {groups.attrs['total']}")
+        if total != hdf5.read_total(file):
+            raise ValueError(f"its episodes have {total} steps, not {hdf5.read_total(file)}")
         if meta.attempts - meta.failures != len(names):
             raise ValueError(
                 f"it counts {meta.attempts} attempts and {meta.failures} failures, but holds"
                 f" {len(names)} episodes"
             )
-        if hdf5.structure(file) != file.attrs["structure"]:
+        if file.structure != file.attributes("/").get("structure"):
             raise ValueError("a name, shape, type or attribute in it has changed")
     return Dataset(path, meta, summaries, digests, train, valid)
 
@@ -194,13 +200,14 @@ def check(dataset: Dataset) -> None:
         seeds[episode.seed] = index
 
 
-def _read_meta(path: Path, file: h5py.File) -> DatasetMeta:
-    if file.attrs.get("format") != hdf5.FORMAT:
+def _read_meta(path: Path, file: guard.Contents) -> DatasetMeta:
+    head = file.attributes("/")
+    if head.get("format") != hdf5.FORMAT:
         raise DatasetError(f"{path} is HDF5, but not a file of gym-grasp demonstrations.")
-    version = int(file.attrs["format_version"])
-    if version != hdf5.FORMAT_VERSION:
+    if head.get("format_version") != hdf5.FORMAT_VERSION:
         raise DatasetError(
-            f"{path} has format version {version}, but this gym-grasp reads {hdf5.FORMAT_VERSION}."
+            f"{path} has format version {reason(head.get('format_version'))}, but this gym-grasp"
+            f" reads {hdf5.FORMAT_VERSION}."
             " Record it again, or use the version of gym-grasp that made it."
         )
     return hdf5.read_meta(file)
@@ -236,10 +243,6 @@ def _feature_differences(ours: dict[str, Feature], theirs: dict[str, Feature]) -
     return lines
 
 
-def _read_mask(file: h5py.File, name: str) -> list[int]:
-    return [int(key.decode().removeprefix("demo_")) for key in file[f"mask/{name}"][()]]
-
-
 def _missing_remedy(path: Path) -> str:
     if parts_folder(path).is_dir():
         return f"An unfinished recording lies in {parts_folder(path)}: recover it."
@@ -252,8 +255,7 @@ def _reading(path: Path, where: str = "") -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = str(error).strip('"').rstrip(".")
         raise DatasetError(
-            f"{path}{where and f' ({where})'} is damaged or no dataset: {reason}."
+            f"{path}{where and f' ({reason(where)})'} is damaged or no dataset: {reason(error)}."
             " Restore it from a copy or record it again with `gym-grasp demos record`."
         ) from error

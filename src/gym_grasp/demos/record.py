@@ -1,10 +1,11 @@
 """Recording what a synthetic operator does, many episodes at once."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from gym_grasp.demos.episode import Episode, Origin
@@ -19,6 +20,7 @@ from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import FIELD, GraspVectorEnv
 from gym_grasp.errors import GymGraspError
 from gym_grasp.tasks import gym_id
+from gym_grasp.tasks.random import episode_seeds
 
 SPARE = 0.15
 """Attempts beyond the episodes asked for, as a share of these, to make up for failures."""
@@ -35,12 +37,14 @@ def record(
     *,
     skill: float | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     num_threads: int = 0,
     on_batch: Callable[[int, int], None] = lambda kept, attempts: None,
 ) -> DatasetMeta:
     """Let the synthetic operator perform a task until enough attempts have succeeded.
 
-    The file depends on the arguments alone: the same call writes the same bytes.
+    The file depends on the arguments alone: the same call writes the same bytes. So does a call
+    with `resume` after one that was cut off; what had been finished is not simulated again.
 
     Args:
         spec: the environment, or the name of a task.
@@ -49,6 +53,7 @@ def record(
         seed: of start states and operators.
         skill: of the operators, from 0, novices, to 1, experts; None: a population of all skills.
         overwrite: replace an existing file.
+        resume: go on with a recording of the same arguments that was cut off, if there is one.
         num_threads: of the physics; 0 takes every core.
         on_batch: called with the episodes kept and the attempts made so far.
 
@@ -57,34 +62,69 @@ def record(
 
     Raises:
         UsageError: `episodes`, `seed` or `skill` is out of range.
-        GymGraspError: hardly any attempt succeeds; nothing is written.
+        DatasetError: another file or recording is in the way, or the file cannot be written.
+        GymGraspError: hardly any attempt succeeds.
     """
     check_count("episodes", episodes, 1)
     check_count("seed", seed, 0)
     if skill is not None:
         check_skill(skill)
-    env = GraspVectorEnv(
-        spec, ceil(episodes * (1 + SPARE)), num_threads=num_threads, autoreset=False
-    )
+    size = ceil(episodes * (1 + SPARE))
+    env = GraspVectorEnv(spec, size, num_threads=num_threads, autoreset=False)
     meta = describe(env, operator="synthetic", base_seed=seed)
-    env.reset(seed=seed)
-    with DatasetWriter(path, meta, overwrite=overwrite) as writer:
-        for _ in range(MOST_BATCHES):
-            for episode in perform(env, skill):
-                if len(writer) < episodes:
-                    writer.add(episode)
-            on_batch(len(writer), writer.attempts)
-            if len(writer) == episodes:
+    settings = {"episodes": episodes, "skill": skill}
+    with DatasetWriter(path, meta, overwrite=overwrite, resume=resume, settings=settings) as writer:
+        for batch in range(MOST_BATCHES):
+            first = batch * size
+            missing = [index for index in range(size) if first + index not in writer.finished]
+            if missing and not _complete(writer, episodes):
+                if len(missing) != env.num_envs:
+                    spec = env.env_spec
+                    env.close()
+                    env = GraspVectorEnv(
+                        spec, len(missing), num_threads=num_threads, autoreset=False
+                    )
+                _begin(env, seed, batch, missing)
+                for index, episode in acting(env, skill):
+                    writer.add(episode, first + missing[index])
+                    if _complete(writer, episodes):
+                        break
+            on_batch(min(len(writer), episodes), writer.attempts)
+            if _complete(writer, episodes):
                 break
-            env.reset()
         else:
             raise GymGraspError(
                 f"Only {len(writer)} of {writer.attempts} attempts at '{meta.task}' succeeded; "
                 f"{episodes} episodes were asked for. Check the operator or the scene."
             )
+        writer.keep_first(episodes)
         counts = writer.attempts, writer.failures
     env.close()
     return dataclasses.replace(meta, attempts=counts[0], failures=counts[1])
+
+
+def _begin(env: GraspVectorEnv, seed: int, batch: int, chosen: Sequence[int]) -> None:
+    """Begin some attempts of a batch; each is the same whatever others there are.
+
+    Args:
+        env: an environment for each.
+        seed: of the recording.
+        batch: how many batches came before.
+        chosen: numbers of the attempts in the batch.
+    """
+    env.reset(seed=seed)
+    for _ in range(batch):
+        env.reset()
+    attempts = torch.tensor(chosen)
+    env.reset_to(episode_seeds(seed, attempts, torch.full_like(attempts, batch)))
+
+
+def _complete(writer: DatasetWriter, episodes: int) -> bool:
+    """Whether it is known which attempts are the first so many that succeed."""
+    if len(writer) < episodes:
+        return False
+    last = writer.kept[episodes - 1]
+    return sum(number < last for number in writer.finished) == last
 
 
 def describe(
@@ -133,24 +173,34 @@ def perform(env: GraspVectorEnv, skill: float | None = None) -> list[Episode]:
         skill: of the operators, see `record`.
 
     Returns:
-        One episode per environment, failures included, in the order of the environments. Those
-        whose operator gives up are failures, and end when all others have ended too.
+        One episode per environment, failures included, in the order of the environments.
+    """
+    return [episode for _, episode in sorted(acting(env, skill), key=lambda one: one[0])]
+
+
+def acting(env: GraspVectorEnv, skill: float | None = None) -> Iterator[tuple[int, Episode]]:
+    """Do what `perform` does; yield environment and episode when it ends.
+
+    Those whose operator gives up are failures, and end when all others have ended too.
     """
     operator, recorder = SyntheticOperator(env, skill), EpisodeRecorder(env)
-    patience = round(PATIENCE * env.control_rate)
-    while recorder.running.any() and patience > 0:
-        actions, sent = operator.act()
-        *_, info = env.step(actions)
-        recorder.add(actions, info, sent)
-        operator.rest(torch.from_numpy(~recorder.running))
-        patience -= bool((operator.done | ~recorder.running).all())
-    return recorder.episodes(
-        [
+
+    def episode(index: int) -> tuple[int, Episode]:
+        human = operator.humans[index]
+        return index, recorder.episode(
+            index,
             {
                 "mistakes": human.mistakes,
                 "skill": round(human.traits.skill, 6),
                 "strategy": human.strategy,
-            }
-            for human in operator.humans
-        ]
-    )
+            },
+        )
+
+    patience = round(PATIENCE * env.control_rate)
+    while recorder.running.any() and patience > 0:
+        actions, sent = operator.act()
+        *_, info = env.step(actions)
+        yield from map(episode, recorder.add(actions, info, sent))
+        operator.rest(torch.from_numpy(~recorder.running))
+        patience -= bool((operator.done | ~recorder.running).all())
+    yield from map(episode, np.flatnonzero(recorder.running).tolist())

@@ -1,19 +1,22 @@
 """Recording into a file such that a killed process loses at most the episode in hand.
 
-While a recording runs, ``drawer.hdf5`` does not exist: every finished episode lies as a file of
-its own in ``drawer.hdf5.parts``. :meth:`DatasetWriter.close` merges them into the final file.
+While a recording runs, ``drawer.hdf5`` does not exist: every finished attempt lies as a file of
+its own in ``drawer.hdf5.parts``, empty where it failed. The attempts are numbered, and there is no
+other record of them. :meth:`DatasetWriter.close` merges the episodes into the final file.
 """
 
 import dataclasses
 import filecmp
+import hashlib
 import io
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import h5py
 import numpy as np
@@ -21,10 +24,15 @@ import numpy as np
 from gym_grasp.demos import hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
-from gym_grasp.errors import DatasetError
-from gym_grasp.files import hold, replacing
+from gym_grasp.errors import DatasetError, reason
+from gym_grasp.files import hold, read_json, replacing
+from gym_grasp.typed import CRAFTED
 
 VALID_FRACTION = 0.1  # the paper trains on 90 % of its episodes
+ABOUT = "about.json"
+"""In the parts folder: what the recording is, and what makes it one."""
+KEPT, FAILED = ".hdf5", ".failed"
+"""Suffixes of an attempt's file."""
 
 
 class DatasetWriter:
@@ -37,7 +45,9 @@ class DatasetWriter:
         path: the file to be made.
         meta: what it says about itself; attempts and failures are counted here.
         overwrite: replace a finished file (not before closing) and drop an unfinished recording.
-        resume: go on with an unfinished recording of the same ``meta`` if there is one.
+        resume: go on with an unfinished recording of the same ``meta`` and ``settings`` if there is
+            one.
+        settings: what else decides which episodes come, as JSON takes it.
 
     Raises:
         DatasetError: the file exists, an unfinished recording is in the way, another process is
@@ -51,63 +61,86 @@ class DatasetWriter:
         *,
         overwrite: bool = False,
         resume: bool = False,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
         self.parts = parts_folder(self.path)
         self.meta = meta
+        self._settings = dict(settings or {})
         self._overwrite = overwrite
-        self._count = self._failures = 0
+        self._kept: list[int] = []
+        self._failed: list[int] = []
         if self.path.exists() and not overwrite:
             raise DatasetError(
-                f"{self.path} exists already. Choose another name, or ask to overwrite it."
+                f"{self.path} exists already. Choose another name, or overwrite it (--overwrite)."
             )
         with self._reporting():
             self.parts.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.parts)
         try:
-            self._begin(overwrite, resume)
+            with self._reporting():
+                self._begin(overwrite, resume)
         except BaseException:
             self._lock.close()
             raise
 
     def _begin(self, overwrite: bool, resume: bool) -> None:
-        with self._reporting():
-            if overwrite and not resume:
-                (self.parts / "meta.json").unlink(missing_ok=True)
-            if (self.parts / "meta.json").exists():
-                if not resume:
-                    raise DatasetError(
-                        f"{self.parts} holds {len(_part_files(self.parts))} episodes of an"
-                        " unfinished recording. Recover them, resume it, or ask to overwrite it."
-                    )
-                before = _read_meta(self.parts)
-                if not before.same_recording(self.meta):
-                    raise DatasetError(
-                        f"The unfinished recording in {self.parts} was made with other settings or"
-                        " versions. Recover it into a file of its own first."
-                    )
-                self._count, self._failures = len(_part_files(self.parts)), before.failures
-            else:
-                for part in _part_files(self.parts):
-                    part.unlink()
-            self._save_counts()
+        about = self.parts / ABOUT
+        if overwrite and not resume:
+            about.unlink(missing_ok=True)
+        if not about.exists():
+            for part in _parts(self.parts, KEPT) + _parts(self.parts, FAILED):
+                part.unlink()
+            content = json.dumps({"meta": self.meta.to_json(), "settings": self._settings})
+            with replacing(about) as raw:
+                raw.write(content.encode())
+            return
+        self._kept = [_number(part) for part in _parts(self.parts, KEPT)]
+        self._failed = [_number(part) for part in _parts(self.parts, FAILED)]
+        if not resume:
+            raise DatasetError(
+                f"{self.parts} holds {len(self)} episodes of an unfinished recording. Go on with"
+                f" it (--resume), make a dataset of them (`gym-grasp demos recover {self.path}`),"
+                " or drop them (--overwrite)."
+            )
+        meta, settings = _read_about(self.parts)
+        if not meta.same_recording(self.meta) or settings != self._settings:
+            raise DatasetError(
+                f"The unfinished recording in {self.parts} was made with other settings or"
+                f" versions. Make a dataset of it first (`gym-grasp demos recover {self.path}`)"
+                " and move that away, or ask for what it was made with."
+            )
 
     def __len__(self) -> int:
         """Return the number of episodes kept so far."""
-        return self._count
+        return len(self._kept)
+
+    @property
+    def kept(self) -> list[int]:
+        """Numbers of the attempts whose episodes are kept, sorted."""
+        return sorted(self._kept)
+
+    @property
+    def finished(self) -> set[int]:
+        """Numbers of all attempts that are on disk."""
+        return {*self._kept, *self._failed}
 
     @property
     def failures(self) -> int:
         """Attempts that failed so far."""
-        return self._failures
+        return len(self._failed)
 
     @property
     def attempts(self) -> int:
         """All attempts so far: episodes kept and failures."""
-        return self._count + self._failures
+        return len(self._kept) + len(self._failed)
 
-    def add(self, episode: Episode) -> bool:
+    def add(self, episode: Episode, attempt: int | None = None) -> bool:
         """Keep a successful episode safely on disk; only count a failed one.
+
+        Args:
+            episode: what happened.
+            attempt: its number, which decides its place in the file; None: the next one.
 
         Returns:
             Whether the episode was kept.
@@ -117,7 +150,7 @@ class DatasetWriter:
                 before is safe, and the call may be tried again.
         """
         if not episode.success:
-            self.count_failure()
+            self.count_failure(attempt)
             return False
         try:
             episode.check(self.meta.features, len(self.meta.action_names))
@@ -126,31 +159,40 @@ class DatasetWriter:
         image = io.BytesIO()
         with hdf5.create(image) as file:
             hdf5.write_episode(file.create_group("episode"), episode)
-        with self._reporting():
-            target = self.parts / f"episode_{self._count:06d}.hdf5"
-            with replacing(target) as raw:
-                raw.write(image.getbuffer())
-        self._count += 1
+        number = self._next() if attempt is None else attempt
+        digest = hashlib.sha256(image.getbuffer()).hexdigest()
+        part = self.parts / f"episode_{number:06d}_{digest[:16]}{KEPT}"
+        with self._reporting(), replacing(part) as raw:
+            raw.write(image.getbuffer())
+        self._kept.append(number)
         return True
 
-    def count_failure(self) -> None:
-        """Count an attempt that failed and is not kept."""
-        self._failures += 1
-        try:
-            with self._reporting():
-                self._save_counts()
-        except DatasetError:
-            self._failures -= 1  # not counted, so that it may be tried again
-            raise
+    def count_failure(self, attempt: int | None = None) -> None:
+        """Count an attempt that failed and is not kept; by default the next one."""
+        number = self._next() if attempt is None else attempt
+        with self._reporting(), replacing(self.parts / f"episode_{number:06d}{FAILED}"):
+            pass
+        self._failed.append(number)
 
     def drop_last(self) -> None:
         """Remove the episode that was kept last, and count it as a failure instead."""
-        if self._count == 0:
+        if not self._kept:
             raise DatasetError("There is no kept episode that could be dropped.")
-        self.count_failure()  # first, since it is what a full disk prevents
         with self._reporting():
-            (self.parts / f"episode_{self._count - 1:06d}.hdf5").unlink()
-        self._count -= 1
+            part = _parts(self.parts, KEPT)[-1]
+            part.rename(self.parts / f"episode_{_number(part):06d}{FAILED}")
+        self._kept.remove(_number(part))
+        self._failed.append(_number(part))
+
+    def keep_first(self, count: int) -> None:
+        """Remove all attempts after the one that made the kept episodes so many."""
+        last = self.kept[count - 1]
+        with self._reporting():
+            for part in _parts(self.parts, KEPT) + _parts(self.parts, FAILED):
+                if _number(part) > last:
+                    part.unlink()
+        self._kept = [number for number in self._kept if number <= last]
+        self._failed = [number for number in self._failed if number <= last]
 
     def close(self) -> Path | None:
         """Merge all episodes into the file and remove the parts folder.
@@ -161,15 +203,13 @@ class DatasetWriter:
         Raises:
             DatasetError: the file could not be written; the parts are still there.
         """
-        if self._lock.closed:
-            return self.path if self._count else None
-        with self._reporting():
-            self._save_counts()
-            if self._count:
-                _merge(self.parts, self.path, overwrite=self._overwrite)
-            _discard(self.parts)
-            self._lock.close()
-        return self.path if self._count else None
+        if not self._lock.closed:
+            with self._reporting():
+                if self._kept:
+                    _merge(self.parts, self.path, overwrite=self._overwrite)
+                _discard(self.parts)
+                self._lock.close()
+        return self.path if self._kept else None
 
     def __enter__(self) -> Self:
         return self
@@ -186,17 +226,12 @@ class DatasetWriter:
         finally:
             self._lock.close()
 
-    def _save_counts(self) -> None:
-        meta = dataclasses.replace(self.meta, failures=self._failures)
-        text = meta.to_json().encode()
-        with replacing(self.parts / "meta.json") as raw:
-            raw.write(text)
+    def _next(self) -> int:
+        return max(self.finished, default=-1) + 1
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        kept = (
-            f" The {self._count} episodes so far are safe in {self.parts}." if self._count else ""
-        )
+        kept = f" The {len(self)} episodes so far are safe in {self.parts}." if self._kept else ""
         with _reporting(self.path, kept):
             yield
 
@@ -210,7 +245,7 @@ def recover(path: str | Path, *, overwrite: bool = False) -> Path:
     """
     path = Path(path)
     parts = parts_folder(path)
-    if not (parts / "meta.json").exists() or not _part_files(parts):
+    if not (parts / ABOUT).exists() or not _parts(parts, KEPT):
         raise DatasetError(f"Nothing to recover: {parts} holds no finished episode.")
     with _reporting(path, f" The episodes are still in {parts}."), _lock(parts):
         _merge(parts, path, overwrite=overwrite)
@@ -234,16 +269,17 @@ def parts_folder(path: Path) -> Path:
 
 
 def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:
-    files = _part_files(parts)
-    meta = _read_meta(parts)
-    meta = dataclasses.replace(meta, attempts=len(files) + meta.failures)
+    files = _parts(parts, KEPT)
+    meta, _ = _read_about(parts)
+    failures = len(_parts(parts, FAILED))
+    meta = dataclasses.replace(meta, attempts=len(files) + failures, failures=failures)
 
     merged = parts / "merged.hdf5"
     with replacing(merged) as raw, hdf5.create(raw) as file:
         hdf5.write_meta(file, meta)
         data, total = file["data"], 0
         for index, part_path in enumerate(files):
-            with h5py.File(part_path, "r") as part:
+            with h5py.File(_read_part(part_path), "r") as part:
                 part.copy("episode", data, name=f"demo_{index}")
                 total += int(part["episode"].attrs["num_samples"])
         data.attrs["total"] = total
@@ -262,15 +298,30 @@ def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:
     os.replace(merged, path)
 
 
-def _part_files(parts: Path) -> list[Path]:
-    return sorted(parts.glob("episode_*.hdf5"))
+def _parts(parts: Path, kind: str) -> list[Path]:
+    """Return the files of all attempts that were kept, or failed, by their numbers."""
+    return sorted(parts.glob(f"episode_*{kind}"))
 
 
-def _read_meta(parts: Path) -> DatasetMeta:
+def _number(part: Path) -> int:
+    return int(part.stem.split("_")[1])
+
+
+def _read_part(path: Path) -> io.BytesIO:
+    """Return an episode's file, from memory; the HDF5 library is given no damaged one."""
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest()[:16] != path.stem.rpartition("_")[2]:
+        raise DatasetError(f"{path} is damaged. Move it away, and the other episodes are left.")
+    return io.BytesIO(data)
+
+
+def _read_about(parts: Path) -> tuple[DatasetMeta, dict[str, Any]]:
+    path = parts / ABOUT
     try:
-        return DatasetMeta.from_json((parts / "meta.json").read_text())
-    except ValueError as error:
-        raise DatasetError(f"{parts / 'meta.json'} is damaged: {error}.") from error
+        content = read_json(path)
+        return DatasetMeta.from_json(content["meta"]), content["settings"]
+    except CRAFTED as error:
+        raise DatasetError(f"{path} is damaged: {reason(error)}.") from error
 
 
 def _lock(parts: Path) -> BinaryIO:
@@ -281,7 +332,7 @@ def _lock(parts: Path) -> BinaryIO:
 
 def _discard(parts: Path) -> None:
     """Remove the folder, first what makes it a recording: half of one must not be recovered."""
-    (parts / "meta.json").unlink(missing_ok=True)
+    (parts / ABOUT).unlink(missing_ok=True)
     shutil.rmtree(parts)
 
 

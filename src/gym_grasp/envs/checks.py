@@ -39,7 +39,7 @@ def checked_device(device: Any) -> torch.device:
     """Return the device of a name; raises `UsageError` where there is none of it."""
     try:
         return torch.device(device)
-    except (RuntimeError, TypeError) as error:
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"Unknown device {device!r}. Known: cpu, cuda, cuda:<index>.") from error
 
 

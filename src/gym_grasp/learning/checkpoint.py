@@ -6,8 +6,12 @@ the SHA-256 of its content, so that damage is found rather than trained on.
 
 import hashlib
 import io
+import itertools
 import logging
+import math
 import os
+import warnings
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +22,12 @@ from torch import Tensor
 
 from gym_grasp import __version__
 from gym_grasp.differences import NOT_BEHAVIOUR, differences
-from gym_grasp.errors import CheckpointError, UsageError
+from gym_grasp.errors import CheckpointError, UsageError, reason
 from gym_grasp.files import writing
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.published import SUFFIX, load_published
+from gym_grasp.typed import CRAFTED, construct
 
 FORMAT = 3
 """Version of the file format; files of another are refused."""
@@ -67,9 +72,23 @@ class Identity:
             lines = ["the same specification, but the files of its scene have changed since"]
         if lines:
             raise CheckpointError(
-                f"{path} was made in another environment: {'; '.join(lines)}. Choose the fitting "
-                "one, or train anew."
+                f"{path} was made in another environment: {reason('; '.join(lines), 2000)}. Choose "
+                "the fitting one, or train anew."
             )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is."""
+
+    epoch: int
+    """Epochs done."""
+    steps: int
+    """Control steps of all environments of all processes."""
+    seconds: float
+    """Training time over all sessions."""
+    history: list[dict[str, float]]
+    """Metrics of every epoch."""
 
 
 class LoadedPolicy(Policy):
@@ -86,7 +105,7 @@ class LoadedPolicy(Policy):
 def to_bytes(kind: str, content: dict[str, Any]) -> bytes:
     """Return a file of a kind ("training" or "policy"), for `load`."""
     payload = {"format": FORMAT, "kind": kind, "package_version": __version__, **content}
-    payload["sha256"] = _digest(payload)
+    payload["sha256"] = _digest(payload, math.inf)
     buffer = io.BytesIO()
     torch.save(payload, buffer)
     return buffer.getvalue()
@@ -105,20 +124,29 @@ def load(path: Path, kind: str) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"Cannot read {path}: {error.strerror or error}.") from error
     try:
-        payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        _check_archive(data)
+        with warnings.catch_warnings(action="ignore"):
+            payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no error of its own for damage
         raise _damaged(path) from error
     if not isinstance(payload, dict) or "format" not in payload:
         raise CheckpointError(f"{path} is no file of gym-grasp; name a run folder or its files.")
-    if payload["format"] != FORMAT:
+    if type(payload["format"]) is not int or payload["format"] != FORMAT:
+        made_by = reason(payload.get("package_version", "(unknown)"))
         raise CheckpointError(
-            f"{path} has format {payload['format']}, gym-grasp {__version__} reads {FORMAT}; use "
-            f"gym-grasp {payload.get('package_version', '(unknown)')}, or train anew."
+            f"{path} has format {reason(payload['format'])}, gym-grasp {__version__} reads "
+            f"{FORMAT}; use gym-grasp {made_by}, or train anew."
         )
-    if payload.get("sha256") != _digest(payload):
+    try:
+        whole = payload.get("sha256") == _digest(payload, 4 * len(data))
+    except Exception as error:  # what torch's tensors may be is without end
+        raise _damaged(path) from error
+    if not whole:
         raise _damaged(path)
-    if payload["kind"] != kind:
-        raise CheckpointError(f"{path} is a {payload['kind']} file, a {kind} file is needed.")
+    if payload.get("kind") != kind:
+        raise CheckpointError(
+            f"{path} is a {reason(payload.get('kind'))} file, a {kind} file is needed."
+        )
     return payload
 
 
@@ -178,10 +206,17 @@ def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedP
     if path.is_dir():
         path = path / POLICY
     content = load_published(path) if path.suffix == SUFFIX else load(path, "policy")
-    identity = Identity(**content["identity"])
-    sizes = len(identity.observations), len(identity.actions)
-    policy = LoadedPolicy(*sizes, tuple(content["hidden_sizes"]))
-    policy.load_state_dict(content["state"])
+    try:
+        identity = construct(Identity, content["identity"])
+        sizes = content["hidden_sizes"]
+        check_state(content["state"], len(identity.observations), len(identity.actions), sizes)
+        policy = LoadedPolicy(len(identity.observations), len(identity.actions), tuple(sizes))
+        policy.load_state_dict(content["state"])
+    except CRAFTED as error:
+        raise CheckpointError(
+            f"{path} is no policy that gym-grasp {__version__} could have written "
+            f"({reason(error)}); restore a copy, or train anew."
+        ) from error
     policy.identity, policy.path = identity, path
     try:
         return policy.to(device).eval().requires_grad_(False)
@@ -189,11 +224,55 @@ def load_policy(path: Path | str, device: torch.device | str = "cpu") -> LoadedP
         raise UsageError(f"The policy cannot go to the device '{device}': {error}") from error
 
 
-def _digest(payload: dict[str, Any]) -> str:
-    """Return the SHA-256 over every value, apart from the digest itself."""
+def check_state(state: Any, observations: int, actions: int, hidden_sizes: Any) -> None:
+    """Raise `ValueError` unless these are the finite weights of a policy of these sizes.
+
+    Args:
+        state: what its `state_dict` returned.
+        observations, actions: how many values it reads and returns.
+        hidden_sizes: of its layers.
+    """
+    if not isinstance(hidden_sizes, list) or not all(
+        type(n) is int and n > 0 for n in hidden_sizes
+    ):
+        raise ValueError(f"hidden_sizes is {hidden_sizes!r}")
+    if not isinstance(state, dict) or len(state) != len(hidden_sizes) * 2 + 6:
+        raise ValueError("it holds another number of weights")
+    sizes = [observations, *hidden_sizes, actions]
+    wanted: dict[str, tuple[int, ...]] = {"normalizer.count": ()}
+    wanted |= {f"normalizer.{name}": (observations,) for name in ("mean", "var", "floor")}
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        wanted |= {f"actor.{2 * layer}.weight": (outputs, inputs)}
+        wanted |= {f"actor.{2 * layer}.bias": (outputs,)}
+    for name, shape in wanted.items():
+        dtype = torch.int64 if name == "normalizer.count" else torch.float32
+        found = state.get(name)
+        if not isinstance(found, Tensor) or (found.shape, found.dtype) != (shape, dtype):
+            raise ValueError(f"'{name}' is not {dtype} of shape {shape}")
+        if not found.isfinite().all():
+            raise ValueError(f"'{name}' holds NaN or infinity")
+
+
+def _check_archive(data: bytes) -> None:
+    """Raise unless a file is stored as `torch.save` does it: nothing in it grows when read."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+            raise ValueError("it is compressed")
+
+
+def _digest(payload: dict[str, Any], most: float) -> str:
+    """Return the SHA-256 over every value, apart from the digest itself.
+
+    Raises:
+        ValueError: there are more than `most` values and bytes: it holds some again and again.
+    """
     digest = hashlib.sha256()
 
     def take(value: Any) -> None:
+        nonlocal most
+        most -= value.nbytes if isinstance(value, Tensor) else 1
+        if most < 0:
+            raise ValueError("it holds some values again and again")
         if isinstance(value, dict):
             for key, item in value.items():
                 digest.update(repr(key).encode())
@@ -203,6 +282,8 @@ def _digest(payload: dict[str, Any]) -> str:
                 take(item)
             digest.update(str(len(value)).encode())
         elif isinstance(value, Tensor):
+            if value.is_complex():
+                raise ValueError("it holds complex numbers")
             digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         else:

@@ -1,6 +1,5 @@
 """What a run tells: metrics.json, TensorBoard, Weights & Biases, a learning curve, progress."""
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gym_grasp.errors import CheckpointError, DependencyError
-from gym_grasp.files import to_json, writing
+from gym_grasp.errors import CheckpointError, DependencyError, reason
+from gym_grasp.files import read_json, to_json, writing
 
 METRICS = "metrics.json"
 CURVE = "learning_curve.png"
@@ -110,11 +109,12 @@ def read_history(run_dir: Path) -> list[Metrics]:
     """
     path = run_dir / METRICS
     try:
-        rows = json.loads(path.read_text())["epochs"]
+        rows = read_json(path)["epochs"]
         return [{k: math.nan if v is None else float(v) for k, v in row.items()} for row in rows]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(
-            f"{path} is missing or damaged ({error}); `gym-grasp resume {run_dir}` writes it anew."
+            f"{path} is missing or damaged ({reason(error)}); `gym-grasp resume {run_dir}` writes "
+            "it anew."
         ) from error
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gym_grasp import __version__
-from gym_grasp.errors import CheckpointError
+from gym_grasp.errors import CheckpointError, reason
 from gym_grasp.files import write_atomically
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.evaluate import FIRST_SEED, evaluate
@@ -82,13 +82,20 @@ def load_published(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is no policy of gym-grasp; name a published one or a run.")
     if text["format"] != str(FORMAT):
         raise CheckpointError(
-            f"{path} has format {text['format']}, gym-grasp {__version__} reads {FORMAT}; use "
-            f"gym-grasp {text.get('package_version', '(unknown)')}, or train anew."
+            f"{path} has format {reason(text['format'])}, gym-grasp {__version__} reads {FORMAT}; "
+            f"use gym-grasp {reason(text.get('package_version', '(unknown)'))}, or train anew."
         )
     if text.pop("sha256") != _digest(state, text):
         raise _damaged(path)
-    content = {key: json.loads(value) for key, value in text.items()}
-    halves = {name: tensor.float() for name, tensor in state.items() if name.startswith(HALVED)}
+    try:
+        content = {key: json.loads(value) for key, value in text.items()}
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path) from error
+    halves = {
+        name: tensor.float()
+        for name, tensor in state.items()
+        if name.startswith(HALVED) and tensor.dtype == torch.float16
+    }
     return {**content, "state": state | halves}
 
 

@@ -1,7 +1,6 @@
 """What a run's files say of it: how it was made, each epoch's metrics, what it has come to."""
 
 import dataclasses
-import json
 import math
 import subprocess
 from collections.abc import Mapping
@@ -12,12 +11,14 @@ from typing import Any
 import torch
 
 from gym_grasp import __version__
-from gym_grasp.errors import CheckpointError
+from gym_grasp.errors import CheckpointError, UsageError, reason
+from gym_grasp.files import read_json
 from gym_grasp.learning import distributed
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.metrics import Metrics
 from gym_grasp.learning.rollout import STATISTICS
+from gym_grasp.typed import construct
 
 CONFIG = "config.json"
 
@@ -111,16 +112,16 @@ def load_config(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
     """
     path = Path(run_dir) / CONFIG
     try:
-        description = json.loads(path.read_text())
+        description = read_json(path)
         values = description["train"]
-        values["hidden_sizes"] = tuple(values["hidden_sizes"])
-        return TrainConfig(**values), description
+        lists = {name: tuple(values[name]) for name in ("hidden_sizes", "cloning_noise")}
+        return construct(TrainConfig, {**values, **lists}), description
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no run in {run_dir}: {path} is missing.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
         raise CheckpointError(
-            f"{path} cannot be read by gym-grasp {__version__} ({error}); it is damaged or of "
-            "another version."
+            f"{path} cannot be read by gym-grasp {__version__} ({reason(error)}); it is damaged or "
+            "of another version."
         ) from error
 
 
@@ -134,4 +135,4 @@ def stored_dataset(folder: Path, settings: Mapping[str, Any]) -> Path | None:
     if settings["demos"] is None:
         return None
     path, beside = Path(settings["demos"]), folder / settings["demos_from_run"]
-    return beside if beside.exists() and not path.exists() else path
+    return beside if beside.is_file() and not path.is_file() else path

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,23 @@ import torch
 from torch import Tensor
 
 from gym_grasp import __version__
-from gym_grasp.errors import CheckpointError, GymGraspError, UsageError
+from gym_grasp.errors import CheckpointError, GymGraspError, UsageError, reason
 from gym_grasp.files import locked, write_json, write_together
 from gym_grasp.learning import checkpoint, distributed, stopping
-from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, PREVIOUS, Identity
+from gym_grasp.learning.checkpoint import (
+    CHECKPOINT,
+    POLICY,
+    PREVIOUS,
+    Identity,
+    Progress,
+)
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.metrics import METRICS, Metrics, RunLog
 from gym_grasp.learning.record import CONFIG, describe, epoch_metrics, summarise, versions
+from gym_grasp.typed import CRAFTED, construct
 
 LOCK = "lock"
 
@@ -178,16 +186,23 @@ class Run:
         With another number of processes what was learned goes on, but not the episodes.
         """
         env, learner = self._env, self.learner
-        content = _load_to_resume(self._run_dir, env, self._config, self.dataset)
-        learner.load_state_dict(content["learner"])
-        self.epoch, self.steps = content["epoch"], content["steps"]
-        self.seconds, self.history = content["seconds"], content["history"]
-        if len(content["processes"]) == distributed.size():
-            own = content["processes"][distributed.rank()]
-            learner.load_random_state(own["random"])
-            if self._config.steps_environment:
-                env.set_state({k: v.to(env.device) for k, v in own["environment"].items()})
-                self._observation = own["observation"].to(env.device)
+        try:
+            content = _load_to_resume(self._run_dir, env, self._config, self.dataset)
+            learner.load_state_dict(content["learner"])
+            far = construct(Progress, {one.name: content[one.name] for one in fields(Progress)})
+            self.epoch, self.steps, self.seconds = far.epoch, far.steps, far.seconds
+            self.history = far.history
+            if len(content["processes"]) == distributed.size():
+                own = content["processes"][distributed.rank()]
+                learner.load_random_state(own["random"])
+                if self._config.steps_environment:
+                    env.set_state({k: v.to(env.device) for k, v in own["environment"].items()})
+                    self._observation = own["observation"].to(env.device)
+        except CRAFTED as error:
+            raise CheckpointError(
+                f"{self._run_dir / CHECKPOINT} is no checkpoint that gym-grasp {__version__} could "
+                f"have written ({reason(error)}); restore a copy, or train anew."
+            ) from error
 
     def start_episodes(self) -> None:
         """Reset the environments, if they are stepped and were not restored."""
@@ -305,19 +320,19 @@ def _load_to_resume(
     path, content = checkpoint.load_newest(run_dir)
     if content["package_version"] != __version__:
         raise CheckpointError(
-            f"{path} was made by gym-grasp {content['package_version']}, this is {__version__}; "
-            "install that version to resume, or train anew."
+            f"{path} was made by gym-grasp {reason(content['package_version'])}, this is "
+            f"{__version__}; install that version to resume, or train anew."
         )
-    Identity(**content["identity"]).check(env, path, ignore=())
+    construct(Identity, content["identity"]).check(env, path, ignore=())
     if content["dataset"] != fingerprint:
         raise CheckpointError(
-            f"{path} was trained with the dataset {content['dataset']}, {fingerprint} was given; "
-            "give the same demonstrations."
+            f"{path} was trained with the dataset {reason(content['dataset'])}, {fingerprint} was "
+            "given; give the same demonstrations."
         )
     resized = content["num_envs"] != env.num_envs
     if resized and config.steps_environment and len(content["processes"]) == distributed.size():
         raise CheckpointError(
-            f"{path} has {content['num_envs']} environments, {env.num_envs} were given; "
+            f"{path} has {reason(content['num_envs'])} environments, {env.num_envs} were given; "
             "give as many."
         )
     wanted = dataclasses.asdict(config)
@@ -328,7 +343,7 @@ def _load_to_resume(
     ]
     if differing:
         raise CheckpointError(
-            f"{path} was made with other settings ({'; '.join(differing)}); only "
+            f"{path} was made with other settings ({reason('; '.join(differing), 2000)}); only "
             f"{', '.join(sorted(CHANGEABLE))} may change."
         )
     return content

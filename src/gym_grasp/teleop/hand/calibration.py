@@ -1,6 +1,5 @@
 """Measuring an operator's range of motion in 10 s, and keeping it in a file."""
 
-import json
 import os
 import re
 from dataclasses import asdict
@@ -9,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gym_grasp.errors import GymGraspError, UsageError
-from gym_grasp.files import write_json
+from gym_grasp.errors import GymGraspError, UsageError, reason
+from gym_grasp.files import read_json, write_json
 from gym_grasp.teleop.hand.retargeting import LEAST_RANGE, Calibration, Source
+from gym_grasp.typed import construct
 
 FORMAT = "gym-grasp hand calibration 1"
 
@@ -138,19 +138,21 @@ def load_calibration(path: Path, source: Source | None = None) -> Calibration:
     """
     again = "Calibrate again."
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise ValueError(f"it does not say that it is a '{FORMAT}'")
         if set(content) != {"open", "fist", "source"}:
             raise ValueError(f"it holds {sorted(content)}")
         poses = {name: tuple(float(bend) for bend in content[name]) for name in ("open", "fist")}
-        calibration = Calibration(**poses, source=content["source"])
+        calibration = construct(Calibration, {**poses, "source": content["source"]})
     except FileNotFoundError as error:
         raise GymGraspError(f"There is no calibration {path}. Calibrate first.") from error
     except OSError as error:
         raise GymGraspError(f"Cannot read the calibration {path}: {error.strerror}.") from error
-    except (ValueError, TypeError, UsageError) as error:
-        raise GymGraspError(f"The calibration {path} is damaged: {error} {again}") from error
+    except (ValueError, TypeError, OverflowError, UsageError) as error:
+        raise GymGraspError(
+            f"The calibration {path} is damaged: {reason(error)}. {again}"
+        ) from error
     if source is not None and calibration.source != source:
         raise GymGraspError(
             f"The calibration {path} was made with '{calibration.source}', not '{source}'. {again}"

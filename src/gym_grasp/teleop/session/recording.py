@@ -47,7 +47,7 @@ class EpisodeRows:
 
     def episode(self, events: dict[str, Scalar]) -> Episode:
         """Return the whole, after its last step."""
-        return self._recorder.episodes([events])[0]
+        return self._recorder.episode(0, events)
 
 
 class Recorder:
