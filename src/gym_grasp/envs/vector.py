@@ -185,13 +185,7 @@ class GraspVectorEnv(VectorFace):
 
     @insulated
     def reset_to(self, seeds: Tensor) -> Tensor:
-        """Begin, in every environment, the episode of the given seed.
-
-        Args:
-            seeds: episode seeds as in `episode_seed`, int64. Shape (N,).
-
-        Returns the observation. Shape (N, O).
-        """
+        """Begin, in every environment, the episode of a seed, int64, (N,); return observations."""
         if not self.seeded:
             self.episodes.restart(0)
         self.episodes.draw(seeds)
@@ -199,7 +193,7 @@ class GraspVectorEnv(VectorFace):
         return self._observation.clone()
 
     @insulated
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:  # type: ignore[override]
+    def step(self, actions: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:  # type: ignore[override]
         """Apply one action in every environment.
 
         Args:
@@ -227,7 +221,7 @@ class GraspVectorEnv(VectorFace):
         return self.end_step()
 
     @insulated
-    def begin_step(self, actions: Tensor) -> None:
+    def begin_step(self, actions: Any) -> None:
         """Begin a step for one who paces the physics, as teleoperation does.
 
         `begin_step`, `controller.config.interval` times `advance` and `end_step` are together the
