@@ -91,8 +91,8 @@ class ArrayVectorEnv(Uncopied, VectorWrapper):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Apply one action in every environment, shape (N, A); see `GraspVectorEnv.step`.
 
-        Statistics of whole episodes are for Gymnasium's `RecordEpisodeStatistics` to give; it
-        refuses environments that have given them.
+        Statistics of whole episodes, `info["episode"]`, are for Gymnasium's
+        `RecordEpisodeStatistics` to give; it refuses environments that have given them.
         """
         observation, reward, terminated, truncated, info = self.env.step(actions)
         again = self._ended
@@ -101,9 +101,9 @@ class ArrayVectorEnv(Uncopied, VectorWrapper):
                 observation, _ = self.env.reset(options={"reset_mask": again})
                 reward = torch.where(again, 0.0, reward)
                 terminated, truncated = terminated & ~again, truncated & ~again
-                info = {k: _blank(v, again) for k, v in info.items() if isinstance(v, Tensor)}
+                info = {k: _blank(v, again) for k, v in info.items()}
             self._ended = terminated | truncated
-        told = {k: _array(v) for k, v in info.items() if k not in ("episode", "_episode")}
+        told = {k: _array(v) for k, v in info.items()}
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
             del told["final_obs"], told["_final_obs"]  # the observation is the last one
         elif told["_final_obs"].any():

@@ -110,8 +110,6 @@ class GraspEnv(Uncopied, gymnasium.Env):
         super().reset(seed=given)
         if given is None and not self.vector.seeded:
             given = int(self.np_random.integers(2**31))
-        if given is not None:  # the episodes that follow depend on it too
-            self.vector.episodes.restart(given)
         observation, _ = self.vector.reset(seed=[given], options=options)
         return observation[0].numpy(), {"episode_seed": self.episode_seed}
 

@@ -169,6 +169,8 @@ class GraspVectorEnv(VectorFace):
         seeds = None
         if checks.are_seeds(seed):
             seeds = checks.checked_episode_seeds(seed, self.num_envs, self.device)
+            if seeds[1].all() and mask.all():  # the episodes that follow depend on them too
+                self.episodes.restart(int(seeds[0][0]))
         elif seed is not None:
             self.episodes.restart(checks.checked_seed(seed))
         if not self.seeded:
@@ -203,8 +205,7 @@ class GraspVectorEnv(VectorFace):
             Observation (N, O), reward, terminated, truncated (N,) and info: `success`, `diverged`,
             `at_limit` (as `Controller` says) (N,) bool, `progress` and `dense_reward` (N,); where
             an episode ended, `final_obs` (N, O) holds its last observation (other rows the present
-            one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,),
-            which `episode` holds once more by Gymnasium's names, "r" and "l".
+            one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,).
 
         Raises:
             UsageError: the actions are no numbers of that shape on that device or, on the CPU, hold
@@ -263,9 +264,7 @@ class GraspVectorEnv(VectorFace):
         if not on_host or ended.any():
             self._begin_next(ended)
         reward, terminated, truncated = map(outcome.pop, ("reward", "terminated", "truncated"))
-        sums = {"r": outcome["episode_return"], "l": outcome["episode_length"]}
-        info = {**outcome, "episode": sums, "_episode": outcome["_final_obs"]}
-        return self._observation.clone(), reward, terminated, truncated, info
+        return self._observation.clone(), reward, terminated, truncated, outcome
 
     def _command_joints(self) -> None:
         actions = self._actions
