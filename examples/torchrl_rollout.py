@@ -3,8 +3,12 @@
 import sys
 
 import torch
-from tensordict.nn import NormalParamExtractor, ProbabilisticTensorDictModule
-from tensordict.nn import ProbabilisticTensorDictSequential, TensorDictModule
+from tensordict.nn import (
+    NormalParamExtractor,
+    ProbabilisticTensorDictModule,
+    ProbabilisticTensorDictSequential,
+    TensorDictModule,
+)
 from torchrl.collectors import Collector
 from torchrl.modules import TanhNormal
 

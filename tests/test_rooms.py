@@ -67,6 +67,9 @@ HOMES = {
     "aiohttp": "teleop/web",
     "ray": "experiments",
     "rsl_rl": ("integrations", "bench"),
+    "stable_baselines3": ("integrations", "bench"),
+    "skrl": "integrations",
+    "torchrl": "integrations",
     "xr": "teleop/devices",
     "safetensors": "learning",
 }

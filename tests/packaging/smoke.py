@@ -54,9 +54,12 @@ def serve(python: str, cwd: str) -> None:
     """Start teleoperation's server and fetch its page."""
     command = [python, "-u", "-m", "gym_grasp.cli.main", "teleop", "open-drawer", "--port", "0"]
     log = Path(cwd) / "server.log"
-    with log.open("w") as file, subprocess.Popen(
-        [*command, "--seconds", "60"], stdout=file, stderr=file, cwd=cwd
-    ) as server:
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            [*command, "--seconds", "60"], stdout=file, stderr=file, cwd=cwd
+        ) as server,
+    ):
         try:
             for _ in range(300):
                 found = re.search(r"https?://[^\s]+", log.read_text())

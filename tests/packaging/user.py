@@ -1,8 +1,9 @@
 """A user's program, for mypy: it sees the types of the installed package."""
 
+from torch import Tensor
+
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
-from torch import Tensor
 
 spec = EnvSpec("lift-object", {"object": "sphere"})
 env = GraspVectorEnv(spec, num_envs=4)
