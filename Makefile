@@ -64,7 +64,7 @@ $(FOREIGN)/ready: pyproject.toml constraints.txt
 	touch $@
 
 test-integrations: $(FOREIGN)/ready
-	OMP_WAIT_POLICY=PASSIVE $(FOREIGN)/bin/python -m pytest tests/integrations
+	OMP_WAIT_POLICY=PASSIVE $(FOREIGN)/bin/python -m pytest -m "slow or not slow" tests/integrations
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check

@@ -13,9 +13,8 @@ from gym_grasp.integrations.skrl import SkrlEnv
 
 
 def layers(outputs):
-    return torch.nn.Sequential(
-        torch.nn.LazyLinear(256), torch.nn.ELU(), torch.nn.Linear(256, outputs)
-    )
+    hidden = torch.nn.LazyLinear(256)
+    return torch.nn.Sequential(hidden, torch.nn.ELU(), torch.nn.Linear(256, outputs))
 
 
 class Actor(GaussianMixin, Model):

@@ -15,13 +15,14 @@ NEEDS = {
     "torchrl_rollout": "torchrl",
     "skrl_ppo": "skrl",
     "rsl_rl_ppo": "rsl_rl",
-    "gymnasium_wrappers": "gymnasium",
 }
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize(
+    "name", [*NEEDS, pytest.param("gymnasium_wrappers", marks=pytest.mark.slow)]
+)
 def test_example(name, tmp_path):
-    pytest.importorskip(NEEDS[name])
+    pytest.importorskip(NEEDS.get(name, "gymnasium"))
     source = str(Path(gym_grasp.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py"), "--smoke"],

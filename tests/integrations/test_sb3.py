@@ -45,14 +45,14 @@ def test_it_is_a_dummy_vec_env_but_faster():
 
 
 def test_a_whole_batch_has_one_set_of_attributes():
-    from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
+    from stable_baselines3.common.vec_env import VecNormalize
 
     env = SB3VecEnv(GraspVectorEnv("open-drawer", 3, **MAKE))
     assert env.get_attr("task_name", [0, 2]) == ["open-drawer"] * 2
     assert env.env_method("counters")[0]["diverged"] == 0
     with pytest.raises(UsageError, match="whole batch"):
         env.set_attr("autoreset", False, [1])
-    wrapped = VecNormalize(VecMonitor(env))
+    wrapped = VecNormalize(env)
     wrapped.reset()
     for _ in range(3):
         *_, infos = wrapped.step(np.zeros((3, 11), np.float32))

@@ -31,9 +31,7 @@ class TorchRLEnv(EnvBase):
 
     def __init__(self, env: GraspVectorEnv, seed: int = 0) -> None:
         if env.autoreset:
-            raise UsageError(
-                "TorchRL resets by itself; make the environments with autoreset=False."
-            )
+            raise UsageError("TorchRL resets by itself; make them with autoreset=False.")
         size = torch.Size([env.num_envs])
         super().__init__(device=env.device, batch_size=size)
         self.env = env
