@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -11,6 +11,19 @@ import torch
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _within = threading.local()
+_NOTHING = nullcontext()
+
+
+def _modes_left() -> AbstractContextManager[Any]:
+    """Leave inference mode and autocast, where the caller is in one of them."""
+    casts = [device for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
+    if not (casts or torch.is_inference_mode_enabled()):
+        return _NOTHING
+    stack = ExitStack()
+    stack.enter_context(torch.inference_mode(False))
+    for device in casts:
+        stack.enter_context(torch.autocast(device, enabled=False))
+    return stack
 
 
 def insulated(function: Function) -> Function:
@@ -34,13 +47,7 @@ def insulated(function: Function) -> Function:
                 torch.set_num_threads(1)
             if dtype != torch.float32:
                 torch.set_default_dtype(torch.float32)
-            with ExitStack() as stack:
-                if torch.is_inference_mode_enabled():
-                    stack.enter_context(torch.inference_mode(False))
-                for device in ("cpu", "cuda"):
-                    if torch.is_autocast_enabled(device):
-                        stack.enter_context(torch.autocast(device, enabled=False))
-                stack.enter_context(torch.no_grad())
+            with _modes_left(), torch.no_grad():
                 return function(*args, **kwargs)
         finally:
             _within.active = False
