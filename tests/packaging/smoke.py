@@ -1,6 +1,7 @@
 """Installs a wheel as a user would and tries it: `python smoke.py WHEEL TORCH CONSTRAINTS`.
 
-Prints one JSON object: seconds from the installed package to a first frame, and its size.
+Prints one JSON object, seconds from the installed package to a first frame and sizes, and at the
+end that all is good.
 """
 
 import json
@@ -92,6 +93,7 @@ def main(wheel: str, torch: str, constraints: str) -> None:
             "torch_mb": megabytes(packages / "torch"),
             "site_packages_mb": megabytes(packages),
         }
+        print(json.dumps(figures), flush=True)
         for code, extra in EXTRAS.items():
             said = run(python, "-c", code, code=1, cwd=folder)
             assert extra in said, said
@@ -102,7 +104,7 @@ def main(wheel: str, torch: str, constraints: str) -> None:
         assert "Found 1 error in 1 file" in said, said
         run(*pip, f"{wheel}[teleop]")
         serve(python, folder)
-    print(json.dumps(figures))
+    print("The wheel, its types and the server of [teleop] are good.")
 
 
 if __name__ == "__main__":

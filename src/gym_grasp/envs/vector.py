@@ -317,8 +317,9 @@ class GraspVectorEnv(VectorFace):
         return self.task.observe(self.physics)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the engine."""
-        self.physics.close()
+        """Free the engine, if construction came that far."""
+        if "physics" in self.__dict__:
+            self.physics.close()
 
     def _observe(self) -> Tensor:
         return self.noise.add(self.packer.pack(self.task.observe(self.physics)))
