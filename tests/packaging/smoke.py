@@ -58,11 +58,11 @@ def serve(python: str, cwd: str) -> None:
     with (
         log.open("w") as file,
         subprocess.Popen(
-            [*command, "--seconds", "60"], stdout=file, stderr=file, cwd=cwd
+            [*command, "--seconds", "240"], stdout=file, stderr=file, cwd=cwd
         ) as server,
     ):
         try:
-            for _ in range(300):
+            for _ in range(1200):
                 found = re.search(r"https?://[^\s]+", log.read_text())
                 if found:
                     break
