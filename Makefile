@@ -3,6 +3,9 @@
 # make test-slow   run the tests that take minutes each
 # make test-gpu    run the tests that need a GPU; give a CUDA build, as TORCH="torch>=2.11,<2.14"
 # make client build the browser client of teleoperation (needs npm)
+# make dist   build wheel and source distribution, the client inside, and try the wheel;
+#             URL=https://… names the repository in the metadata
+# make test-integrations  train with each foreign library, in an environment of its own
 # make cards  write the cards and pictures of tasks anew, and the cards of the datasets in data/
 # make datasets    record all demonstrations anew, replay them, and write the cards
 # make constraints install the newest releases that pyproject.toml allows, and write them down
@@ -17,7 +20,7 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow test-gpu client check-client lint cards datasets constraints clean
+.PHONY: demo test test-slow test-gpu client check-client dist test-integrations lint cards datasets constraints clean
 .DEFAULT_GOAL := test
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -44,6 +47,24 @@ client: $(CLIENT)/dist/index.html
 
 check-client: $(MODULES)
 	if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent check; fi
+
+# What setup.py refuses to do without the client.
+URL ?=
+dist: $(VENV)/ready client
+	rm -rf dist build
+	PROJECT_URL="$(URL)" $(BIN)/python -m build --outdir dist
+	$(BIN)/python tests/packaging/smoke.py $$(ls $(CURDIR)/dist/*.whl) "$(TORCH)" $(CURDIR)/$(TESTED)
+
+# Apart from $(VENV): these libraries want releases of their own.
+FOREIGN := $(VENV)-integrations
+$(FOREIGN)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(FOREIGN)
+	$(FOREIGN)/bin/pip install --quiet "$(TORCH)"
+	$(FOREIGN)/bin/pip install --quiet pytest --editable ".[sb3,torchrl,skrl,rsl-rl]"
+	touch $@
+
+test-integrations: $(FOREIGN)/ready
+	OMP_WAIT_POLICY=PASSIVE $(FOREIGN)/bin/python -m pytest -m "slow or not slow" tests/integrations
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check

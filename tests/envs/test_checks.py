@@ -1,5 +1,7 @@
 """What callers hand to an environment is refused in one line where it cannot take effect."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ def env():
         ({"device": "tpu"}, "Unknown device 'tpu'"),
         ({"device": None}, "Unknown device None"),
         ({"reward": None}, "Unknown reward 'None'"),
-        ({"render_mode": "rgb_array"}, "a batch draws nothing"),
+        ({"render_mode": "rgb_array"}, "a batch of tensors draws nothing"),
     ],
 )
 def test_arguments_of_a_batch(arguments, message):
@@ -53,7 +55,9 @@ def test_arguments_of_one(arguments, message):
         GraspEnv("open-drawer", **arguments)
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, 2**70, "a", np.array([1, 2])])
+@pytest.mark.parametrize(
+    "seed", [-1, 1.5, 2**70, "a", True, math.inf, np.array([[1], [2]]), [1, -2], [1.5, 2]]
+)
 def test_seeds(env, seed):
     with pytest.raises(UsageError, match="The seed is"):
         env.reset(seed=seed)
@@ -63,8 +67,15 @@ def test_options_of_a_reset(env):
     before = env.episode_seed.clone()
     with pytest.raises(UsageError, match=r"Unknown option of reset\(\) 'reset_maskk'"):
         env.reset(options={"reset_maskk": torch.ones(2)})
-    with pytest.raises(UsageError, match=r"reset_mask has shape \(1,\); expected \(2,\)"):
-        env.reset(options={"reset_mask": torch.ones(1)})
+    with pytest.raises(UsageError, match=r"reset_mask has shape \(1,\) .*; expected \(2,\)"):
+        env.reset(options={"reset_mask": np.array([True])})
+    for mask in (torch.ones(2), [0, 1], np.array([0, 1])):  # indices, perhaps
+        with pytest.raises(UsageError, match=r"reset_mask has shape \(2,\) and torch"):
+            env.reset(options={"reset_mask": mask})
+    with pytest.raises(UsageError, match="expected a bool per environment"):
+        env.reset(options={"reset_mask": ["a", "b"]})
+    with pytest.raises(UsageError, match="stagger is 2"):
+        env.reset(options={"stagger": 2})
     with pytest.raises(UsageError, match="options is 'all'"):
         env.reset(options="all")
     assert torch.equal(env.episode_seed, before)

@@ -20,5 +20,6 @@ def test_runners_see_the_same_steps_and_may_stagger_episodes():
         assert torch.equal(reward, reward_expected)
         assert done.tolist() == [step == 5, step == 2]
         assert torch.equal(extras["time_outs"], done)
+        assert extras["log"]["success"] == 0.0
         if step < 2:
             assert torch.equal(observation[OBSERVATION], expected)

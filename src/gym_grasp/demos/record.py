@@ -14,10 +14,11 @@ from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.demos.operators.traits import check_skill
 from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import DatasetWriter
-from gym_grasp.envs.checks import check_count
+from gym_grasp.envs.checks import checked_count
 from gym_grasp.envs.scene import INTEGRATION, model_digest, scene_xml, state_parts
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.envs.vector import FIELD, GraspVectorEnv
+from gym_grasp.envs.state import FIELD
+from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError
 from gym_grasp.tasks import gym_id
 from gym_grasp.tasks.random import episode_seeds
@@ -65,8 +66,8 @@ def record(
         DatasetError: another file or recording is in the way, or the file cannot be written.
         GymGraspError: hardly any attempt succeeds.
     """
-    check_count("episodes", episodes, 1)
-    check_count("seed", seed, 0)
+    checked_count("episodes", episodes, 1)
+    checked_count("seed", seed, 0)
     if skill is not None:
         check_skill(skill)
     size = ceil(episodes * (1 + SPARE))

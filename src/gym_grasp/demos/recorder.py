@@ -7,7 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from gym_grasp.demos.episode import Episode, Scalar, sparse_rewards
-from gym_grasp.envs.vector import FIELD, GraspVectorEnv
+from gym_grasp.envs.state import FIELD
+from gym_grasp.envs.vector import GraspVectorEnv
 
 
 class EpisodeRecorder:

@@ -1,11 +1,14 @@
 """What callers hand to an environment, checked before anything is done with it."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.envs.face import NOT_DRAWN
 from gym_grasp.envs.judge import REWARDS
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.tasks.features import Feature
@@ -13,26 +16,27 @@ from gym_grasp.tasks.features import Feature
 RESET_OPTIONS = ("reset_mask", "stagger")
 
 
-def check_count(name: str, value: Any, least: int) -> None:
-    """Raise `UsageError` unless a value is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(f"{name} is {value!r}; it must be a whole number.")
-    if value < least:
-        raise UsageError(f"{name} is {value}; it must be at least {least}.")
+def checked_count(name: str, value: Any, least: int) -> int:
+    """Return a whole number, Python's or NumPy's; raises `UsageError` where it is none."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        count = operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} is {value!r}; it must be a whole number.") from None
+    if count < least:
+        raise UsageError(f"{name} is {count}; it must be at least {least}.")
+    return count
 
 
-def check_batch(num_envs: Any, reward: Any, num_threads: Any, first_env: Any, mode: Any) -> None:
-    """Raise `UsageError` for the first argument of `GraspVectorEnv` that is out of range."""
-    check_count("num_envs", num_envs, 1)
-    check_count("num_threads", num_threads, 0)
-    check_count("first_env", first_env, 0)
+def check_choices(reward: Any, autoreset: Any, mode: Any) -> None:
+    """Raise `UsageError` for the first argument of `GraspVectorEnv` that is no choice."""
     if reward not in REWARDS:
         raise unknown("reward", reward, REWARDS)
+    if not isinstance(autoreset, bool):
+        raise UsageError(f"autoreset is {autoreset!r}; it must be True or False.")
     if mode is not None:
-        raise UsageError(
-            f"render_mode is {mode!r}, but a batch draws nothing; `envs.render.Camera` draws one "
-            "of its simulations, and `gymnasium.make` takes render_mode."
-        )
+        raise UsageError(f"render_mode is {mode!r}, but {NOT_DRAWN}")
 
 
 def checked_device(device: Any) -> torch.device:
@@ -47,8 +51,8 @@ def checked_seed(seed: Any) -> int:
     """Return the seed of a batch as an int; raises `UsageError` where it is no int64 from 0 on."""
     try:
         whole = int(seed)
-        good = whole == seed and 0 <= whole < 2**63
-    except (TypeError, ValueError):
+        good = whole == seed and 0 <= whole < 2**63 and not isinstance(seed, (bool, np.bool_))
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         raise UsageError(
@@ -58,9 +62,28 @@ def checked_seed(seed: Any) -> int:
     return whole
 
 
-def checked_episode_seeds(seeds: Sequence[Any]) -> Tensor:
-    """Return a list of episode seeds as int64 (N,); raises `UsageError` where one is none."""
-    return torch.tensor([checked_seed(seed) for seed in seeds], dtype=torch.int64)
+def are_seeds(seed: Any) -> bool:
+    """Whether a seed is a list or an array of them."""
+    if isinstance(seed, (np.ndarray, Tensor)):
+        return seed.ndim > 0
+    return isinstance(seed, Sequence) and not isinstance(seed, (str, bytes))
+
+
+def checked_episode_seeds(seeds: Any, num_envs: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return episode seeds as int64, and of which environments one is given. Each (N,).
+
+    Raises:
+        UsageError: there is not one, or None, for each environment.
+    """
+    listed = seeds.tolist() if isinstance(seeds, (np.ndarray, Tensor)) else list(seeds)
+    if len(listed) != num_envs:
+        raise UsageError(
+            f"There are {len(listed)} episode seeds for {num_envs} environment(s); expected one "
+            "for each environment, or None where its next episode begins."
+        )
+    values = [0 if seed is None else checked_seed(seed) for seed in listed]
+    given = torch.tensor([seed is not None for seed in listed], device=device)
+    return torch.tensor(values, dtype=torch.int64, device=device), given
 
 
 def checked_reset(
@@ -79,14 +102,21 @@ def checked_reset(
     for name in options:
         if name not in RESET_OPTIONS:
             raise unknown("option of reset()", name, RESET_OPTIONS)
-    mask = torch.ones(num_envs, dtype=torch.bool, device=device)
-    if options.get("reset_mask") is not None:
-        mask = torch.as_tensor(options["reset_mask"], dtype=torch.bool, device=device)
-    if mask.shape != (num_envs,):
+    given, stagger = options.get("reset_mask"), options.get("stagger", False)
+    if not isinstance(stagger, (bool, np.bool_)):
+        raise UsageError(f"stagger is {stagger!r}; it must be True or False.")
+    if given is None:
+        return torch.ones(num_envs, dtype=torch.bool, device=device), bool(stagger)
+    try:
+        mask = torch.as_tensor(given, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"reset_mask is {given!r}; expected a bool per environment.") from error
+    if mask.shape != (num_envs,) or mask.dtype != torch.bool:
         raise UsageError(
-            f"reset_mask has shape {tuple(mask.shape)}; expected ({num_envs},) = (num_envs,)."
+            f"reset_mask has shape {tuple(mask.shape)} and {mask.dtype}; "
+            f"expected ({num_envs},) = (num_envs,), bool."
         )
-    return mask, bool(options.get("stagger"))
+    return mask, bool(stagger)
 
 
 def check_observations(
@@ -107,28 +137,55 @@ def check_observations(
 
 
 def check_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise `UsageError` unless a state has the parts and shapes of an environment's own."""
+    """Raise `UsageError` unless a state has the parts, shapes and types of an environment's own."""
     if not isinstance(state, Mapping):
         raise UsageError(f"The state is {state!r}; expected what get_state() returned.")
     for name, value in own.items():
-        found = tuple(state[name].shape) if name in state else None
-        if found != value.shape:
-            raise UsageError(
-                f"The state is of another environment: its '{name}' "
-                f"{'is missing' if found is None else f'has shape {found}'}; "
-                f"expected {tuple(value.shape)}."
-            )
+        given = state.get(name)
+        if not isinstance(given, Tensor):
+            found = "is missing" if given is None else f"is a {type(given).__name__}"
+        elif given.shape != value.shape:
+            found = f"has shape {tuple(given.shape)}"
+        elif given.dtype != value.dtype:
+            found = f"is of {given.dtype}"
+        elif given.requires_grad:
+            found = "carries a gradient (detach it)"
+        else:
+            continue
+        raise UsageError(
+            f"The state is of another environment: its '{name}' {found}; "
+            f"expected {tuple(value.shape)}, {value.dtype}."
+        )
 
 
 def checked_actions(actions: Any, shape: tuple[int, int], device: torch.device) -> Tensor:
     """Return actions as a float32 tensor (N, A) on a device, without their gradient.
 
+    Tensors of any real type on that device are taken, and arrays and lists of numbers.
+
     Raises:
-        UsageError: they are no numbers, have another shape or, on the CPU, hold NaN.
+        UsageError: they are no numbers, have another shape, lie on another device or, on the CPU,
+            hold NaN.
     """
+    if isinstance(actions, Tensor):
+        if actions.device.type != device.type or (
+            None not in (actions.device.index, device.index)
+            and actions.device.index != device.index
+        ):
+            raise UsageError(
+                f"Actions are on {actions.device}, the environment is on {device}; "
+                "actions.to(env.device) moves them."
+            )
+        if actions.layout is not torch.strided or actions.is_complex():
+            raise UsageError(
+                f"Actions are {actions.layout} of {actions.dtype}; expected real numbers of shape "
+                f"{shape}, dense."
+            )
+    elif isinstance(actions, np.ndarray) and actions.dtype.kind not in "biuf":
+        raise UsageError(f"Actions are an array of {actions.dtype}; expected real numbers.")
     try:
         actions = torch.as_tensor(actions, dtype=torch.float32, device=device).detach()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UsageError(f"Actions are no numbers of shape {shape}: {error}.") from error
     if actions.shape != shape:
         raise UsageError(

@@ -78,6 +78,15 @@ class Episodes:
         self.seed.copy_(seeds)
         self._draw()
 
+    def draw_given(self, seeds: Tensor, given: Tensor) -> None:
+        """Draw, in `mask`, the episodes of seeds (N,) where one is given (N,), else the next."""
+        chosen = self.mask & given
+        self.mask &= ~given
+        self.draw_next()
+        self.mask |= chosen
+        self.seed.copy_(torch.where(chosen, seeds, self.seed))
+        self._draw()
+
     def _draw(self) -> None:
         self.start.copy_(self._task.start(self.seed))
         for name, values in self._task.randomise(self.seed).items():

@@ -1,8 +1,12 @@
 """Pictures and videos of environments, with or without a display."""
 
+import atexit
+import ctypes
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from weakref import WeakSet
 
 import mujoco
 import numpy as np
@@ -16,6 +20,9 @@ from gym_grasp.errors import GymGraspError, UsageError, unknown
 WIDTH, HEIGHT = 640, 480
 HOLD = 15
 """Frames for which a film stands still at the end of an episode."""
+
+
+_open: WeakSet[mujoco.Renderer] = WeakSet()
 
 
 class Camera:
@@ -50,6 +57,7 @@ class Camera:
         if name not in cameras:
             raise unknown("camera of this scene", name, cameras)
         self._renderer = make_renderer(self._model, width, height)
+        _watch(self._renderer)
         options = mujoco.MjvOption()
         options.geomgroup[:] = [1, 1, 1, 0, 0, 0]  # collision geoms of the robot are group 3
         self._options = options
@@ -77,6 +85,29 @@ class Camera:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _watch(renderer: mujoco.Renderer) -> None:
+    """Close a renderer at the end of the process, while there still is an OpenGL."""
+    if not _open:  # MuJoCo has let OpenGL end then; what is registered later comes before
+        atexit.unregister(_close_all)
+        atexit.register(_close_all)
+    _open.add(renderer)
+
+
+def _close_all() -> None:
+    for renderer in list(_open):
+        renderer.close()
+
+
+def _leave_to_parent() -> None:
+    """Keep, in a forked process, what has no context there and could not be freed."""
+    for renderer in list(_open):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(renderer))
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:

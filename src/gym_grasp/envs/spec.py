@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gym_grasp.envs.checks import checked_count
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.robots import DEFAULT_ROBOT, load_robot
@@ -54,10 +55,7 @@ class EnvSpec:
         steps = self.max_episode_steps
         if steps is None:
             steps = round(task.time_limit * self.control_rate)
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise UsageError(
-                f"max_episode_steps is {steps!r}; it must be a whole number from 1 on."
-            )
+        steps = checked_count("max_episode_steps", steps, 1)
         options = dataclasses.asdict(task.choose(self.options))
         for name, value in (
             ("version", task.version),

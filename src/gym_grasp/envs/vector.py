@@ -1,12 +1,13 @@
 """The environment: control, task, time limit, autoreset and seeds over a batch of simulations."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
@@ -15,25 +16,25 @@ from gym_grasp.envs import checks
 from gym_grasp.envs.build import as_spec, compile_scene, make_physics
 from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.episodes import Episodes
+from gym_grasp.envs.face import VectorFace
 from gym_grasp.envs.judge import RewardKind, judge
 from gym_grasp.envs.noise import ObservationNoise
 from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
+from gym_grasp.envs.state import put_state, take_state
 from gym_grasp.errors import UsageError
+from gym_grasp.insulated import insulated
 from gym_grasp.noise import NO_NOISE, Noise
 from gym_grasp.tasks.features import POLICY, Packer
-from gym_grasp.threads import one_thread
 
 log = logging.getLogger(__name__)
 
-FIELD = "field "
-"""Begins the names of model fields in a state."""
 
-
-class GraspVectorEnv(gymnasium.vector.VectorEnv):
+class GraspVectorEnv(VectorFace):
     """Many environments of one task, batched in torch on the physics' device.
 
-    Follows `gymnasium.vector.VectorEnv` with SAME_STEP autoreset, tensors in place of arrays.
+    Follows `gymnasium.vector.VectorEnv` with SAME_STEP autoreset, tensors in place of arrays; for
+    arrays see `envs.arrays`. How the caller has set torch up has no effect (see `insulated`).
 
     Args:
         task: an `EnvSpec`, the same as `EnvSpec.to_dict` gives it, or the name of a task, whose
@@ -53,11 +54,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         UsageError: something does not exist, is out of range, or is given twice.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's interface)
-        "render_modes": [],
-        "autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP,
-    }
-
+    @insulated
     def __init__(
         self,
         task: str | EnvSpec | Mapping[str, Any],
@@ -74,7 +71,10 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         robot: str | None = None,
         observation_noise: Noise = NO_NOISE,
     ) -> None:
-        checks.check_batch(num_envs, reward, num_threads, first_env, render_mode)
+        num_envs = checks.checked_count("num_envs", num_envs, 1)
+        num_threads = checks.checked_count("num_threads", num_threads, 0)
+        first_env = checks.checked_count("first_env", first_env, 0)
+        checks.check_choices(reward, autoreset, render_mode)
         parts = {"options": task_options, "robot": robot, "control": control}
         self.env_spec = as_spec(task, **parts, max_episode_steps=max_episode_steps)
         """What this environment is."""
@@ -91,7 +91,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.control_rate = 1.0 / self.controller.period
         self.metadata = {**self.metadata, "render_fps": round(self.control_rate)}
         if not autoreset:
-            self.metadata["autoreset_mode"] = gymnasium.vector.AutoresetMode.DISABLED
+            self.metadata["autoreset_mode"] = self.autoreset_mode = AutoresetMode.DISABLED
         assert spec.max_episode_steps is not None
         self.max_episode_steps = spec.max_episode_steps
         self.features = spec.features
@@ -100,9 +100,8 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         """Packs those that policies act on."""
         self.observation_size, self.observation_units = self.packer.size, self.packer.units
         self.action_size = self.robot.action_size
-        box, observed, acted = gymnasium.spaces.Box, (self.observation_size,), (self.action_size,)
-        self.single_observation_space = box(-np.inf, np.inf, observed, np.float32)
-        self.single_action_space = box(-1.0, 1.0, acted, np.float32)
+        self.single_observation_space = Box(-np.inf, np.inf, (self.observation_size,), np.float32)
+        self.single_action_space = Box(-1.0, 1.0, (self.action_size,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -149,17 +148,16 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         names = {"observations": [*self.packer.names], "actions": [*self.robot.action_names]}
         return {"spec": self.env_spec.to_dict(), **names, "scene": model_digest(self.physics.model)}
 
+    @insulated
     def reset(  # type: ignore[override]
-        self,
-        *,
-        seed: int | Sequence[int] | None = None,
-        options: dict[str, Any] | None = None,
+        self, *, seed: Any = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
         """Begin new episodes.
 
         Args:
             seed: seed of the whole batch; None goes on in the present sequence of episodes. A
-                list holds one episode seed per environment, as `reset_to` takes them.
+                list, array or tensor holds one episode seed per environment, as a file of
+                demonstrations does, or None where an environment's next episode begins.
             options: `reset_mask`, (N,) bool: which environments to reset; by default all.
                 `stagger`: True lets the episodes begin with a random part of their time limit
                 over, so that they do not all end at once; training does this.
@@ -168,32 +166,36 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             The observation, shape (N, O), and an empty dictionary.
         """
         mask, stagger = checks.checked_reset(options, self.num_envs, self.device)
-        if isinstance(seed, Sequence) and not isinstance(seed, str):
-            return self.reset_to(checks.checked_episode_seeds(seed)), {}
-        if seed is None and not self.seeded:
-            seed = int(np.random.SeedSequence().generate_state(1)[0]) >> 1
-        if seed is not None:
+        seeds = None
+        if checks.are_seeds(seed):
+            seeds = checks.checked_episode_seeds(seed, self.num_envs, self.device)
+            if seeds[1].all() and mask.all():  # the episodes that follow depend on them too
+                self.episodes.restart(int(seeds[0][0]))
+        elif seed is not None:
             self.episodes.restart(checks.checked_seed(seed))
-        self._begin_next(mask)
+        if not self.seeded:
+            self.episodes.restart(int(np.random.SeedSequence().generate_state(1)[0]) >> 1)
+        if seeds is None:
+            self._begin_next(mask)
+        else:
+            self.episodes.mask.copy_(mask)
+            self.episodes.draw_given(*seeds)
+            self._begin()
         if stagger:
             self.episodes.stagger(self.max_episode_steps)
         return self._observation.clone(), {}
 
+    @insulated
     def reset_to(self, seeds: Tensor) -> Tensor:
-        """Begin, in every environment, the episode of the given seed.
-
-        Args:
-            seeds: episode seeds as in `episode_seed`, int64. Shape (N,).
-
-        Returns the observation. Shape (N, O).
-        """
+        """Begin, in every environment, the episode of a seed, int64, (N,); return observations."""
         if not self.seeded:
             self.episodes.restart(0)
         self.episodes.draw(seeds)
         self._begin()
         return self._observation.clone()
 
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:  # type: ignore[override]
+    @insulated
+    def step(self, actions: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:  # type: ignore[override]
         """Apply one action in every environment.
 
         Args:
@@ -206,20 +208,21 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,).
 
         Raises:
-            UsageError: the actions have the wrong shape or, on the CPU, hold NaN. On a GPU, where
-                looking would stall it, NaN acts as 0 and is counted in `counters`.
+            UsageError: the actions are no numbers of that shape on that device or, on the CPU, hold
+                NaN. On a GPU, where looking would stall it, NaN acts as 0 and is counted in
+                `counters`.
         """
-        with one_thread():
-            self.begin_step(actions)
-            interval = self.controller.config.interval
-            if self.controller.config.method == "jacobian-transpose":
-                for _ in range(interval):
-                    self.advance()
-            else:
-                self.advance(interval)
-            return self.end_step()
+        self.begin_step(actions)
+        interval = self.controller.config.interval
+        if self.controller.config.method == "jacobian-transpose":
+            for _ in range(interval):
+                self.advance()
+        else:
+            self.advance(interval)
+        return self.end_step()
 
-    def begin_step(self, actions: Tensor) -> None:
+    @insulated
+    def begin_step(self, actions: Any) -> None:
         """Begin a step for one who paces the physics, as teleoperation does.
 
         `begin_step`, `controller.config.interval` times `advance` and `end_step` are together the
@@ -236,6 +239,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self._begun = True
         self._diverged.zero_()
 
+    @insulated
     def advance(self, substeps: int = 1) -> None:
         """Advance the physics by some of the substeps of the step that was begun."""
         if not self._begun and self.controller.config.method == "jacobian-transpose":
@@ -244,6 +248,7 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
         self.physics.step(self._ctrl, substeps)
         self._diverged |= self.physics.diverged
 
+    @insulated
     def end_step(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Observe, reward and, where an episode ended, reset; returns what `step` returns."""
         self._judge()
@@ -288,43 +293,33 @@ class GraspVectorEnv(gymnasium.vector.VectorEnv):
             **self.physics.counters(),
         }
 
+    @insulated
     def get_state(self) -> dict[str, Tensor]:
         """Return a copy of all that the next steps depend on, each (N, ...)."""
-        return {
-            "physics": self.physics.get_state(),
-            "targets": self.controller.targets.flat(),
-            "commanded": self.controller.targets.arm.clone(),
-            **self.episodes.get_state(),
-            **({"memory": self.task.memory.clone()} if self.task.memory_size else {}),
-            **{f"{FIELD}{name}": values for name, values in self.physics.fields().items()},
-        }
+        return take_state(self.physics, self.controller, self.episodes, self.task)
 
+    @insulated
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Restore what `get_state` of an equal environment returned, bit by bit on the CPU."""
-        present = self.get_state().items()
-        checks.check_state(state, {k: v for k, v in present if not k.startswith(FIELD)})
-        own = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
-        self.physics.set_fields(own)
-        self.physics.set_state(state["physics"].to(self.device))
-        self.controller.targets.load(state["targets"], state["commanded"])
-        self.episodes.set_state(state)
-        if self.task.memory_size:
-            self.task.memory.copy_(state["memory"])
+        put_state(state, self.physics, self.controller, self.episodes, self.task)
         self._observation.copy_(self._observe())
 
+    @insulated
     def observation(self, group: str = POLICY) -> Tensor:
         """Return the present observation of a group of features. Shape (N, O)."""
         if group == POLICY:
             return self._observation.clone()
         return Packer(self.features, group).pack(self.observe())
 
+    @insulated
     def observe(self) -> dict[str, Tensor]:
         """Return every feature as it is now, whatever its group. Each (N, …)."""
         return self.task.observe(self.physics)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Free the engine."""
-        self.physics.close()
+        """Free the engine, if construction came that far."""
+        if "physics" in self.__dict__:
+            self.physics.close()
 
     def _observe(self) -> Tensor:
         return self.noise.add(self.packer.pack(self.task.observe(self.physics)))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DependencyError
+from gym_grasp.integrations.outcomes import Outcomes
 
 try:
     from rsl_rl.env import VecEnv
@@ -35,6 +36,7 @@ class RslRlEnv(VecEnv):
         self.max_episode_length = env.max_episode_steps
         self.device = env.device
         self.cfg: dict[str, Any] = {"task": env.task_name, "reward": env.reward_kind}
+        self._outcomes = Outcomes(env.num_envs, env.device)
         env.reset(seed=seed)
 
     @property
@@ -51,10 +53,14 @@ class RslRlEnv(VecEnv):
         return self._grouped(self.env.observation())
 
     def step(self, actions: Tensor) -> tuple[TensorDict, Tensor, Tensor, dict[str, Any]]:
-        """Act; actions beyond [−1, 1] are clipped. Time-outs are told apart in the extras."""
-        observation, reward, terminated, truncated, _ = self.env.step(actions)
-        extras = {"time_outs": truncated}
-        return self._grouped(observation), reward, terminated | truncated, extras
+        """Act; actions beyond [−1, 1] are clipped. Time-outs are told apart in the extras.
+
+        The log gets `success`: the share of environments whose last episode succeeded.
+        """
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        done = terminated | truncated
+        log = {"success": self._outcomes.update(done, info["success"])}
+        return self._grouped(observation), reward, done, {"time_outs": truncated, "log": log}
 
     def _grouped(self, observation: Tensor) -> TensorDict:
         return TensorDict({OBSERVATION: observation}, batch_size=[self.num_envs])

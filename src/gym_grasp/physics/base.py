@@ -1,9 +1,12 @@
 """What a batch of simulations offers, whichever engine runs it."""
 
 import copy
+import ctypes
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
+from weakref import WeakSet
 
 import mujoco
 import numpy as np
@@ -11,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.errors import UsageError
+from gym_grasp.insulated import insulated
 from gym_grasp.physics.fields import FIELDS, model_field, valid
 from gym_grasp.physics.frozen import freeze
 
@@ -33,6 +37,13 @@ _USES = (
 
 
 Fields = Mapping[str, Tensor]
+
+_open: WeakSet["Physics"] = WeakSet()
+
+log_config = mujoco.MjLogConfig.get()
+log_config.logto_file = False  # or MuJoCo writes warnings to a file in the working folder
+log_config.set()
+del log_config
 
 
 class Physics(ABC):
@@ -58,6 +69,7 @@ class Physics(ABC):
         self.model = model
         self.num_envs = num_envs
         self.device = device
+        _open.add(self)
         self.diverged = torch.zeros(num_envs, dtype=torch.bool, device=device)
         """Simulations whose last step ended in a non-finite or absurdly fast state. Shape (N,)."""
 
@@ -93,6 +105,7 @@ class Physics(ABC):
     def set_state(self, state: Tensor) -> None:
         """Restore what `get_state` returned, bit by bit. Shape (N, S)."""
 
+    @insulated
     def get_field(self, name: str) -> Tensor:
         """Return a copy of every simulation's values of a model field, in `dtype`. Shape (N, ...).
 
@@ -103,6 +116,7 @@ class Physics(ABC):
             return self._live[name].clone()
         return self._model_values(name).expand(self.num_envs, *[-1] * self._own[name].dim()).clone()
 
+    @insulated
     def set_field(self, name: str, values: Tensor, mask: Tensor | None = None) -> None:
         """Give simulations values of their own of a model field, and the constants that follow.
 
@@ -157,6 +171,7 @@ class Physics(ABC):
             live.copy_(torch.where(mask.view(-1, *[1] * own.dim()), values, live))
         self._follow(name, mask)
 
+    @insulated
     def put_fields(self, fields: Fields, mask: Tensor, constants: Fields | None = None) -> None:
         """Set several fields, and let the constants that follow from them be what is given.
 
@@ -174,6 +189,7 @@ class Physics(ABC):
         """Return copies of the fields that have been set, for `set_fields`. Each (N, ...)."""
         return {name: values.clone() for name, values in self._live.items()}
 
+    @insulated
     def set_fields(self, fields: dict[str, Tensor]) -> None:
         """Restore what `fields` returned, bit by bit; other fields get the model's own values."""
         for name in (*fields, *(name for name in self._live if name not in fields)):
@@ -216,8 +232,12 @@ class Physics(ABC):
 
     def close(self) -> None:
         """Free what the engine holds; whatever is asked of it afterwards raises UsageError."""
+        _open.discard(self)
         for use in _USES:
             setattr(self, use, _closed)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise UsageError("The physics cannot be copied or pickled; get_state() can.")
 
     @abstractmethod
     def _expand(self, name: str) -> Tensor:
@@ -239,6 +259,30 @@ class Physics(ABC):
                 raise UsageError(f"The scene has nothing that '{name}' could belong to.")
             self._own[name] = torch.tensor(np.array(array), dtype=self.dtype, device=self.device)
         return self._own[name]
+
+
+def _leave_to_parent() -> None:
+    """Let go, in a forked process, of simulations whose threads it has not got.
+
+    To free them would wait for these threads for ever; so they stay, unused, as long as it does.
+    """
+    for physics in list(_open):
+        kept = dict(physics.__dict__)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+        for use in _USES:
+            setattr(physics, use, _forked)
+        physics.close = lambda: None  # type: ignore[method-assign]
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def _forked(*_: object, **__: object) -> NoReturn:
+    raise UsageError(
+        "The physics belongs to the process that this one was forked from. Make a new environment "
+        "here, close it before the fork, or start processes by 'spawn'."
+    )
 
 
 def _closed(*_: object, **__: object) -> NoReturn:

@@ -37,7 +37,12 @@ _gym: dict[str, Gym] = {}
 
 
 def register_task(
-    name: str, target: str, *, version: int = 0, namespace: str = "gym_grasp"
+    name: str,
+    target: str,
+    *,
+    version: int = 0,
+    namespace: str = "gym_grasp",
+    max_episode_steps: int | None = None,
 ) -> None:
     """Make a task known to the command line, and to Gymnasium as `<namespace>/<Title>-v<version>`.
 
@@ -48,6 +53,9 @@ def register_task(
         target: `module:class` of the `Task`.
         version: of the task; the same as the class has.
         namespace: Gymnasium's; a package's own name.
+        max_episode_steps: the task's time limit in steps at the usual control rate, which
+            Gymnasium then applies or replaces; without it `gymnasium.make(…, max_episode_steps=)`
+            can shorten episodes but not lengthen them.
 
     Raises:
         UsageError: the name is taken, if only by another version.
@@ -77,7 +85,8 @@ def register_task(
     gymnasium.register(
         gym_id(name),
         entry_point="gym_grasp.envs.single:GraspEnv",
-        vector_entry_point="gym_grasp.envs.vector:GraspVectorEnv",
+        vector_entry_point="gym_grasp.envs.arrays:make_vector",
+        max_episode_steps=max_episode_steps,
         kwargs={"task": name},
     )
 
@@ -108,9 +117,12 @@ def load_task(name: str) -> "type[Task]":
     return task
 
 
-register_task("open-door", "gym_grasp.tasks.open_door:OpenDoor", version=2)
-register_task("lift-object", "gym_grasp.tasks.lift_object:LiftObject", version=2)
-register_task("open-drawer", "gym_grasp.tasks.open_drawer:OpenDrawer", version=2)
-register_task("pour-cup", "gym_grasp.tasks.pour_cup:PourCup", version=4)
-register_task("stack-cubes", "gym_grasp.tasks.stack_cubes:StackCubes", version=2)
-register_task("study-scene", "gym_grasp.tasks.study_scene:StudyScene", version=4)
+for _name, _class, _version, _steps in (
+    ("open-door", "open_door:OpenDoor", 3, 600),
+    ("lift-object", "lift_object:LiftObject", 3, 600),
+    ("open-drawer", "open_drawer:OpenDrawer", 3, 600),
+    ("pour-cup", "pour_cup:PourCup", 4, 1_260),
+    ("stack-cubes", "stack_cubes:StackCubes", 3, 3_150),
+    ("study-scene", "study_scene:StudyScene", 4, 5_400),
+):
+    register_task(_name, f"gym_grasp.tasks.{_class}", version=_version, max_episode_steps=_steps)

@@ -40,12 +40,13 @@ class OpenDoor(Task):
     """
 
     name = "open-door"
-    version = 2
+    version = 3
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
         "the arm stays within reach and gentle; operators move as people do; the door stands "
         "elsewhere in every episode (±5 cm, ±15°)",
+        "the hand comes to furniture slower and softer; the door stands 3 cm farther",
     )
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
