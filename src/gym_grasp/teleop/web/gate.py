@@ -9,11 +9,12 @@ import logging
 import resource
 import socket
 import ssl
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from aiohttp import web
@@ -31,6 +32,8 @@ FEWEST = 4
 """Connections for which descriptors have to be left: page and socket of one operator."""
 RETRY = 0.5
 """Pause after a connection could not be accepted, in [s]."""
+CROWDED = 0.01
+"""Pause after one had to go for another, in [s]: what was cut is closed by then."""
 GUESSES, GUESS_PERIOD = 5.0, 60.0
 """Wrong tokens that an address may show at once, and in [s] until it may show as many again."""
 MOST_ADDRESSES = 4096
@@ -73,14 +76,14 @@ class Guesses:
     def blocked(self, address: str) -> bool:
         """Return whether an address has shown too many wrong tokens."""
         bucket = self._buckets.get(address)
-        return bucket is not None and bucket.full(time.monotonic())
+        return bucket is not None and bucket.full(monotonic())
 
     def wrong(self, address: str) -> None:
         """Count a wrong token."""
         while len(self._buckets) >= MOST_ADDRESSES and address not in self._buckets:
             self._buckets.pop(next(iter(self._buckets)))
         new = Bucket(GUESSES / GUESS_PERIOD, GUESSES)
-        self._buckets.setdefault(address, new).take(time.monotonic())
+        self._buckets.setdefault(address, new).take(monotonic())
 
 
 class FewLines(logging.Filter):
@@ -91,7 +94,7 @@ class FewLines(logging.Filter):
         self._bucket = Bucket(LOG_LINES / LOG_PERIOD, LOG_LINES)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not self._bucket.full(now := time.monotonic()) and self._bucket.take(now)
+        return not self._bucket.full(now := monotonic()) and self._bucket.take(now)
 
 
 @dataclass(eq=False)
@@ -101,7 +104,7 @@ class Slot:
     address: str
     end: Callable[[], object]
     """Cuts it."""
-    since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=monotonic)
     deadline: asyncio.TimerHandle | None = None
     """When it is cut; None: it has shown the token."""
 
@@ -179,7 +182,7 @@ class Gate:
 
     async def close(self) -> None:
         """Accept no more; those that the server speaks with are left to it."""
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._listening is not None:
@@ -202,14 +205,21 @@ class Gate:
                 log.warning("A connection could not be accepted: %s.", error.strerror)
                 await asyncio.sleep(RETRY)
                 continue
+            cut = self.cut
             if self._make_room(address):
                 slot = Slot(address, connection.close)
                 self.slots.add(slot)
                 self._wait(slot)
-                slot.end = self._start(self._hand_over(connection, slot)).cancel
+                task = self._start(self._hand_over(connection, slot))
+                task.add_done_callback(
+                    lambda done, own=connection: done.cancelled() and own.close()
+                )
+                slot.end = task.cancel
             else:
                 self.cut += 1
                 connection.close()
+            if self.cut > cut:
+                await asyncio.sleep(CROWDED)
 
     def _make_room(self, address: str) -> bool:
         """Return whether there is a place for one more connection."""
@@ -238,10 +248,6 @@ class Gate:
         except OSError:  # what a failed handshake is too
             self._forget(slot)
             connection.close()
-        except asyncio.CancelledError:
-            self._forget(slot)
-            connection.close()
-            raise
         else:
             slot.end = transport.abort
 
@@ -264,6 +270,11 @@ class Gate:
     def _forget(self, slot: Slot) -> None:
         self._stay(slot)
         self.slots.discard(slot)
+
+
+def _close_if_cancelled(connection: socket.socket, task: asyncio.Task[None]) -> None:
+    if task.cancelled():  # perhaps before it began
+        connection.close()
 
 
 def _places() -> int:
