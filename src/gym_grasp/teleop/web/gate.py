@@ -211,9 +211,7 @@ class Gate:
                 self.slots.add(slot)
                 self._wait(slot)
                 task = self._start(self._hand_over(connection, slot))
-                task.add_done_callback(
-                    lambda done, own=connection: done.cancelled() and own.close()
-                )
+                task.add_done_callback(partial(_close_if_cancelled, connection))
                 slot.end = task.cancel
             else:
                 self.cut += 1
