@@ -61,7 +61,7 @@ def joined(device: str) -> Iterator[str]:
     store, rank, size = next(rendezvous("env://"))
     _heart = Heart(store.clone(), rank, size)
     try:
-        dist.init_process_group(backend, TIMEOUT, store=store, rank=rank, world_size=size)
+        dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=size)
         _control = dist.new_group(backend="gloo", timeout=TIMEOUT)
         yield own
         _heart.leave()
