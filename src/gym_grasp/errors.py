@@ -27,6 +27,8 @@ class CheckpointError(GymGraspError):
 class DependencyError(GymGraspError):
     """A system package or an optional extra is missing; the message names it."""
 
+    exit_code = 2
+
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
     """Return the error for a name that is not among the known ones, or no name at all.

@@ -5,6 +5,7 @@ Started by `torchrun`, one process a GPU. Without it everything here is for one 
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.learning import stopping
 from gym_grasp.learning.heart import Heart
 
 TIMEOUT = timedelta(minutes=10)
@@ -155,7 +157,9 @@ def naming_the_dead() -> Iterator[None]:
     except RuntimeError as error:
         if _heart is None:
             raise
-        gone = _heart.silent()
+        # torchrun sends the others this signal as soon as one is gone, before they could say so
+        with stopping.ignoring(signal.SIGTERM):
+            gone = _heart.silent()
         if not gone:
             raise
         raise GymGraspError(_heart.blame(gone)) from error
