@@ -5,7 +5,6 @@ Started by `torchrun`, one process a GPU. Without it everything here is for one 
 
 import contextlib
 import os
-import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -16,7 +15,6 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from gym_grasp.errors import GymGraspError, UsageError
-from gym_grasp.learning import stopping
 from gym_grasp.learning.heart import Heart
 
 TIMEOUT = timedelta(minutes=10)
@@ -157,9 +155,7 @@ def naming_the_dead() -> Iterator[None]:
     except RuntimeError as error:
         if _heart is None:
             raise
-        # torchrun sends the others this signal as soon as one is gone, before they could say so
-        with stopping.ignoring(signal.SIGTERM):
-            gone = _heart.silent()
+        gone = _heart.silent()
         if not gone:
             raise
         raise GymGraspError(_heart.blame(gone)) from error
