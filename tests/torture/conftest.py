@@ -6,40 +6,16 @@ was cut off goes on with what has not held yet.
 """
 
 import json
-import os
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / name) for name in ("torture", "teleop", "demos")]
+sys.path[:0] = [str(TESTS / name) for name in ("torture", "teleop")]
+from amounts import AMOUNT, NAME, Amount  # noqa: E402
 
-
-@dataclass(frozen=True)
-class Amount:
-    """How much is tried of each kind."""
-
-    steps: int
-    """Of each task."""
-    envs: int
-    """At once."""
-    kills: int
-    seconds: float
-    """For which servers are besieged."""
-    inputs: int
-    """Damaged and crafted files; CI tries its own few."""
-
-
-AMOUNTS = {
-    "tiny": Amount(1_600, 8, 2, 2.0, 0),
-    "short": Amount(500_000, 256, 20, 60.0, 5_000),
-    "full": Amount(10_000_000, 256, 200, 600.0, 100_000),
-}
-NAME = os.environ.get("TORTURE", "tiny")
-AMOUNT = AMOUNTS[NAME]
 RESULTS = Path("build") / f"torture-{NAME}.jsonl"
 
 
