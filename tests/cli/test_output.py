@@ -10,11 +10,10 @@ from gym_grasp.cli.main import SUBCOMMANDS, main
 from gym_grasp.physics import memory
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_lacks_characters_is_printed_to(monkeypatch, encoding):
+def test_a_terminal_that_lacks_characters_is_printed_to(monkeypatch):
     for name in SUBCOMMANDS:
         printed = io.BytesIO()
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding))
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "ascii"))
         with pytest.raises(SystemExit) as asked:
             main([name, "--help"])
         assert asked.value.code == 0
