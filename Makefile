@@ -2,6 +2,8 @@
 # make test   set up, lint, check types and run the tests
 # make test-slow   run the tests that take minutes each
 # make test-gpu    run the tests that need a GPU; give a CUDA build, as TORCH="torch>=2.11,<2.14"
+# make torture      try half a million steps a task, thousands of damaged files, kills and sieges
+# make torture-full    the same for hours; it goes on where it was cut off
 # make client build the browser client of teleoperation (needs npm)
 # make dist   build wheel and source distribution, the client inside, and try the wheel;
 #             URL=https://… names the repository in the metadata
@@ -20,7 +22,7 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow test-gpu client check-client dist test-integrations lint cards datasets constraints clean
+.PHONY: demo test test-slow test-gpu torture torture-full client check-client dist test-integrations lint cards datasets constraints clean
 .DEFAULT_GOAL := test
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -81,6 +83,15 @@ test-slow: $(VENV)/ready
 test-gpu: $(VENV)/ready
 	$(PIP) --constraint $(TESTED) --editable ".[cuda]"
 	$(BIN)/pytest -m gpu --durations=10
+
+# What is in tests/torture and tests/fuzz, in another amount; a table of what held ends it.
+torture: AMOUNT := short
+torture: INPUTS := 5000
+torture-full: AMOUNT := full
+torture-full: INPUTS := 100000
+torture torture-full: $(VENV)/ready
+	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -n $(WORKERS) --dist worksteal $(PYTEST_FLAGS)
+	PYTHONPATH=tests $(BIN)/python tests/fuzz/test_files.py $(INPUTS)
 
 cards: $(VENV)/ready
 	$(BIN)/python -m gym_grasp.bench.cards docs data

@@ -27,6 +27,8 @@ class CheckpointError(GymGraspError):
 class DependencyError(GymGraspError):
     """A system package or an optional extra is missing; the message names it."""
 
+    exit_code = 2
+
 
 def reason(error: object, most: int = 300) -> str:
     """Return what an error says in one printable line, for a message of our own.

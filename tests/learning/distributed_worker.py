@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -11,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import Reach
 
 from gym_grasp.errors import GymGraspError
-from gym_grasp.learning import distributed
+from gym_grasp.learning import distributed, heart
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.train import train
@@ -61,8 +63,43 @@ def lose_one(folder: Path) -> None:
     train(Reach(num_envs=ENVS), SMALL, folder / "run", on_epoch=die, progress=False)
 
 
+def stall(folder: Path, stalled: int) -> None:
+    """Stop one process after the checkpoint of its second epoch, as SIGSTOP does."""
+
+    def stop(epoch: int, metrics: object) -> None:
+        if epoch == 2 and distributed.rank() == stalled:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    train(Reach(num_envs=ENVS), SMALL, folder / "run", on_epoch=stop, progress=False)
+
+
+def stall_0(folder: Path) -> None:
+    stall(folder, 0)
+
+
+def stall_1(folder: Path) -> None:
+    stall(folder, 1)
+
+
+def resume(folder: Path) -> None:
+    env = Reach(num_envs=ENVS)
+    summary = train(env, SMALL, folder / "run", resume=True, progress=False)
+    (folder / f"summary-{distributed.rank()}.json").write_text(json.dumps(summary))
+
+
+def wait_long(folder: Path) -> None:
+    """Process 1 takes longer than one that has stalled."""
+
+    def wait(epoch: int, metrics: object) -> None:
+        if epoch == 1 and distributed.rank() == 1:
+            time.sleep(5)
+
+    train(Reach(num_envs=ENVS), SMALL, folder / "run", on_epoch=wait, progress=False)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    heart.STALLED = float(os.environ.get("STALLED", heart.STALLED))
     with distributed.joined("cpu"):
         try:
             globals()[sys.argv[1]](Path(sys.argv[2]))

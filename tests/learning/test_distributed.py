@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from gym_grasp.learning.checkpoint import CHECKPOINT, load
 WORKER = Path(__file__).with_name("distributed_worker.py")
 
 
-def start(what, folder, processes=2):
-    """Run a function of the worker in several processes; return their exit codes and outputs."""
+def begin(what, folder, processes=2):
+    """Run a function of the worker in several processes; return them."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -33,7 +34,14 @@ def start(what, folder, processes=2):
         }
         env = os.environ | {name: str(value) for name, value in place.items()}
         command = [sys.executable, str(WORKER), what, str(folder)]
-        running.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        running.append(subprocess.Popen(command, env=env, text=True, **pipes))
+    return running
+
+
+def start(what, folder, processes=2):
+    """Run a function of the worker in several processes; return their exit codes and outputs."""
+    running = begin(what, folder, processes)
     outputs = [process.communicate(timeout=120)[0] for process in running]
     return [process.returncode for process in running], outputs
 
@@ -84,6 +92,35 @@ def test_a_dead_process_is_named(tmp_path):
     codes, outputs = start("lose_one", tmp_path)
     assert codes == [1, 3]
     assert "because of process 1 of 2" in outputs[0]
+
+
+@pytest.mark.parametrize(("stalled", "other"), [(1, 0), pytest.param(0, 1, marks=pytest.mark.slow)])
+def test_a_stalled_process_is_named_and_the_run_goes_on_from_its_checkpoint(
+    tmp_path, monkeypatch, stalled, other
+):
+    monkeypatch.setenv("STALLED", "3")
+    running = begin(f"stall_{stalled}", tmp_path)
+    begun = time.monotonic()
+    try:
+        output, _ = running[other].communicate(timeout=60)
+        assert running[other].returncode == 1
+        assert time.monotonic() - begun < 60
+        assert f"because of process {stalled} of 2" in output
+        assert "Traceback" not in output
+        assert running[stalled].poll() is None
+    finally:
+        running[stalled].kill()
+        running[stalled].communicate()
+    codes, outputs = start("resume", tmp_path)
+    assert codes == [0, 0], outputs
+    summary = json.loads((tmp_path / "summary-0.json").read_text())
+    assert summary["epochs"] == 4
+
+
+def test_a_process_that_is_slow_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("STALLED", "3")
+    codes, outputs = start("wait_long", tmp_path)
+    assert codes == [0, 0], outputs
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux")

@@ -162,15 +162,41 @@ def test_no_physics_step_is_ever_driven_by_a_pose_older_than_the_limit(rig: Rig)
     capture = 0.0
     for tick in range(400):
         age = float(rng.uniform(0.0, 0.13))
-        steps, before = len(rig.session.rows), rig.qpos
+        steps, before, engagement = len(rig.session.rows), rig.qpos, rig.session.engagement
         rig.tick(age=age, clutch=tick % 4 == 1)
-        if len(rig.session.rows) > steps:
+        # the rest of a step that was cut short is done when the operator engages again
+        if len(rig.session.rows) > steps or rig.session.engagement > engagement:
             capture = rig.now - age
         if not np.array_equal(rig.qpos, before):
             oldest = max(oldest, rig.now - capture)
         if rig.session.state is State.DONE:
             rig.tick(buttons=Buttons(next=True))
     assert 0.07 < oldest <= MAX_AGE + 1e-9
+
+
+@pytest.mark.parametrize("tick", [1, 2, 3])
+def test_a_pose_that_grows_old_within_a_control_step_stops_the_robot_there(
+    make_rig: MakeRig, tick: int
+) -> None:
+    rig = make_rig(max_episode_steps=12)
+    rig.press()
+    rig.position = rig.position + [0.0, 0.0, 0.02]
+    rig.tick(5 + tick)  # so many ticks of the third control step are done
+    steps = len(rig.session.rows)
+    before = rig.qpos
+    rig.tick(3, age=0.085)
+    np.testing.assert_array_equal(rig.qpos, before)
+    assert rig.session.state is State.PAUSED
+    assert "too old" in rig.session.notice
+    rig.tick()
+    rig.position = rig.position + [0.3, 0.0, 0.0]  # elsewhere: nothing jumps
+    rig.tick(clutch=True)
+    assert len(rig.session.rows) == steps + (tick == 3)
+    rig.tick(4)
+    while rig.session.state is not State.DONE:
+        rig.tick()
+    rig.session.close()
+    assert rig.recorder.counts == (0, 1)
 
 
 def test_the_operator_leaving_stops_the_robot(rig: Rig) -> None:

@@ -1,5 +1,6 @@
 """Entry point: finds the subcommand, runs it, and turns errors into one line and an exit code."""
 
+import io
 import logging
 import os
 import sys
@@ -32,6 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 1 failed, 2 asked for something that does not exist.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for terminals that lack a character
+    try:
+        try:
+            return _run(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has read enough
+        with open(os.devnull, "w") as nowhere:  # where Python flushes to as it ends
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
     # Waiting OpenMP threads would otherwise spin on the cores that the physics needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(format="%(message)s")  # on standard error
@@ -55,8 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"gym-grasp: {interrupt or 'interrupted'}", file=sys.stderr)
         return getattr(interrupt, "exit_code", 130)
-    except BrokenPipeError:
-        return 1
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import math
 import os
+import re
 import signal
 import ssl
 import sys
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 DEFAULT_DEVICE = "webxr"
 TIME_LIMIT = 60.0
 """People take longer than policies, in s."""
+SHORTEST_TOKEN, FEWEST_CHARACTERS = 16, 8
+"""What a token has to have at least where other machines may guess it."""
 NAMELESS = tyro.conf.arg(name="")
 """Flags without a prefix."""
 
@@ -61,7 +64,8 @@ class Teleop:
     seconds: float | None = None
     """Stop after so long."""
     token: str | None = None
-    """What the page's address has to hold; by default a new random one."""
+    """What the page's address has to hold; by default a new random one. With --lan it takes 16
+    characters or more, 8 of them different."""
     json: bool = False
     """Print clock, latency and counts as one JSON object at the end."""
 
@@ -154,6 +158,7 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
         raise UsageError(f"--time-limit is {shared.time_limit}; it has to be positive.")
     if shared.time_limit is not None and environment.max_episode_steps is not None:
         raise UsageError("--time-limit and --max-episode-steps say the same; give one of them.")
+    _check_token(shared.token, shared.lan)
     torch.set_num_threads(1)  # one simulation is too small to share out
     spec = environment.spec(shared.task)
     if environment.max_episode_steps is None:
@@ -191,6 +196,22 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _check_token(token: str | None, lan: bool) -> None:
+    """Raise `UsageError` for a token that no address can hold, or that could be guessed."""
+    if token is None:
+        return
+    if not re.fullmatch(r"[\w.~-]+", token, re.ASCII):
+        raise UsageError(
+            f"--token is {token!r}; it stands in an address: letters, digits, '-', '_', '.', '~'."
+        )
+    if lan and (len(token) < SHORTEST_TOKEN or len(set(token)) < FEWEST_CHARACTERS):
+        raise UsageError(
+            f"--token has {len(token)} characters, {len(set(token))} of them different; with --lan "
+            f"it takes {SHORTEST_TOKEN}, {FEWEST_CHARACTERS} of them different. Leave it out for a "
+            "random one."
+        )
 
 
 def _network(lan: bool) -> tuple[list[str], ssl.SSLContext | None]:

@@ -5,8 +5,8 @@ Started by `torchrun`, one process a GPU. Without it everything here is for one 
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -15,14 +15,15 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.learning.heart import Heart
 
-ANSWER_WITHIN = 10.0
-"""How long the others may take to say that they live after one has gone, in s."""
+TIMEOUT = timedelta(minutes=10)
+"""Longest wait for processes that live: one may write a large checkpoint meanwhile."""
 
 _control: dist.ProcessGroup | None = None
 """For messages between the hosts' memories, whatever the devices are."""
-_store: dist.Store | None = None
-"""Where each says that it lives once talking to the others has failed."""
+_heart: Heart | None = None
+"""Tells the others that this process lives, and hears who does not."""
 
 
 @contextlib.contextmanager
@@ -38,7 +39,7 @@ def joined(device: str) -> Iterator[str]:
     Raises:
         UsageError: One certain GPU is asked for, or the host has fewer GPUs than processes.
     """
-    global _control, _store
+    global _control, _heart
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield device
         return
@@ -57,14 +58,19 @@ def joined(device: str) -> Iterator[str]:
             )
         backend, own = "nccl", f"cuda:{local}"
         torch.cuda.set_device(local)
-    _store, rank, size = next(rendezvous("env://"))
-    dist.init_process_group(backend, store=_store, rank=rank, world_size=size)
-    _control = dist.new_group(backend="gloo")
+    store, rank, size = next(rendezvous("env://"))
+    _heart = Heart(store.clone(), rank, size)
     try:
+        dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=size)
+        _control = dist.new_group(backend="gloo", timeout=TIMEOUT)
         yield own
-    finally:
-        _control = _store = None
+        _heart.leave()
         dist.destroy_process_group()
+    except BaseException:
+        _heart.stop()  # the group is not left in order: the others may not answer
+        raise
+    finally:
+        _control = _heart = None
 
 
 def rank() -> int:
@@ -147,28 +153,9 @@ def naming_the_dead() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not dist.is_initialized():
+        if _heart is None:
             raise
-        gone = _silent()
+        gone = _heart.silent()
         if not gone:
             raise
-        raise GymGraspError(
-            f"Training ended because of process {', '.join(map(str, gone))} of {size()} "
-            "(counted from 0), which is gone; its own message says why. The last checkpoint is "
-            "whole: resume from it."
-        ) from error
-
-
-def _silent() -> list[int]:
-    """Return the processes that do not say in time that they live."""
-    assert _store is not None
-    waiting = set(range(size()))
-    begun = time.monotonic()
-    try:
-        _store.set(f"alive/{rank()}", "")
-        while waiting and time.monotonic() - begun < ANSWER_WITHIN:
-            waiting = {other for other in waiting if not _store.check([f"alive/{other}"])}
-            time.sleep(0.1)
-    except RuntimeError:
-        return [0]  # whose memory it is
-    return sorted(waiting)
+        raise GymGraspError(_heart.blame(gone)) from error

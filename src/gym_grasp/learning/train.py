@@ -120,9 +120,9 @@ def _train(
         log = RunLog(run_dir, config.epochs, run.history, tracked, progress)
     summary: dict[str, Any] = {}
     with (
+        stopping.watching() as stop,  # first: torchrun ends the others as soon as one is gone
         distributed.naming_the_dead(),
         closing(log) if log else nullcontext(),
-        stopping.watching() as stop,
     ):
         if config.pretrains and not resume:
             run.pretrain(log, stop)

@@ -17,6 +17,7 @@ from gym_grasp.physics.base import (
     not_kept,
 )
 from gym_grasp.physics.fields import CONSTANT_INPUTS, POSE_FIELDS
+from gym_grasp.physics.memory import check_memory
 
 _BAD_STATE = [
     int(warning)
@@ -40,6 +41,7 @@ class CpuPhysics(Physics):
     dtype = torch.float64
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int = 0) -> None:
+        check_memory(model, num_envs)
         super().__init__(model, num_envs, torch.device("cpu"))
         threads = num_threads or len(os.sched_getaffinity(0))
         self._batch = Batch(model, num_envs, threads)

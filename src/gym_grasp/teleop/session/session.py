@@ -18,11 +18,14 @@ from gym_grasp.teleop.session.latency import LatencyMeter
 from gym_grasp.teleop.session.recording import EpisodeRows, Recorder, as_recorded, to_tensor
 
 MAX_AGE = 0.1
-"""Oldest pose on which the robot may act, in [s]."""
+"""Oldest newest pose with which the robot moves, in [s]."""
 
 
 class State(StrEnum):
-    """What the session is doing; physics advances while it is engaged and stands still else."""
+    """What the session is doing; physics advances while it is engaged and stands still else.
+
+    A control step that is cut short by a pause is ended before the next begins.
+    """
 
     WAITING = "waiting"
     """A new episode, its clock not yet running."""
@@ -91,7 +94,8 @@ class Session:
         self._reset, self._discard, self._next = Press(), Press(), Press()
         self._clutch: Clutch | None = None
         self._first = self._episode = sum(recorder.counts) if recorder else 0
-        # A pose is acted on for the whole control step that it began.
+        # A pose is acted on for the whole control step that it begins. Every tick looks at the
+        # newest; what the limit leaves is for a tick itself and for a busy machine.
         self._max_age = MAX_AGE - (self.interval - 1) * env.physics.timestep
         self._begin_episode()
 
@@ -106,13 +110,12 @@ class Session:
         fault = self._fault(hand, now)
         if hand is not None:
             self._buttons(hand, fault)
-        if self._substep == 0 and self.state is State.ENGAGED:
-            if fault is not None:
-                self._pause(fault)
-            else:
+        if self.state is State.ENGAGED and fault is not None:
+            self._pause(fault)
+        if self.state is State.ENGAGED:
+            if self._substep == 0:
                 assert hand is not None
                 self._begin_step(hand, now)
-        if self._substep > 0:
             self._advance()
         else:
             self.haptics = self._nothing
@@ -162,6 +165,7 @@ class Session:
         self._filter.reset()
         self.meter.begin_episode()
         self._press.hold()
+        self._clutch = None
         self._substep = 0
         self.success = False
         self.progress = 0.0
@@ -185,7 +189,7 @@ class Session:
             if pressed and fault is not None:
                 self.notice = f"Cannot engage: {fault}."
             elif pressed:
-                self._engage(hand)
+                self._engage()
         elif self.state is State.ENGAGED:
             released = not hand.clutch if self.config.hold else pressed
             if released:
@@ -202,15 +206,17 @@ class Session:
                 self.recorder.fail()
         self._begin_episode()
 
-    def _engage(self, hand: HandInput) -> None:
-        targets = self.env.controller.targets
-        robot = Pose(targets.position[0].double().numpy(), targets.orientation[0].double().numpy())
-        drives = targets.fingers[0].double().numpy()
-        self._clutch = Clutch.engage(hand, self._asked(hand), robot, drives)
+    def _engage(self) -> None:
         self._engaged_steps = 0
         self.engagement += 1
         self.state = State.ENGAGED
         self.notice = ""
+
+    def _couple(self, hand: HandInput) -> Clutch:
+        targets = self.env.controller.targets
+        robot = Pose(targets.position[0].double().numpy(), targets.orientation[0].double().numpy())
+        drives = targets.fingers[0].double().numpy()
+        return Clutch.engage(hand, self._asked(hand), robot, drives)
 
     def _pause(self, reason: str) -> None:
         self._clutch = None
@@ -230,7 +236,8 @@ class Session:
     # Control and physics ------------------------------------------------------------------------
 
     def _begin_step(self, hand: HandInput, now: float) -> None:
-        assert self._clutch is not None
+        if self._clutch is None:  # by the hand of a step's beginning, which is recorded
+            self._clutch = self._couple(hand)
         elapsed = self._engaged_steps / self.env.control_rate
         pose, drives = self._clutch.target(hand, self._asked(hand), elapsed)
         self._engaged_steps += 1

@@ -10,27 +10,13 @@ from urllib.parse import urlsplit
 from aiohttp import WSMsgType, web
 
 from gym_grasp.teleop.web import protocol
+from gym_grasp.teleop.web.gate import Guesses
 from gym_grasp.teleop.web.protocol import Close, ProtocolError
 
 HELLO_LIMIT = 5.0
 """A client that has not said hello by then is sent away, in [s]."""
 MOST_UNSENT = 64_000
 """A client's scenes are skipped while so many bytes wait for its network."""
-
-
-@dataclass
-class Bucket:
-    """Lets `rate` messages per second through, and as many at once after a pause."""
-
-    rate: float
-    level: float = 0.0
-    time: float = 0.0
-
-    def take(self, now: float) -> bool:
-        """Return whether one more message is allowed at a time in [s]."""
-        self.level = max(0.0, self.level - (now - self.time) * self.rate) + 1.0
-        self.time = now
-        return self.level <= self.rate
 
 
 @dataclass(eq=False)
@@ -71,8 +57,16 @@ class Client:
                 self.sent()
 
 
-async def admit(request: web.Request, socket: web.WebSocketResponse, token: str) -> bool:
+async def admit(
+    request: web.Request, socket: web.WebSocketResponse, token: str, guesses: Guesses
+) -> bool:
     """Let a client in that is the host's own page and knows the token; tell whether it may drive.
+
+    Args:
+        request: its first.
+        socket: the connection.
+        token: what it has to know.
+        guesses: wrong tokens so far.
 
     Raises:
         ProtocolError: it is turned away, before it was sent anything.
@@ -90,10 +84,14 @@ async def admit(request: web.Request, socket: web.WebSocketResponse, token: str)
     if message.type is not WSMsgType.TEXT:
         raise ProtocolError(Close.MALFORMED, "the first message has to be hello")
     hello = protocol.read_json(message.data, ("hello",))
+    address = request.remote or ""
+    if guesses.blocked(address):
+        raise ProtocolError(Close.TOKEN, "too many wrong tokens from here; wait a minute")
     shown = hello.get("token")
     if not isinstance(shown, str) or not hmac.compare_digest(
         shown.encode(errors="replace"), token.encode()
     ):
+        guesses.wrong(address)
         raise ProtocolError(Close.TOKEN, "wrong token; open the address that the host printed")
     if hello.get("version") != protocol.VERSION:
         raise ProtocolError(Close.VERSION, f"speak version {protocol.VERSION}; reload the page")

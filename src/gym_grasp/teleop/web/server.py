@@ -15,11 +15,11 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from gym_grasp.errors import GymGraspError
 from gym_grasp.teleop.session.clock import TickClock
 from gym_grasp.teleop.session.session import Session
 from gym_grasp.teleop.web import protocol
-from gym_grasp.teleop.web.connection import Bucket, Client, admit
+from gym_grasp.teleop.web.connection import Client, admit
+from gym_grasp.teleop.web.gate import Bucket, Gate, Guesses, Handler
 from gym_grasp.teleop.web.page import PageDevice
 from gym_grasp.teleop.web.protocol import Close, ProtocolError
 from gym_grasp.teleop.web.scene import Scene
@@ -34,6 +34,8 @@ NEWEST = 256
 OLDEST_FRAME = 2.0
 """A frame that a page says it drew before that is not timed, in [s]."""
 MOST_CLIENTS = 8
+GOODBYE = 2.0
+"""How long a client may take to answer a goodbye, in [s]."""
 
 
 class TeleopServer:
@@ -69,33 +71,30 @@ class TeleopServer:
         self._scene = Scene(session.env)
         self._clients: set[Client] = set()
         self._driver: Client | None = None
-        self._connections = 0
+        self._guesses = Guesses()
         self._epoch = 0
         self._sequence = 0
         self._status_time = 0.0
         self._status: dict[str, Any] = {}
         self._stop = asyncio.Event()
         self._runner: web.AppRunner | None = None
+        self._gate: Gate | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Listen; afterwards `port` is the one taken.
 
         Raises:
-            GymGraspError: the port is taken, or is not ours to take.
+            GymGraspError: as `Gate.listen`.
         """
         app = web.Application()
         app.router.add_get("/socket", self._socket)
         app.router.add_get("/{path:.*}", self._file)
-        self._runner = web.AppRunner(app, access_log=None)
+        app.on_response_prepare.append(_add_headers)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=GOODBYE)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls)
-        try:
-            await site.start()
-        except OSError as error:
-            raise GymGraspError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
-        server = site._server
-        assert isinstance(server, asyncio.Server)
-        self.port = server.sockets[0].getsockname()[1]
+        assert self._runner.server is not None
+        self._gate = Gate(self._runner.server, self._tls)
+        self.port = self._gate.listen(host, port)
 
     async def run(self) -> None:
         """Tick until `stop` or the session's end, then close all connections."""
@@ -174,7 +173,7 @@ class TeleopServer:
     async def _file(self, request: web.Request) -> web.Response:
         body, kind = self._files.get(request.path, (b"not found", "text/plain"))
         status = 200 if request.path in self._files else 404
-        return web.Response(body=body, status=status, content_type=kind, headers=HEADERS)
+        return web.Response(body=body, status=status, content_type=kind)
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         # A browser cannot read why an upgrade was refused: accept it, then close with a code.
@@ -183,26 +182,27 @@ class TeleopServer:
             max_msg_size=protocol.MAX_MESSAGE,
             heartbeat=HEARTBEAT,
             compress=False,
+            timeout=GOODBYE,
         )
         await socket.prepare(request)
-        self._connections += 1
+        assert isinstance(request.protocol, Handler)
         try:
-            if self._connections > 2 * MOST_CLIENTS:
-                raise ProtocolError(Close.FULL, "too many connections")
             await self._serve(request, socket)
         except ProtocolError as error:
             self.rejected[error.code.name] = self.rejected.get(error.code.name, 0) + 1
             await socket.close(code=error.code, message=str(error).encode()[:120])
         finally:
-            self._connections -= 1
+            request.protocol.leave()
         return socket
 
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> None:
-        drives = await admit(request, socket, self.token)
+        drives = await admit(request, socket, self.token, self._guesses)
         if len(self._clients) >= MOST_CLIENTS:
             raise ProtocolError(Close.FULL, f"{MOST_CLIENTS} clients are here already")
         transport = request.transport
         assert transport is not None
+        assert isinstance(request.protocol, Handler)
+        request.protocol.stay()
         client = Client(socket, transport.get_write_buffer_size)
         self._clients.add(client)
         self._status = {}  # tell everyone
@@ -231,7 +231,7 @@ class TeleopServer:
         client.say(type="role", role=role, epoch=self._epoch)
 
     async def _listen(self, client: Client) -> None:
-        bucket = Bucket(protocol.MAX_RATE)
+        bucket = Bucket(protocol.MAX_RATE, protocol.MAX_RATE)
         async for message in client.socket:
             now = time.perf_counter()
             if not bucket.take(now):
@@ -265,10 +265,19 @@ class TeleopServer:
             self.page.calibrate()
 
     async def _close(self) -> None:
-        for client in list(self._clients):
-            await client.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the host stops")
+        if self._gate is not None:
+            await self._gate.close()
+        goodbyes = [
+            client.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the host stops")
+            for client in self._clients
+        ]
+        await asyncio.gather(*goodbyes, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
 
 
 def prefer_this_thread() -> None:

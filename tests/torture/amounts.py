@@ -1,0 +1,26 @@
+"""How much is tried of each kind, as `TORTURE` says."""
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is tried of each kind."""
+
+    steps: int
+    """Of each task."""
+    envs: int
+    """At once."""
+    kills: int
+    seconds: float
+    """For which servers are besieged."""
+
+
+AMOUNTS = {
+    "tiny": Amount(800, 8, 1, 2.0),
+    "short": Amount(500_000, 256, 20, 60.0),
+    "full": Amount(10_000_000, 256, 200, 600.0),
+}
+NAME = os.environ.get("TORTURE", "tiny")
+AMOUNT = AMOUNTS[NAME]

@@ -1,0 +1,76 @@
+"""How much is tried, and the table of what was tried, held and failed.
+
+`TORTURE` says how much: `tiny` (the default, in CI), `short` (`make torture`) or `full` (`make
+torture-full`). The latter two keep their results in `build/torture-AMOUNT.jsonl`; a full run that
+was cut off goes on with what has not held yet.
+"""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS / name) for name in ("torture", "teleop")]
+from amounts import AMOUNT, NAME, Amount  # noqa: E402
+
+RESULTS = Path("build") / f"torture-{NAME}.jsonl"
+
+
+def held() -> list[dict]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker("torture")
+    if hasattr(config, "workerinput") or NAME == "tiny":
+        return
+    RESULTS.parent.mkdir(exist_ok=True)
+    if NAME != "full" or not RESULTS.exists():
+        RESULTS.write_text("")
+    done = {result["test"] for result in held() if not result["failed"]}
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in done])
+    items[:] = [item for item in items if item.nodeid not in done]
+
+
+def pytest_runtest_logreport(report):
+    properties = dict(report.user_properties)
+    if NAME != "tiny" and report.when == "call" and "tried" in properties:
+        tried = properties["tried"]
+        result = {"test": report.nodeid, "what": properties["what"], "tried": tried}
+        with RESULTS.open("a") as file:
+            file.write(json.dumps({**result, "failed": int(report.failed)}) + "\n")
+
+
+def pytest_terminal_summary(terminalreporter):
+    if NAME == "tiny" or not RESULTS.exists():
+        return
+    tried, failed = Counter(), Counter()
+    for result in {result["test"]: result for result in held()}.values():
+        tried[result["what"]] += result["tried"]
+        failed[result["what"]] += result["failed"]
+    terminalreporter.section(f"tried, held, failed ({NAME})")
+    width = max(map(len, tried), default=0)
+    for what, count in tried.items():
+        outcome = "held" if not failed[what] else f"FAILED in {failed[what]} test(s)"
+        terminalreporter.write_line(f"{what:<{width}}  {count:>12,} tried   {outcome}")
+
+
+@pytest.fixture
+def tally(record_property):
+    """Tells what a test tries, and how many of it."""
+
+    def tell(what: str, tried: int) -> None:
+        record_property("what", what)
+        record_property("tried", tried)
+
+    return tell
+
+
+@pytest.fixture
+def amount() -> Amount:
+    return AMOUNT
