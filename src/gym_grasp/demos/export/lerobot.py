@@ -14,12 +14,14 @@ from gym_grasp.demos.export.columns import ACTION, columns
 from gym_grasp.demos.export.robomimic import whole_states
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import Dataset
-from gym_grasp.envs.render import HEIGHT, WIDTH, Camera, write_video
+from gym_grasp.envs.render import Camera, write_video
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.files import to_json
 
 FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 DATA, VIDEO = f"data/{FILE}.parquet", f"videos/{{video_key}}/{FILE}.mp4"
+WIDTH, HEIGHT = 320, 240
+"""Of videos, in pixels: as `integrations.lerobot` shows them to policies."""
 CHUNK = 1000
 """Videos, one for each episode, in a folder."""
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
@@ -110,7 +112,7 @@ class _Film:
         self.key = f"observation.images.{camera}"
         self._env = GraspVectorEnv(dataset.env_spec(), 1, autoreset=False, num_threads=1)
         self._env.reset(seed=0)
-        self._camera = Camera(self._env, camera)
+        self._camera = Camera(self._env, camera, WIDTH, HEIGHT)
         self._path, self.rate = path, dataset.meta.control_rate
         self._pixels: list[np.ndarray] = []
 
@@ -127,7 +129,7 @@ class _Film:
                 self._env.set_state(state)
                 frame = self._camera.frame()
                 if step % 10 == 0:
-                    thin.append(frame[::8, ::8].reshape(-1, 3) / np.float32(255))
+                    thin.append(frame[::4, ::4].reshape(-1, 3) / np.float32(255))
                 yield frame
 
         write_video(file, frames(), self.rate)
@@ -138,7 +140,7 @@ class _Film:
 
     def statistics(self) -> dict[str, Any]:
         """Return the statistics over all episodes."""
-        frame = len(range(0, HEIGHT, 8)) * len(range(0, WIDTH, 8))
+        frame = len(range(0, HEIGHT, 4)) * len(range(0, WIDTH, 4))
         pixels = np.concatenate(self._pixels)
         return _channels(statistics(pixels, len(pixels) // frame))
 

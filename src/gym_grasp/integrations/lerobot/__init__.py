@@ -28,6 +28,7 @@ except ImportError as error:
         f"The plug-in needs LeRobot, and '{error.name}' is not installed; pip install lerobot."
     ) from error
 
+WIDTH, HEIGHT = 320, 240
 KEYS = {STATE: "agent_pos", SCENE: "environment_state"}
 """LeRobot's names in an environment of what has other names in a dataset."""
 
@@ -38,7 +39,8 @@ class GraspEnv(gymnasium.Env):
     Args:
         task: an `EnvSpec`, the same as a dataset holds it, or the name of a task.
         camera: from where `render` and, where `pixels` is set, the observation look.
-        pixels: whether observations hold the camera's picture, (480, 640, 3) uint8.
+        pixels: whether observations hold the camera's picture, (height, width, 3) uint8.
+        width, height: of pictures, in pixels.
         max_episode_steps: with a task's name: another limit.
     """
 
@@ -50,14 +52,16 @@ class GraspEnv(gymnasium.Env):
         task: Any,
         camera: str = "overview",
         pixels: bool = False,
+        width: int = WIDTH,
+        height: int = HEIGHT,
         max_episode_steps: int | None = None,
     ) -> None:
         self._env = GraspVectorEnv(
             task, 1, autoreset=False, num_threads=1, max_episode_steps=max_episode_steps
         )
         self._columns = columns(self._env.packer)
-        self._camera, self._lens = camera, None
-        self._pixels = pixels
+        self._view, self._pixels = (camera, width, height), pixels
+        self._lens: Camera | None = None
         self._max_episode_steps = self._env.max_episode_steps
         self.task = self._env.task_name
         self.task_description = self._env.task.summary
@@ -66,7 +70,7 @@ class GraspEnv(gymnasium.Env):
             for key, places in self._columns.items()
         }
         if pixels:
-            spaces["pixels"] = Dict({camera: Box(0, 255, (480, 640, 3), np.uint8)})
+            spaces["pixels"] = Dict({camera: Box(0, 255, (height, width, 3), np.uint8)})
         self.observation_space = Dict(spaces)
         self.action_space = self._env.single_action_space
 
@@ -91,9 +95,9 @@ class GraspEnv(gymnasium.Env):
         )
 
     def render(self) -> np.ndarray:  # type: ignore[override]
-        """Draw the scene. Shape (480, 640, 3), uint8."""
+        """Draw the scene. Shape (height, width, 3), uint8."""
         if self._lens is None:
-            self._lens = Camera(self._env, self._camera)
+            self._lens = Camera(self._env, *self._view)
         return self._lens.frame()
 
     def close(self) -> None:
@@ -105,7 +109,7 @@ class GraspEnv(gymnasium.Env):
     def _named(self, observation: torch.Tensor) -> dict[str, Any]:
         row = observation[0].numpy()
         named: dict[str, Any] = {KEYS[key]: row[places] for key, places in self._columns.items()}
-        return {**named, "pixels": {self._camera: self.render()}} if self._pixels else named
+        return {**named, "pixels": {self._view[0]: self.render()}} if self._pixels else named
 
 
 @EnvConfig.register_subclass("gym_grasp")
@@ -120,6 +124,9 @@ class GymGraspEnv(EnvConfig):
     """From where videos and, with `pixels`, observations look."""
     pixels: bool = False
     """Whether policies see the camera's picture too."""
+    width: int = WIDTH
+    height: int = HEIGHT
+    """Of pictures, in pixels."""
     episode_length: int | None = None
     """Actions after which an episode is truncated; None: the task's time limit."""
     features: dict[str, PolicyFeature] = field(default_factory=dict)
@@ -137,7 +144,7 @@ class GymGraspEnv(EnvConfig):
             self.features_map[KEYS[key]] = key
         if self.pixels:
             name = f"pixels/{self.camera}"
-            self.features[name] = PolicyFeature(FeatureType.VISUAL, (480, 640, 3))
+            self.features[name] = PolicyFeature(FeatureType.VISUAL, (self.height, self.width, 3))
             self.features_map[name] = f"observation.images.{self.camera}"
 
     @property
@@ -161,5 +168,7 @@ class GymGraspEnv(EnvConfig):
             "task": self.task,
             "camera": self.camera,
             "pixels": self.pixels,
+            "width": self.width,
+            "height": self.height,
             **({} if limit is None else {"max_episode_steps": limit}),
         }
