@@ -48,12 +48,13 @@ def describe(spec: "EnvSpec") -> dict[str, Any]:
     how many actions a second.
     """
     from gym_grasp.envs.control import drive_speeds
+    from gym_grasp.tasks import gym_id
     from gym_grasp.tasks.features import Packer
 
     drives = drive_speeds(spec.control, spec.robot_model.hand)
     linear, angular = spec.control.linear_speed, spec.control.angular_speed
     return {
-        "task": spec.task,
+        "env_name": gym_id(spec.task),
         "robot": spec.robot,
         "control_rate_hz": spec.control_rate,
         "observation_units": Packer(spec.features).units,

@@ -26,6 +26,7 @@ def write(dataset: Dataset, path: Path) -> str:
         id=meta.env_name,
         entry_point="gym_grasp.envs.single:GraspEnv",
         kwargs={"task": dict(meta.spec)},
+        max_episode_steps=dataset.env_spec().max_episode_steps,
     )
     storage = MinariStorage.new(
         folder / "data",
