@@ -2,6 +2,7 @@
 # make test   set up, lint, check types and run the tests
 # make test-slow   run the tests that take minutes each
 # make test-gpu    run the tests that need a GPU; give a CUDA build, as TORCH="torch>=2.11,<2.14"
+# make test-datasets   let robomimic, LeRobot and Minari read exported datasets, each in its own environment
 # make client build the browser client of teleoperation (needs npm)
 # make cards  write the cards and pictures of tasks anew, and the cards of the datasets in data/
 # make datasets    record all demonstrations anew, replay them, and write the cards
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow test-gpu client check-client lint cards datasets constraints clean
+.PHONY: demo test test-slow test-gpu test-datasets client check-client lint cards datasets constraints clean
 .DEFAULT_GOAL := test
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -44,6 +45,10 @@ client: $(CLIENT)/dist/index.html
 
 check-client: $(MODULES)
 	if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent check; fi
+
+# Exported datasets, read by robomimic, LeRobot and Minari themselves.
+test-datasets:
+	PYTHON=$(PYTHON) sh tests/integrations/run_datasets.sh
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check

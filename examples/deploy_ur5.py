@@ -16,10 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import mujoco
 import numpy as np
 import onnxruntime
 import torch
 
+from gym_grasp.envs.scene import state_parts
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 
@@ -33,13 +35,14 @@ Perception = Callable[[], dict[str, torch.Tensor]]
 class Arm(Protocol):
     """What is used of ur_rtde's `RTDEControlInterface` and `RTDEReceiveInterface`."""
 
-    def getActualQ(self) -> list[float]: ...  # noqa: N802, D102
+    def getActualQ(self) -> list[float]: ...  # noqa: N802
+    def getActualQd(self) -> list[float]: ...  # noqa: N802
     def servoJ(self, q: list[float], speed: float, acceleration: float, time: float,
-               lookahead_time: float, gain: float) -> bool: ...  # noqa: N802, D102  # fmt: skip
-    def initPeriod(self) -> Any: ...  # noqa: N802, D102
-    def waitPeriod(self, begin: Any) -> None: ...  # noqa: N802, D102
-    def servoStop(self) -> bool: ...  # noqa: N802, D102
-    def stopScript(self) -> None: ...  # noqa: N802, D102
+               lookahead_time: float, gain: float) -> bool: ...  # fmt: skip
+    def initPeriod(self) -> Any: ...  # noqa: N802
+    def waitPeriod(self, begin: Any) -> None: ...  # noqa: N802
+    def servoStop(self) -> bool: ...  # noqa: N802
+    def stopScript(self) -> None: ...  # noqa: N802
 
 
 class Hand(Protocol):
@@ -89,13 +92,15 @@ def deploy(
     twin.reset(seed=0)
     joints, every = twin.task.indices, torch.ones(1, dtype=torch.bool)
     latency = Latency(twin.controller.period)
-    qpos = twin.physics.bind("qpos").clone()
+    state, places = twin.physics.get_state(), _places(twin.physics.model)
+    qpos, qvel = state[0, places["qpos"]], state[0, places["qvel"]]
     try:
         while not done():
             begin, start = arm.initPeriod(), time.perf_counter()
-            qpos[0, joints.arm] = torch.tensor(arm.getActualQ())
-            qpos[0, joints.hand] = torch.as_tensor(hand.positions(), dtype=torch.float32)
-            twin.physics.reset(every, qpos)
+            qpos[joints.arm] = torch.tensor(arm.getActualQ(), dtype=state.dtype)
+            qvel[joints.arm] = torch.tensor(arm.getActualQd(), dtype=state.dtype)
+            qpos[joints.hand] = torch.as_tensor(hand.positions(), dtype=state.dtype)
+            twin.physics.set_state(state)
             if not latency.seconds:
                 twin.controller.reset(every)
             observation = twin.packer.pack({**twin.observe(), **perceive()}).numpy()
@@ -103,9 +108,7 @@ def deploy(
             twin.controller.apply(torch.from_numpy(action))
             targets = twin.controller.joint_targets()[0].numpy()
             latency.seconds.append(time.perf_counter() - start)
-            arm.servoJ(
-                targets[joints.arm].tolist(), 0.0, 0.0, latency.period, LOOKAHEAD, GAIN
-            )
+            arm.servoJ(targets[joints.arm].tolist(), 0.0, 0.0, latency.period, LOOKAHEAD, GAIN)
             hand.move(targets[joints.arm.stop :])
             arm.waitPeriod(begin)
     finally:
@@ -113,6 +116,14 @@ def deploy(
         arm.stopScript()
         twin.close()
     return latency
+
+
+def _places(model: mujoco.MjModel) -> dict[str, slice]:
+    """Return where positions, velocities and so on stand in a state."""
+    places, at = {}, 0
+    for name, width in state_parts(model):
+        places[name], at = slice(at, at + width), at + width
+    return places
 
 
 class Ur5:
@@ -141,10 +152,13 @@ class Simulated:
         self._joints = self.env.task.indices
         self._ctrl = torch.zeros(1, self.env.physics.model.nu)
 
-    def getActualQ(self) -> list[float]:  # noqa: N802, D102
+    def getActualQ(self) -> list[float]:  # noqa: N802
         return self.env.physics.bind("qpos")[0, self._joints.arm].tolist()
 
-    def servoJ(  # noqa: N802, D102
+    def getActualQd(self) -> list[float]:  # noqa: N802
+        return self.env.physics.bind("qvel")[0, self._joints.arm].tolist()
+
+    def servoJ(  # noqa: N802
         self,
         q: list[float],
         speed: float,
@@ -158,10 +172,10 @@ class Simulated:
         self._ctrl[0, self._joints.arm] = torch.tensor(q)
         return True
 
-    def initPeriod(self) -> float:  # noqa: N802, D102
+    def initPeriod(self) -> float:  # noqa: N802
         return time.perf_counter()
 
-    def waitPeriod(self, begin: float) -> None:  # noqa: N802, D102
+    def waitPeriod(self, begin: float) -> None:  # noqa: N802
         env = self.env
         env.physics.step(self._ctrl, env.env_spec.control.interval)
         if env.task.memory_size:
@@ -171,23 +185,23 @@ class Simulated:
         if self._realtime:
             time.sleep(max(0.0, begin + env.controller.period - time.perf_counter()))
 
-    def servoStop(self) -> bool:  # noqa: N802, D102
+    def servoStop(self) -> bool:  # noqa: N802
         self.stopped = True
         return True
 
-    def stopScript(self) -> None: ...  # noqa: N802, D102
+    def stopScript(self) -> None: ...  # noqa: N802
 
-    def positions(self) -> np.ndarray:  # noqa: D102
+    def positions(self) -> np.ndarray:
         return self.env.physics.bind("qpos")[0, self._joints.hand].numpy()
 
-    def move(self, targets: np.ndarray) -> None:  # noqa: D102
+    def move(self, targets: np.ndarray) -> None:
         self._ctrl[0, self._joints.arm.stop :] = torch.from_numpy(targets)
 
-    def perceive(self) -> dict[str, torch.Tensor]:  # noqa: D102
+    def perceive(self) -> dict[str, torch.Tensor]:
         own = ("finger_positions", "wrist_pose")
         return {key: value for key, value in self.env.observe().items() if key not in own}
 
-    def done(self) -> bool:  # noqa: D102
+    def done(self) -> bool:
         return self.success or self.steps >= self.env.max_episode_steps
 
 
@@ -206,7 +220,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=3)
     options = parser.parse_args()
     if not options.dry_run:
-        parser.error("write down your hand's driver and perception here, then pass Ur5(ADDRESS, 30)")
+        parser.error(
+            "write down your hand's driver and perception here, then pass Ur5(ADDRESS, 30)"
+        )
     session = load(options.policy)
     spec = EnvSpec.from_dict(json.loads(session.get_modelmeta().custom_metadata_map["spec"]))
     for episode in range(options.episodes):

@@ -1,7 +1,7 @@
 """Drive an environment by a policy that is an ONNX file: the policy needs no torch.
 
-    gym-grasp export RUN --to policy.onnx
-    python examples/onnx_only.py policy.onnx
+gym-grasp export RUN --to policy.onnx
+python examples/onnx_only.py policy.onnx
 """
 
 import json

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "experiments": {"robots", "envs", "learning", "demos", "tasks"},
     "paper": {"experiments", "bench", "envs", "learning", "tasks"},
     "bench": {"envs", "learning", "demos", "tasks", "physics", "integrations"},
-    "integrations": {"envs"},
+    "integrations": {"envs", "demos", "tasks"},
 }
 
 
@@ -67,6 +67,12 @@ HOMES = {
     "aiohttp": "teleop/web",
     "ray": "experiments",
     "rsl_rl": ("integrations", "bench"),
+    "robomimic": "integrations",
+    "lerobot": "integrations",
+    "minari": "demos/export",
+    "pyarrow": "demos/export",
+    "onnx": "learning",
+    "onnxruntime": "learning",
     "xr": "teleop/devices",
     "safetensors": "learning",
 }

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from foreign import use_torchvision
 
+from foreign import use_torchvision
 from gym_grasp.demos.export import export
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record

@@ -19,7 +19,9 @@ def main(args: Sequence[str]) -> None:
     call(export, args, "gym-grasp export")
 
 
-def export(policy: Annotated[Path, tyro.conf.Positional], /, *, to: Path, json: bool = False) -> None:
+def export(
+    policy: Annotated[Path, tyro.conf.Positional], /, *, to: Path, json: bool = False
+) -> None:
     """Write a trained policy as ONNX, which runs without torch and gym-grasp.
 
     Args:

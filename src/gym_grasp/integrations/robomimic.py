@@ -123,9 +123,7 @@ class GraspEnv(EnvBase):
         if mode != "rgb_array":
             raise UsageError(f"The mode of drawing is '{mode}'; this draws 'rgb_array' alone.")
         if self._camera is None:
-            self._camera = Camera(
-                self.env, camera_name or "overview", width or 640, height or 480
-            )
+            self._camera = Camera(self.env, camera_name or "overview", width or 640, height or 480)
         return self._camera.frame()
 
     def get_reward(self) -> float:
@@ -207,7 +205,7 @@ env_utils.get_env_class = get_env_class
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("usage: python -m gym_grasp.integrations.robomimic SCRIPT ... (such as train)")
-    import gym_grasp.integrations.robomimic  # noqa: F401 - robomimic looks the class up there
+    import gym_grasp.integrations.robomimic
 
     sys.argv = sys.argv[1:]
     runpy.run_module(f"robomimic.scripts.{sys.argv[0]}", run_name="__main__", alter_sys=True)

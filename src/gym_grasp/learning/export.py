@@ -107,7 +107,8 @@ def _graph(policy: LoadedPolicy) -> Any:
     value = node("Mul", value, constant("inverse_deviation", inverse))
     limit = torch.tensor(OBSERVATION_LIMIT)
     value = node("Clip", value, constant("-limit", -limit), constant("limit", limit))
-    for index, layer in enumerate(policy.actor):  # type: ignore[arg-type]
+    layers: list[nn.Module] = list(policy.actor.children())
+    for index, layer in enumerate(layers):
         if isinstance(layer, nn.Linear):
             weight = constant(f"weight_{index}", layer.weight)
             bias = constant(f"bias_{index}", layer.bias)

@@ -75,7 +75,9 @@ def write(dataset: Dataset, path: Path, camera: str | None = None) -> str:
     totals = {key: statistics(value) for key, value in whole.items()}
     if film:
         totals[film.key] = film.statistics()
-    _write_table(path / "data/chunk-000/file-000.parquet", {k: _column(v) for k, v in whole.items()})
+    _write_table(
+        path / "data/chunk-000/file-000.parquet", {k: _column(v) for k, v in whole.items()}
+    )
     _write_table(path / "meta/episodes/chunk-000/file-000.parquet", pa.Table.from_pylist(rows))
     _write_tasks(path / "meta/tasks.parquet", text)
     (path / "meta/stats.json").write_bytes(to_json(totals))
@@ -125,7 +127,9 @@ class _Film:
 
         def frames() -> Any:
             for step in range(len(episode)):
-                state = {key: torch.from_numpy(value[step : step + 1]) for key, value in states.items()}
+                state = {
+                    key: torch.from_numpy(value[step : step + 1]) for key, value in states.items()
+                }
                 self._env.set_state(state)
                 frame = self._camera.frame()
                 if step % 10 == 0:
