@@ -37,8 +37,15 @@ class Arm(Protocol):
 
     def getActualQ(self) -> list[float]: ...  # noqa: N802
     def getActualQd(self) -> list[float]: ...  # noqa: N802
-    def servoJ(self, q: list[float], speed: float, acceleration: float, time: float,
-               lookahead_time: float, gain: float) -> bool: ...  # fmt: skip
+    def servoJ(  # noqa: N802
+        self,
+        q: list[float],
+        speed: float,
+        acceleration: float,
+        time: float,
+        lookahead_time: float,
+        gain: float,
+    ) -> bool: ...
     def initPeriod(self) -> Any: ...  # noqa: N802
     def waitPeriod(self, begin: Any) -> None: ...  # noqa: N802
     def servoStop(self) -> bool: ...  # noqa: N802
