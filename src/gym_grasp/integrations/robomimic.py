@@ -205,7 +205,5 @@ env_utils.get_env_class = get_env_class
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("usage: python -m gym_grasp.integrations.robomimic SCRIPT ... (such as train)")
-    import gym_grasp.integrations.robomimic
-
     sys.argv = sys.argv[1:]
     runpy.run_module(f"robomimic.scripts.{sys.argv[0]}", run_name="__main__", alter_sys=True)
