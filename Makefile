@@ -4,6 +4,7 @@
 # make test-gpu    run the tests that need a GPU; give a CUDA build, as TORCH="torch>=2.11,<2.14"
 # make torture      try half a million steps a task, thousands of damaged files, kills and sieges
 # make torture-full    the same for hours; it goes on where it was cut off
+# make test-datasets   let robomimic, LeRobot and Minari read exported datasets, each in its own environment
 # make client build the browser client of teleoperation (needs npm)
 # make dist   build wheel and source distribution, the client inside, and try the wheel;
 #             URL=https://… names the repository in the metadata
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow test-gpu torture torture-full client check-client dist test-integrations lint cards datasets constraints clean
+.PHONY: demo test test-slow test-gpu torture torture-full client check-client dist test-integrations test-datasets lint cards datasets constraints clean
 .DEFAULT_GOAL := test
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -67,6 +68,10 @@ $(FOREIGN)/ready: pyproject.toml constraints.txt
 
 test-integrations: $(FOREIGN)/ready
 	OMP_WAIT_POLICY=PASSIVE $(FOREIGN)/bin/python -m pytest -m "slow or not slow" tests/integrations
+
+# Exported datasets, read by robomimic, LeRobot and Minari themselves.
+test-datasets:
+	PYTHON=$(PYTHON) sh tests/integrations/run_datasets.sh
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "experiments": {"robots", "envs", "learning", "demos", "tasks"},
     "paper": {"experiments", "bench", "envs", "learning", "tasks"},
     "bench": {"envs", "learning", "demos", "tasks", "physics", "integrations"},
-    "integrations": {"envs"},
+    "integrations": {"envs", "demos", "tasks"},
 }
 
 
@@ -70,6 +70,12 @@ HOMES = {
     "stable_baselines3": ("integrations", "bench"),
     "skrl": "integrations",
     "torchrl": "integrations",
+    "robomimic": "integrations",
+    "lerobot": "integrations",
+    "minari": "demos/export",
+    "pyarrow": "demos/export",
+    "onnx": "learning",
+    "onnxruntime": "learning",
     "xr": "teleop/devices",
     "safetensors": "learning",
     "typeguard": "typed.py",

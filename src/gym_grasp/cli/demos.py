@@ -1,11 +1,11 @@
-"""`gym-grasp demos record|info|validate|replay|recover`."""
+"""`gym-grasp demos record|info|validate|replay|export|recover`."""
 
 import dataclasses
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -24,7 +24,7 @@ File = Annotated[Path, tyro.conf.Positional]
 
 def main(args: Sequence[str]) -> None:
     """Run one of the subcommands."""
-    functions = (record, info, validate, replay, recover)
+    functions = (record, info, validate, replay, export, recover)
     known: dict[str, Callable[..., Any]] = {one.__name__: one for one in functions}
     if not args or args[0] in HELP:
         print("usage: gym-grasp demos [-h] SUBCOMMAND ...\n")
@@ -197,6 +197,34 @@ def _replay(dataset: "Dataset", device: str, json: bool) -> None:
             f"{count - report.reproduced} of {count} episodes of {dataset.path} do not succeed "
             f"again. {why if same else 'The scene has changed since it was recorded.'}"
         )
+
+
+def export(
+    file: File,
+    /,
+    *,
+    format: Literal["robomimic", "lerobot", "minari"],
+    to: Path,
+    camera: str | None = None,
+    json: bool = False,
+) -> None:
+    """Write a dataset in another tool's format.
+
+    Args:
+        file: the dataset.
+        format: which tool's.
+        to: the file (robomimic) or folder to write.
+        camera: lerobot only: also film every episode from `overview` or `close`.
+        json: print what was written as one JSON object.
+    """
+    from gym_grasp.demos.export import export as export_dataset
+    from gym_grasp.demos.reader import open_dataset
+
+    written = export_dataset(open_dataset(file), format, to, camera)
+    if json:
+        print_json(written)
+    else:
+        print("{path}: {episodes} episodes, {steps} steps\nload: {load}".format(**written))
 
 
 def recover(file: File, /) -> None:

@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "demos": "record, describe, check and replay demonstrations",
     "train": "train a policy with BC, PPO or DAPG",
     "resume": "go on with a training run that was cut off",
+    "export": "write a trained policy as ONNX",
     "evaluate": "measure the success of trained policies, and film them",
     "sweep": "train and evaluate many policies, one after the other or at once",
     "reproduce": "make the paper's tables and figures anew",

@@ -1,0 +1,133 @@
+"""robomimic itself reads the exported file, and its rollouts make the environment."""
+
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from foreign import use_torchvision
+from gym_grasp.demos.export import export
+from gym_grasp.demos.reader import open_dataset
+from gym_grasp.demos.record import record
+from gym_grasp.envs.vector import GraspVectorEnv
+
+pytest.importorskip("robomimic")
+use_torchvision()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    record("open-drawer", folder / "drawer.hdf5", episodes=4, seed=1)
+    dataset = open_dataset(folder / "drawer.hdf5")
+    export(dataset, "robomimic", folder / "out.hdf5")
+    return dataset, folder / "out.hdf5"
+
+
+@pytest.fixture(scope="module")
+def env(files):
+    import robomimic.utils.env_utils as env_utils
+    import robomimic.utils.file_utils as file_utils
+
+    from gym_grasp.integrations import robomimic
+
+    meta = file_utils.get_env_metadata_from_dataset(str(files[1]))
+    env = env_utils.create_env_from_metadata(meta)
+    assert isinstance(env, robomimic.GraspEnv)
+    assert env.serialize() == meta
+    return env
+
+
+def test_demonstrations_succeed_again_in_robomimics_environment(files, env):
+    dataset, path = files
+    with h5py.File(path) as file:
+        for index, episode in enumerate(dataset.summaries):
+            group = file[f"data/demo_{index}"]
+            observation = env.reset_to({"states": group["states"][0]})
+            for step, action in enumerate(group["actions"][()]):
+                for key, value in observation.items():
+                    assert value.tobytes() == group[f"obs/{key}"][step].tobytes()
+                observation, reward, done, _ = env.step(action)
+                assert done == (step == len(episode) - 1) == env.is_success()["task"]
+                assert reward == episode.rewards[step]
+
+
+def test_states_are_taken_back(env):
+    observation = env.reset()
+    state = env.get_state()
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (5, env.action_dimension))
+    after = [env.step(action)[0]["wrist_pose"] for action in actions]
+    again = env.reset_to(state)
+    assert all(np.array_equal(again[key], observation[key]) for key in observation)
+    for action, expected in zip(actions, after, strict=True):
+        assert np.array_equal(env.step(action)[0]["wrist_pose"], expected)
+
+
+def test_robomimics_rollout_is_ours(env):
+    import robomimic.utils.train_utils as train_utils
+
+    from gym_grasp.tasks.features import Packer
+
+    packer = Packer(env.env.features)
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(packer.size, env.action_dimension, generator=generator)
+
+    class Policy(train_utils.RolloutPolicy):
+        def __init__(self):
+            pass
+
+        def start_episode(self):
+            pass
+
+        def __call__(self, ob, goal=None):
+            return np.tanh(packer.pack(ob) @ weights.numpy())
+
+    result = train_utils.run_rollout(Policy(), env, 30, terminate_on_success=True)
+    assert (result["Horizon"], result["Success_Rate"], result["Return"]) == (30, 0.0, -30.0)
+    ours = GraspVectorEnv("open-drawer", 1, autoreset=False, num_threads=1)
+    ours.reset(seed=0)
+    observation = ours.reset_to(env.env.episode_seed)
+    for _ in range(30):
+        observation, *_ = ours.step(torch.tanh(observation @ weights))
+    seen = env.get_observation()
+    np.testing.assert_allclose(packer.pack(seen), observation[0].numpy(), atol=1e-3)
+
+
+def test_training_rolls_out(files, tmp_path):
+    config = {
+        "algo_name": "bc",
+        "experiment": {
+            "name": "drawer",
+            "epoch_every_n_steps": 2,
+            "logging": {"terminal_output_to_txt": False, "log_tb": False},
+            "render_video": False,
+            "rollout": {"n": 2, "horizon": 10, "rate": 1},
+            "save": {"enabled": False},
+        },
+        "train": {
+            "data": str(files[1]),
+            "output_dir": str(tmp_path),
+            "hdf5_filter_key": "train",
+            "cuda": False,
+            "batch_size": 16,
+            "num_epochs": 1,
+        },
+        "observation": {
+            "modalities": {"obs": {"low_dim": sorted(files[0].meta.packer.layout), "rgb": []}}
+        },
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    code = (
+        "import runpy, sys, foreign; foreign.use_torchvision(); sys.argv[0] = '';"
+        "runpy.run_module('gym_grasp.integrations.robomimic', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, "train", "--config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "finished run successfully" in done.stdout, done.stdout + done.stderr
+    assert '"Success_Rate": 0.0' in done.stdout
