@@ -9,7 +9,7 @@ import numpy as np
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.reader import Dataset
 from gym_grasp.envs.flat import flatten
-from gym_grasp.envs.vector import FIELD
+from gym_grasp.envs.state import FIELD
 
 
 def write(dataset: Dataset, path: Path) -> str:
