@@ -15,7 +15,7 @@ from gym_grasp.demos.card import dataset_card
 from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.envs.control import drive_speeds
-from gym_grasp.envs.render import Camera
+from gym_grasp.envs.render import Camera, write_picture
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.markdown import table
@@ -99,7 +99,7 @@ def write_cards(folder: Path, pictures: Path) -> None:
     pictures.mkdir(parents=True, exist_ok=True)
     for name in TASKS:
         (folder / f"{name}.md").write_text(card(name))
-        write_small(pictures / f"{name}.png", picture(name))
+        write_picture(pictures / f"{name}.png", picture(name))
 
 
 def picture(name: str, size: tuple[int, int] = PICTURE) -> np.ndarray:
@@ -124,14 +124,6 @@ def picture(name: str, size: tuple[int, int] = PICTURE) -> np.ndarray:
         frame = lens.frame()
     env.close()
     return frame
-
-
-def write_small(path: Path, frame: np.ndarray) -> None:
-    """Write a picture as a PNG of 256 colours, a quarter of the size."""
-    from PIL import Image
-
-    few = Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE)
-    few.save(path, optimize=True)
 
 
 def write_dataset_cards(folder: Path, data: Path) -> None:

@@ -120,7 +120,7 @@ def _constructor(
     limit = "Actions after which an episode is truncated; by default the task's time limit."
     named = Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(robot_names())}}}")]
     fields = [
-        StructFieldSpec("robot", named, robot, "ARM-HAND."),  # type: ignore[arg-type]
+        StructFieldSpec("robot", named, robot, "ARM-HAND."),
         StructFieldSpec("max_episode_steps", int | None, steps, limit),  # type: ignore[arg-type]
         StructFieldSpec("control", ControlConfig, control),
     ]

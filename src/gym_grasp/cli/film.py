@@ -34,7 +34,7 @@ class Film:
         from gym_grasp.envs.render import BOTH, HEIGHT, WIDTH, cameras_of, check_size
 
         known = cameras_of(env.task.model)
-        views = (self.camera,)
+        views: tuple[str, ...] = (self.camera,)
         if self.camera == "both":
             views = tuple(name for name in BOTH if name in known)
         if not views or views[0] not in known:

@@ -4,7 +4,7 @@ import atexit
 import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from weakref import WeakSet
@@ -156,7 +156,8 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
 
     part = path.with_name(f".{path.stem}.part.mp4")
     try:
-        with imageio.get_writer(part, fps=rate, macro_block_size=2, quality=5) as writer:
+        # Of itself it does not close, and so leaves the encoder running, where something is raised.
+        with closing(imageio.get_writer(part, fps=rate, macro_block_size=2, quality=5)) as writer:
             for frame in frames:
                 writer.append_data(frame)
         try:
@@ -165,7 +166,9 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
             raise OSError("it is not whole; is the disk full?") from error
         part.replace(path)
     except OSError as error:
-        text = " ".join(str(error).split("FFMPEG COMMAND")[0].split())
+        text = str(error).partition("FFMPEG COMMAND")[0]
+        if isinstance(error, BrokenPipeError) or "Broken pipe" in text:
+            text = "the encoder has given up; is the disk full?"
         raise GymGraspError(f"Cannot write the video {path}: {reason(text)}.") from error
     finally:
         with suppress(OSError):

@@ -74,9 +74,7 @@ def evaluate(
     if episodes < 1:
         raise UsageError(f"Number of episodes is {episodes}; it must be at least 1.")
     rounds = [
-        _first_episodes(policy, env, seed + index, lambda ended, start=start: tell(start + ended))[
-            : episodes - start
-        ]
+        _first_episodes(policy, env, seed + index, start, tell)[: episodes - start]
         for index, start in enumerate(range(0, episodes, env.num_envs))
     ]
     success, lengths, returns, diverged = torch.cat(rounds).double().cpu().T
@@ -93,6 +91,7 @@ def _first_episodes(
     policy: Callable[[Tensor], Tensor],
     env: Environment,
     seed: int,
+    before: int,
     tell: Callable[[float], None],
 ) -> Tensor:
     """Return success, length, return and divergence of each environment's first episode (N, 4)."""
@@ -114,7 +113,7 @@ def _first_episodes(
         result = torch.where(ended[:, None], outcome, result)
         running = running & ~ended
         left = int(running.sum())
-        tell(env.num_envs - left)
+        tell(before + env.num_envs - left)
         if not left:
             break
     return result
