@@ -14,7 +14,7 @@ from gym_grasp.demos.record import record
 from gym_grasp.errors import GymGraspError
 
 SHORT = ("--episodes", "2", "--max-episode-steps", "12")
-SMALL = ("--size", "128", "48", "--video-episodes", "1")
+SMALL = ("--width", "128", "--height", "48", "--video-episodes", "1")
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +114,8 @@ def test_a_film_that_cannot_be_written_leaves_the_one_before(run, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--size", "7680", "2160"), "The width is 7680; it must be from 1 to 3840"),
-        (("--size", "130", "48"), "multiple of 4"),
+        (("--width", "7680"), "The width is 7680; it must be from 1 to 3840"),
+        (("--width", "130"), "multiple of 4"),
         (("--fps", "29"), "such as 30, 15, 10, 6"),
         (("--fps", "0"), "--fps is 0"),
         (("--camera", "clsoe"), "Did you mean 'close'"),
@@ -132,7 +132,7 @@ def test_what_cannot_be_filmed_is_refused_before_evaluating(run, capsys, args, m
 
 def test_recorded_episodes_are_filmed(dataset, tmp_path, capsys):
     out = tmp_path / "two.mp4"
-    look = ("--camera", "close", "--size", "64", "48", "--fps", "1")
+    look = ("--camera", "close", "--width", "64", "--height", "48", "--fps", "1")
     args = ["demos", "film", str(dataset), "--out", str(out), *look, "--episode"]
     assert main([*args, "1,3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -23,15 +23,17 @@ class Film:
 
     camera: Annotated[str, tyro.conf.arg(metavar="{both,overview,close,NAME}")] = "both"
     """From where: overview and close-up side by side, or one camera of the scene."""
-    size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="WIDTH HEIGHT")] = None
-    """Of the film, in pixels, even, at most 3840 2160; by default 640 480 for each view."""
-    fps: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
+    width: int | None = None
+    """Of the film, in pixels, at most 3840; by default 640 for each view."""
+    height: int = 480
+    """Of the film, in pixels, at most 2160."""
+    fps: float | None = None
     """Frames per second of real time: the control rate, 30, or a whole part of it; by default half
     of it."""
 
     def check(self, env: "GraspVectorEnv") -> "Shot":
         """Return it in numbers, for an environment; raises `UsageError` for what cannot be."""
-        from gym_grasp.envs.render import BOTH, HEIGHT, WIDTH, cameras_of, check_size
+        from gym_grasp.envs.render import BOTH, WIDTH, cameras_of, check_size
 
         known = cameras_of(env.task.model)
         views: tuple[str, ...] = (self.camera,)
@@ -39,12 +41,13 @@ class Film:
             views = tuple(name for name in BOTH if name in known)
         if not views or views[0] not in known:
             raise unknown("camera of this scene", self.camera, ["both", *known])
-        width, height = self.size or (WIDTH * len(views), HEIGHT)
+        width = WIDTH * len(views) if self.width is None else self.width
+        height = self.height
         check_size(width, height)
         if width % (2 * len(views)) or height % 2:
             raise UsageError(
-                f"The film's size is {width} {height}; the height must be even, and the width a "
-                f"multiple of {2 * len(views)}, as H.264 wants each view."
+                f"The film's size is {width} × {height}; the height must be even, and the width a "
+                f"multiple of {2 * len(views)}, as H.264 takes no odd sizes."
             )
         every = 2.0 if self.fps is None else env.control_rate / self.fps if self.fps > 0 else 0.0
         if round(every) < 1 or abs(every - round(every)) > 1e-3:
