@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import imageio.v2 as imageio
+import numpy as np
 import pytest
 
 from gym_grasp import progress
+from gym_grasp.cli.film import DEFAULT
 from gym_grasp.cli.main import main
 from gym_grasp.demos.record import record
 from gym_grasp.errors import GymGraspError
@@ -92,8 +94,6 @@ def test_without_opengl_the_success_is_told(run, monkeypatch, capsys):
 
 
 def test_a_film_that_cannot_be_written_leaves_the_one_before(run, tmp_path):
-    import numpy as np
-
     from gym_grasp.envs.render import write_video
 
     film = tmp_path / "film.mp4"
@@ -146,7 +146,7 @@ def test_recorded_episodes_are_filmed(dataset, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_film_of_4k(dataset):
+def test_pictures_of_4k_and_of_both_cameras():
     from gym_grasp.envs.render import Camera
     from gym_grasp.envs.vector import GraspVectorEnv
 
@@ -156,6 +156,12 @@ def test_film_of_4k(dataset):
         frame = lens.frame()
     assert frame.shape == (2160, 3840, 3)
     assert frame[-200:].std() > 5  # drawn to its edges
+    views = []
+    for name in ("overview", "close", DEFAULT.check(env).options["camera"]):
+        with Camera(env, name, 64, 48) as lens:
+            views.append(lens.frame())
+    assert np.array_equal(views[2], np.hstack(views[:2]))
+    assert not np.array_equal(*views[:2])
     env.close()
 
 
