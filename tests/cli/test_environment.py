@@ -142,7 +142,7 @@ def test_a_sphere_is_drawn(tmp_path, monkeypatch):
     drawn = []
 
     class Lens:
-        def __init__(self, env, camera, width, height):
+        def __init__(self, env, camera, width, height, fine):
             drawn.append(env.physics.model)
 
         def __enter__(self):

@@ -12,15 +12,27 @@ def test_a_sweep(tmp_path, capsys):
         "sweep", "--tasks", "open-drawer", "--methods", "bc", "--seeds", "0", "1",
         "--epochs", "1", "--episodes", "1", "--set", "hidden_sizes=[8]", "--json",
         "--data", str(tmp_path), "--runs", str(tmp_path / "runs"),
+        "--csv", str(tmp_path / "table.csv"),
     ]  # fmt: skip
     assert main(arguments) == 0
     first = capsys.readouterr()
     results = json.loads(first.out)["results"]
+    (row,) = json.loads(first.out)["summary"]
+    assert (row["method"], row["runs"]) == ("bc", 2)
+    assert row["low"] <= row["success"] == sum(one["successes"] for one in results) / 2
+    table = (tmp_path / "table.csv").read_text().splitlines()
+    assert table[0].startswith("task,method,seed,success,episodes")
+    assert table[2].startswith("open-drawer,bc,1,")
     assert [result["run"]["seed"] for result in results] == [0, 1]
     assert results[0]["config"]["hidden_sizes"] == [8]
     assert "2 runs, 2 to do" in first.err
     assert main(arguments) == 0
     assert "2 runs, 0 to do" in capsys.readouterr().err
+    for other in (("--episodes", "2"), ("--epochs", "2")):  # never old results under new settings
+        assert main([*arguments, *other]) == 1
+        refused = capsys.readouterr()
+        assert json.loads(refused.out)["results"] == []
+        assert "holds a run with other settings" in refused.err
     assert main([*arguments, "--demos", "99"]) == 1
     again = capsys.readouterr()
     assert "2 of 2 runs failed" in again.err.splitlines()[-1]

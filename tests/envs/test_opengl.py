@@ -105,9 +105,9 @@ def test_the_command_line_refuses_what_mujoco_cannot_be_imported_with(monkeypatc
     assert "MUJOCO_GL is 'foo'; it may be egl, glfw, osmesa or off" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("width", "height"), [(0, 30), (1281, 30), (40, -1), (40, 961)])
+@pytest.mark.parametrize(("width", "height"), [(0, 30), (3841, 30), (40, -1), (40, 2161)])
 def test_sizes_out_of_range(width, height):
-    with pytest.raises(UsageError, match=r"it must be from 1 to (1280|960) pixels"):
+    with pytest.raises(UsageError, match=r"it must be from 1 to (3840|2160) pixels"):
         Camera(GraspVectorEnv("open-drawer"), width=width, height=height)
 
 

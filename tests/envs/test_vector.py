@@ -139,7 +139,7 @@ def test_a_diverged_simulation_is_reset_counted_and_logged(caplog):
     assert torch.equal(info["final_obs"][1], before[1])
     assert observation.isfinite().all()
     assert env.counters()["diverged"] == 1
-    assert "1 simulation(s) diverged" in caplog.text
+    assert "environments 1 (seed" in caplog.text
 
 
 def test_nan_actions_are_refused_and_nothing_moves():

@@ -9,9 +9,13 @@ from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from gym_grasp.demos.card import dataset_card
+from gym_grasp.demos.operators.operator import SyntheticOperator
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.envs.control import drive_speeds
+from gym_grasp.envs.render import Camera, write_picture
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.markdown import table
@@ -77,19 +81,49 @@ def card(name: str) -> str:
     return "\n".join(lines)
 
 
+SHOWN = {
+    "lift-object": ("close", 0.35),
+    "open-door": ("close", 0.2),
+    "open-drawer": ("close", 0.4),
+    "pour-cup": ("close", 0.33),
+    "stack-cubes": ("close", 0.25),
+    "study-scene": ("overview", 0.75),
+}
+"""Camera of a task's picture, and the progress of the operator from which it is taken."""
+PICTURE = 1280, 960
+
+
 def write_cards(folder: Path, pictures: Path) -> None:
     """Write the card and the picture of every task."""
-    from gym_grasp.envs.render import Camera, write_picture
-
     folder.mkdir(parents=True, exist_ok=True)
     pictures.mkdir(parents=True, exist_ok=True)
     for name in TASKS:
         (folder / f"{name}.md").write_text(card(name))
-        env = GraspVectorEnv(name, 1)
-        env.reset(seed=0)
-        with Camera(env, "overview") as lens:
-            write_picture(pictures / f"{name}.png", lens.frame())
-        env.close()
+        write_picture(pictures / f"{name}.png", picture(name))
+
+
+def picture(name: str, size: tuple[int, int] = PICTURE) -> np.ndarray:
+    """Return a task's picture: an expert operator at work, while the hand holds something.
+
+    Args:
+        name: of the task.
+        size: width and height, in pixels.
+
+    Returns:
+        Shape (height, width, 3), uint8.
+    """
+    camera, progress = SHOWN.get(name, ("overview", 0.4))
+    env = GraspVectorEnv(name, 1, autoreset=False)
+    env.reset(seed=0)
+    operator = SyntheticOperator(env, 1.0)
+    for _ in range(env.max_episode_steps):
+        *_, terminated, truncated, info = env.step(operator.act()[0])
+        if float(info["progress"][0]) >= progress or bool(terminated[0] | truncated[0]):
+            break
+    with Camera(env, camera, *size, fine=True) as lens:
+        frame = lens.frame()
+    env.close()
+    return frame
 
 
 def write_dataset_cards(folder: Path, data: Path) -> None:

@@ -4,10 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gym_grasp.tasks import TASKS
+
 DATA = Path("data")
 """Folder of datasets, relative to where the command is called."""
 RUNS = Path("runs")
 """Folder of training runs."""
+
+
+TASK_NAMES = f"{{{','.join(TASKS)}}}"
+"""What help shows where a task is named."""
 
 
 def dataset_path(task: str) -> Path:

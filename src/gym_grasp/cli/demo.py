@@ -32,6 +32,8 @@ def demo(
 ) -> None:
     """Record demonstrations of OpenDrawer, train DAPG on sparse reward, evaluate and film it.
 
+    Training ends after 4 minutes, or when all epochs are done, whichever comes first.
+
     Args:
         environment: in which all of it happens.
         out: folder of everything it makes; a folder that holds a demo already is replaced.
@@ -58,17 +60,24 @@ def demo(
     dataset, folder = out / f"{TASK}.hdf5", out / "dapg"
     say("1/4 recording demonstrations with the synthetic operator, an expert")
     record_one(spec, dataset, episodes, seed, overwrite=True, skill=1.0)
-    say("2/4 training: DAPG on sparse reward")
+    say(
+        f"2/4 training: DAPG on sparse reward, {epochs} epochs or {MOST_MINUTES:g} minutes, "
+        "whichever ends first"
+    )
     (folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
     config = TrainConfig(method="dapg", seed=seed, epochs=epochs, max_minutes=MOST_MINUTES)
-    train_one(spec, config, demos=dataset, folder=folder)
+    summary = train_one(spec, config, demos=dataset, folder=folder)
+    if summary["epochs"] < epochs:
+        say(f"    the time was up after {summary['epochs']} of {epochs} epochs")
     say("3/4 evaluating 100 episodes")
     result = evaluate_runs([folder])
+    rate = f"success rate: {result['success']:.0%} of {result['episodes']} episodes"
+    print(rate, file=sys.stderr if json else sys.stdout, flush=True)
     say("4/4 filming")
     result["video"], result["still"] = map(str, film_run(folder))
     result["seconds"] = round(time.perf_counter() - start, 1)
     if json:
         print_json(result)
         return
-    print(f"success rate: {result['success']:.0%} of {result['episodes']} episodes")
     print(f"video: {result['video']}")
+    print(f"next: gym-grasp evaluate {folder} --episodes 1000")

@@ -1,6 +1,7 @@
-"""`gym-grasp demos record|info|validate|replay|export|recover`."""
+"""`gym-grasp demos record|info|validate|replay|film|export|recover`."""
 
 import dataclasses
+import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gym_grasp.cli.common import dataset_path, print_json
+from gym_grasp.cli.common import TASK_NAMES, dataset_path, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
+from gym_grasp.cli.film import DEFAULT, FilmOptions
 from gym_grasp.errors import DatasetError, UsageError, unknown
+from gym_grasp.progress import bar
 from gym_grasp.tasks import TASKS, load_task
 
 if TYPE_CHECKING:
@@ -19,12 +22,14 @@ if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
 
 HELP = ("-h", "--help")
+AT_ONCE = 50
+"""Episodes replayed at once on a CPU; no fewer take less time, and progress shows."""
 File = Annotated[Path, tyro.conf.Positional]
 
 
 def main(args: Sequence[str]) -> None:
     """Run one of the subcommands."""
-    functions = (record, info, validate, replay, export, recover)
+    functions = (record, info, validate, replay, film, export, recover)
     known: dict[str, Callable[..., Any]] = {one.__name__: one for one in functions}
     if not args or args[0] in HELP:
         print("usage: gym-grasp demos [-h] SUBCOMMAND ...\n")
@@ -38,7 +43,7 @@ def main(args: Sequence[str]) -> None:
 
 
 def record(
-    task: Annotated[str | None, tyro.conf.Positional] = None,
+    task: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar=TASK_NAMES)] = None,
     /,
     *,
     environment: EnvironmentOptions,
@@ -94,9 +99,17 @@ def record_one(
     from gym_grasp.demos.record import record as record_episodes
 
     start = time.perf_counter()
-    meta = record_episodes(
-        spec, path, episodes, seed, skill=skill, overwrite=overwrite, resume=resume
-    )
+    with bar(f"recording {spec.task}", episodes) as tell:
+        meta = record_episodes(
+            spec,
+            path,
+            episodes,
+            seed,
+            skill=skill,
+            overwrite=overwrite,
+            resume=resume,
+            on_episode=lambda kept, attempts: tell(kept),
+        )
     seconds = time.perf_counter() - start
     share = 1 - meta.failures / meta.attempts
     print(
@@ -179,8 +192,10 @@ def _replay(dataset: "Dataset", device: str, json: bool) -> None:
     from gym_grasp.envs.scene import model_digest
     from gym_grasp.envs.vector import GraspVectorEnv
 
-    env = GraspVectorEnv(dataset.env_spec(), len(dataset), device=device)
-    report = replay_episodes(dataset, env)
+    at_once = min(len(dataset), AT_ONCE) if device == "cpu" else len(dataset)
+    env = GraspVectorEnv(dataset.env_spec(), at_once, device=device)
+    with bar("replaying", len(dataset)) as tell:
+        report = replay_episodes(dataset, env, progress=tell)
     same = dataset.meta.model_digest == model_digest(env.task.model)
     env.close()
     count = len(report.episodes)
@@ -197,6 +212,56 @@ def _replay(dataset: "Dataset", device: str, json: bool) -> None:
             f"{count - report.reproduced} of {count} episodes of {dataset.path} do not succeed "
             f"again. {why if same else 'The scene has changed since it was recorded.'}"
         )
+
+
+def film(
+    file: File,
+    /,
+    *,
+    episode: str = "0",
+    out: Path | None = None,
+    film: FilmOptions = DEFAULT,
+    json: bool = False,
+) -> None:
+    """Film recorded episodes, acted out anew.
+
+    Args:
+        file: the dataset.
+        episode: which episodes, counted from 0: N, or N,M,…
+        out: the MP4 to write; by default FILE-episode-N.mp4, beside the dataset.
+        film: how it looks.
+        json: print what was filmed as one JSON object.
+    """
+    import torch
+
+    from gym_grasp.demos.reader import open_dataset
+    from gym_grasp.envs.render import film_recorded
+    from gym_grasp.envs.vector import GraspVectorEnv
+
+    dataset = open_dataset(file)
+    try:
+        indices = [int(word) for word in episode.split(",")]
+    except ValueError:
+        raise UsageError(f"--episode is '{episode}'; expected N, or N,M,… such as 3,7.") from None
+    for index in indices:
+        if not 0 <= index < len(dataset):
+            raise UsageError(
+                f"--episode is {index}; {file} has {len(dataset)} episodes, 0 to "
+                f"{len(dataset) - 1}."
+            )
+    path = out or file.with_name(f"{file.stem}-episode-{episode.replace(',', '-')}.mp4")
+    if path.suffix.lower() != ".mp4":
+        raise UsageError(f"The film {path} would be an MP4; let its name end in .mp4.")
+    env = GraspVectorEnv(dataset.env_spec(), 1, autoreset=False)
+    chosen = [dataset.summaries[index] for index in indices]
+    recorded = [(one.seed, torch.from_numpy(one.actions)) for one in chosen]
+    frames = functools.partial(film_recorded, env, recorded)
+    film.check(env).write(path, len(indices), frames)
+    env.close()
+    if json:
+        print_json({"path": str(path), "episodes": indices})
+    else:
+        print(path)
 
 
 def export(

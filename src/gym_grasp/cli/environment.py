@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.constructors import (
     ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
     StructConstructorSpec,
     StructFieldSpec,
     StructTypeInfo,
@@ -82,7 +84,23 @@ def call(
 def _registry(task: str | None, base: "EnvSpec | None") -> ConstructorRegistry:
     registry = ConstructorRegistry()
     registry.struct_rule(lambda info: _constructor(info, task, base))
+    registry.primitive_rule(_optional)
     return registry
+
+
+def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Let help show what an option takes, such as INT, and not {None}|INT."""
+    kind = next((one for one in (int, float, str, Path) if info.type == one | None), None)
+    if kind is None:
+        return None
+    name = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}[kind]
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=name,
+        instance_from_str=lambda words: None if words[0] == "None" else kind(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def _constructor(
@@ -100,8 +118,9 @@ def _constructor(
         if steps == base.replace(max_episode_steps=None).max_episode_steps:
             steps = None  # it follows the control rate, should that change
     limit = "Actions after which an episode is truncated; by default the task's time limit."
+    named = Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(robot_names())}}}")]
     fields = [
-        StructFieldSpec("robot", str, robot, f"ARM-HAND: {', '.join(robot_names())}."),
+        StructFieldSpec("robot", named, robot, "ARM-HAND."),
         StructFieldSpec("max_episode_steps", int | None, steps, limit),  # type: ignore[arg-type]
         StructFieldSpec("control", ControlConfig, control),
     ]

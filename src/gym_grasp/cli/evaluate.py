@@ -1,5 +1,6 @@
 """`gym-grasp evaluate RUN...`."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +14,10 @@ from gym_grasp.cli.environment import (
     call,
     refuse_differences,
 )
-from gym_grasp.errors import UsageError
+from gym_grasp.cli.film import DEFAULT, Film, FilmOptions
+from gym_grasp.errors import GymGraspError, UsageError, reason
 from gym_grasp.noise import NO_NOISE, Noise
+from gym_grasp.progress import bar
 
 if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
@@ -42,6 +45,8 @@ def evaluate(
     observation_noise: Noise = NO_NOISE,
     device: str = "cpu",
     video: bool = True,
+    video_episodes: int = VIDEO_EPISODES,
+    film: FilmOptions = DEFAULT,
     json: bool = False,
 ) -> None:
     """Measure the success of trained policies: last checkpoint, mean action, fresh start states.
@@ -54,30 +59,63 @@ def evaluate(
         observation_noise: noise on what the policies observe: standard deviations of lengths in m
             and of angles in rad, such as 0.002 0.0175; the video shows none.
         device: where to simulate: cpu or cuda.
-        video: film the first policy at work; writes video.mp4 and still.png into the run's folder,
-            or beside a policy file, named like it.
+        video: film the first policy at work, once the success is printed; writes video.mp4 and
+            still.png into the run's folder, or beside a policy file, named like it.
+        video_episodes: how many episodes to film.
+        film: how it looks.
         json: print the result as one JSON object.
     """
-    from gym_grasp.differences import differences
+    from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.experiments.perform import spec_of_policy
+    from gym_grasp.learning.checkpoint import load_policy
 
+    if video_episodes < 1:
+        raise UsageError(f"--video-episodes is {video_episodes}; it must be at least 1.")
+    if not video and (film != DEFAULT or video_episodes != VIDEO_EPISODES):
+        raise UsageError("Options of the video are given, and --no-video; leave one of them out.")
+    if video and runs:  # better to learn now than after the evaluation
+        spec = environment.spec(spec_of_policy(load_policy(runs[0])).task)
+        env = GraspVectorEnv(spec, 1)
+        film.check(env)
+        env.close()
     result = evaluate_runs(runs, episodes, device, environment, observation_noise)
     if video:
-        spec = environment.spec(result["task"])
-        result["video"], result["still"] = map(str, film_run(runs[0], spec))
+        result["video"], result["still"] = map(str, film_paths(runs[0]))
     if json:
         print_json(result)
-        return
+    else:
+        _print(result)
+    if video:
+        try:
+            film_run(runs[0], environment.spec(result["task"]), video_episodes, film)
+        except Exception as error:
+            if not isinstance(error, GymGraspError | OSError | RuntimeError):
+                raise
+            raise GymGraspError(
+                f"The success above stands, but it could not be filmed: {reason(error, 1000)}. "
+                "--no-video leaves the film out."
+            ) from error
+        if not json:
+            print(f"video: {result['video']}\nstill: {result['still']}")
+
+
+def _print(result: dict[str, Any]) -> None:
+    """Print what `evaluate_runs` returned, at once, as words."""
+    from gym_grasp.differences import differences
+
     for row in result["runs"]:
-        print(f"{row['run']}: {row['successes']} of {row['episodes']} episodes succeed")
+        broken = f", {row['diverged']} diverged" if row["diverged"] else ""
+        print(f"{row['run']}: {row['successes']} of {row['episodes']} episodes succeed{broken}")
     if "trained_spec" in result:
-        lines = differences(result["trained_spec"], result["spec"], ("trained", "evaluated"))
+        lines = differences(
+            result["trained_spec"], result["spec"], ("trained", "evaluated"), ignore=()
+        )
         print("Evaluated in another environment:", *lines, sep="\n  ")
     low, high = result["interval"]
     print(
-        f"{result['task']}: success {result['success']:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+        f"{result['task']}: success {result['success']:.3f}, 95 % interval {low:.3f} to {high:.3f}",
+        flush=True,
     )
-    if video:
-        print(f"video: {result['video']}\nstill: {result['still']}")
 
 
 def evaluate_runs(
@@ -116,7 +154,8 @@ def evaluate_runs(
     for run, policy in zip(runs, policies, strict=True):
         if spec == trained:
             policy.check(env)
-        result = evaluate_policy(policy, env, episodes)
+        with bar(f"evaluating {run}", episodes) as tell:
+            result = evaluate_policy(policy, env, episodes, tell=tell)
         rows.append(
             {
                 "run": str(run),
@@ -157,8 +196,18 @@ def _refuse_unfit(run: Path, trained: "EnvSpec", spec: "EnvSpec") -> None:
             )
 
 
+def film_paths(run: Path) -> tuple[Path, Path]:
+    """Return where video and still of a run folder or policy file lie."""
+    if run.is_dir():
+        return run / "video.mp4", run / "still.png"
+    return run.with_suffix(".mp4"), run.with_suffix(".png")
+
+
 def film_run(
-    run: Path, spec: "EnvSpec | None" = None, episodes: int = VIDEO_EPISODES
+    run: Path,
+    spec: "EnvSpec | None" = None,
+    episodes: int = VIDEO_EPISODES,
+    look: Film = DEFAULT,
 ) -> tuple[Path, Path]:
     """Film a policy in evaluation episodes; returns the paths of video and still.
 
@@ -166,8 +215,9 @@ def film_run(
         run: its run folder or file.
         spec: the environment; by default the one that it was trained in.
         episodes: how many.
+        look: how the film looks.
     """
-    from gym_grasp.envs.render import film, write_picture, write_video
+    from gym_grasp.envs.render import film, write_picture
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import spec_of_policy
     from gym_grasp.learning.checkpoint import load_policy
@@ -175,12 +225,8 @@ def film_run(
 
     policy = load_policy(run)
     env = GraspVectorEnv(spec or spec_of_policy(policy), 1, autoreset=False)
-    video, still = run.with_suffix(".mp4"), run.with_suffix(".png")
-    if run.is_dir():
-        video, still = run / "video.mp4", run / "still.png"
-    # Without a GPU a frame takes a tenth of a second and more.
-    frames = list(film(env, policy, episodes, seed=FIRST_SEED, every=2))
-    write_video(video, frames, env.control_rate / 2)
-    write_picture(still, frames[-1])
+    video, still = film_paths(run)
+    frames = functools.partial(film, env, policy, episodes, FIRST_SEED)
+    write_picture(still, look.check(env).write(video, episodes, frames))
     env.close()
     return video, still

@@ -43,7 +43,7 @@ def render(
     path = out or Path(f"{task}.png")
     env = GraspVectorEnv(environment.spec(task), 1)
     env.reset(seed=seed)
-    with Camera(env, camera, width, height) as lens:
+    with Camera(env, camera, width, height, fine=True) as lens:
         frame = lens.frame()
     env.close()
     try:

@@ -9,7 +9,7 @@ import tyro
 
 from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call, refuse_differences, spec_of_run
-from gym_grasp.cli.train import train_one
+from gym_grasp.cli.train import end_of_training, train_one
 from gym_grasp.errors import CheckpointError
 
 
@@ -67,3 +67,5 @@ def resume(
     summary = train_one(spec, config, folder=run, resume=True, **arguments)
     if json and summary:
         print_json(summary)
+    elif summary:
+        print(end_of_training(summary))

@@ -1,5 +1,6 @@
 """`gym-grasp sweep`."""
 
+import csv
 import json as json_
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,12 +9,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from gym_grasp.cli.common import DATA, RUNS, print_json
+from gym_grasp.cli.common import DATA, RUNS, TASK_NAMES, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
-from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.errors import GymGraspError, UsageError, reason
 from gym_grasp.experiments.executors import Execution
 from gym_grasp.experiments.sweep import RESULT, Outcome, Place, Run, Variant, sweep
 from gym_grasp.learning.config import default_num_envs
+from gym_grasp.learning.intervals import success_interval
 
 
 @dataclass
@@ -21,9 +23,10 @@ class Sweep:
     """Train and evaluate many policies: every task with every method and every seed.
 
     Runs that are done are skipped, ones that were cut go on. One that fails does not stop others.
+    A folder that holds a run with other settings is refused.
     """
 
-    tasks: tuple[str, ...]
+    tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar=TASK_NAMES)]
     """Which tasks; with one alone, its own options can be given too."""
     environment: EnvironmentOptions
     methods: tuple[Variant, ...] = ("dapg-sparse",)
@@ -49,6 +52,8 @@ class Sweep:
     data: Path = DATA
     """Folder of the datasets; missing ones are recorded, for the environment that runs have."""
     execution: Annotated[Execution, tyro.conf.arg(name="")] = field(default_factory=Execution)
+    csv: Path | None = None
+    """Also write a CSV file with a row for each run."""
     json: bool = False
     """Print the results as one JSON object."""
 
@@ -82,18 +87,60 @@ def main(args: Sequence[str]) -> None:
     for run in runs:
         run.config()  # says now what is out of range
     failed = sweep(runs, place, options.execution.make(options.device))
+    refused = {run for run, _ in failed}  # what lies there then is of other settings
     results = [
-        json_.loads(path.read_text())
-        for run in runs
-        if (path := place.folder(run) / RESULT).exists()
+        json_.loads((place.folder(run) / RESULT).read_text())
+        for run in dict.fromkeys(runs)
+        if run not in refused
     ]
+    summary = summarise(results)
+    if options.csv is not None:
+        write_csv(options.csv, results)
     if options.json:
-        print_json({"results": results, "failed": {run.name: error for run, error in failed}})
+        failures = {run.name: error for run, error in failed}
+        print_json({"results": results, "summary": summary, "failed": failures})
     else:
         for result in results:
             name = Run.from_dict(result["run"]).name
             print(f"{name}: {result['successes']} of {result['episodes']} episodes succeed")
+        for row in summary:
+            print(
+                f"{row['task']} {row['method']}: mean success {row['success']:.3f} over "
+                f"{row['runs']} runs, 95 % interval {row['low']:.3f} to {row['high']:.3f}"
+            )
     raise_failures(failed, len(runs))
+
+
+def summarise(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the success of each task and method over its seeds, with the 95 % interval."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for result in results:
+        run = Run.from_dict(result["run"])
+        groups.setdefault((run.task, run.label), []).append(result)
+    rows = []
+    for (task, method), group in groups.items():
+        found = success_interval(
+            [one["successes"] for one in group], [one["episodes"] for one in group]
+        )
+        named = {"task": task, "method": method, "runs": len(group)}
+        rows.append({**named, "success": found.rate, "low": found.low, "high": found.high})
+    return rows
+
+
+def write_csv(path: Path, results: Sequence[dict[str, Any]]) -> None:
+    """Write a row for each run; raises `GymGraspError` where that cannot be."""
+    names = ("episodes", "successes", "mean_length", "diverged", "epochs", "steps", "seconds")
+    try:
+        with path.open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(("task", "method", "seed", "success", *names))
+            for result in results:
+                run = Run.from_dict(result["run"])
+                success = result["successes"] / result["episodes"]
+                values = (result[name] for name in names)
+                table.writerow((run.task, run.label, run.seed, success, *values))
+    except OSError as error:
+        raise GymGraspError(f"Cannot write {path}: {reason(error)}.") from error
 
 
 def raise_failures(failed: Sequence[Outcome], total: int) -> None:

@@ -1,5 +1,6 @@
 """`gym-grasp train TASK`."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gym_grasp.cli.common import RUNS, dataset_path, print_json
+from gym_grasp.cli.common import RUNS, TASK_NAMES, dataset_path, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import UsageError
 from gym_grasp.learning.config import TrainConfig, default_num_envs
+from gym_grasp.learning.metrics import CURVE
 from gym_grasp.noise import NO_NOISE, Noise
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 class Train:
     """Train a policy with BC, PPO or DAPG."""
 
-    task: tyro.conf.Positional[str]
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar=TASK_NAMES)]
     """Task to learn, e.g. open-drawer."""
     environment: EnvironmentOptions
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
@@ -57,6 +59,29 @@ def main(args: Sequence[str]) -> None:
     )
     if options.json and summary:
         print_json(summary)
+    elif summary:
+        print(end_of_training(summary))
+
+
+def end_of_training(summary: dict[str, Any]) -> str:
+    """Return what a person wants to know at the end of a run: where, how good, and what now."""
+    run, last = summary["run"], summary["last"]
+    success, held_out = last.get("rollout/success"), last.get("loss/validation")
+    if success is not None:
+        good = f"success of the last exploring episodes: {success:.0%}"
+    elif held_out is not None:
+        good = f"error on held-out demonstrations: {held_out:.4f}; no episode was run yet"
+    else:
+        good = "no episode has ended yet"
+    broken = summary["counters"]["diverged"]
+    lines = [
+        f"run: {run}, {summary['epochs']} epochs in {summary['seconds']:.0f} s",
+        good,
+        *([f"simulations that diverged and began anew: {broken}"] if broken else []),
+        f"curve: {Path(run) / CURVE}",
+        f"next: gym-grasp evaluate {shlex.quote(run)}",
+    ]
+    return "\n".join(lines)
 
 
 def train_one(

@@ -40,7 +40,7 @@ def record(
     overwrite: bool = False,
     resume: bool = False,
     num_threads: int = 0,
-    on_batch: Callable[[int, int], None] = lambda kept, attempts: None,
+    on_episode: Callable[[int, int], None] = lambda kept, attempts: None,
 ) -> DatasetMeta:
     """Let the synthetic operator perform a task until enough attempts have succeeded.
 
@@ -56,7 +56,7 @@ def record(
         overwrite: replace an existing file.
         resume: go on with a recording of the same arguments that was cut off, if there is one.
         num_threads: of the physics; 0 takes every core.
-        on_batch: called with the episodes kept and the attempts made so far.
+        on_episode: called after each attempt with the episodes kept and the attempts made so far.
 
     Returns:
         What the file says about itself, with the counts.
@@ -88,9 +88,9 @@ def record(
                 _begin(env, seed, batch, missing)
                 for index, episode in acting(env, skill):
                     writer.add(episode, first + missing[index])
+                    on_episode(min(len(writer), episodes), writer.attempts)
                     if _complete(writer, episodes):
                         break
-            on_batch(min(len(writer), episodes), writer.attempts)
             if _complete(writer, episodes):
                 break
         else:

@@ -1,18 +1,39 @@
 """The end of a step: success, rewards, and whether an episode is over."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from gym_grasp.envs.episodes import Episodes
-from gym_grasp.physics.base import Physics
+from gym_grasp.physics.base import MAX_SPEED, Physics
 from gym_grasp.tasks.base import Task
 
 RewardKind = Literal["sparse", "dense"]
 REWARDS = ("sparse", "dense")
 DIVERGED_REWARD = -1.0
 """Reward of a step in which the simulation broke: that of a step without success."""
+
+
+def diverged_text(envs: Sequence[int], seeds: Sequence[int]) -> str:
+    """Return what to say of simulations that broke: which, why, and what to do.
+
+    Args:
+        envs: their numbers.
+        seeds: of their episodes.
+    """
+    most = 5
+    listed = ", ".join(
+        f"{one} (seed {seed})" for one, seed in zip(envs[:most], seeds, strict=False)
+    )
+    more = f" and {len(envs) - most} more" if len(envs) > most else ""
+    return (
+        f"Simulations of environments {listed}{more} diverged (a velocity beyond {MAX_SPEED:g} "
+        "rad/s or m/s, or a state that is not finite); their episodes end as failures and they "
+        "begin anew. If this is frequent, check the masses, contacts and actuators of the scene; "
+        "env.reset_to(seeds) begins the same episodes."
+    )
 
 
 def judge(

@@ -5,6 +5,7 @@ What is drawn here is never shown, so EGL comes first, whether or not a display 
 """
 
 import ctypes
+import functools
 import importlib
 import os
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 BACKENDS = ("egl", "glfw", "osmesa")
 """MuJoCo's modules for Linux, in the order in which they are tried."""
 LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
+SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swiftshader", "software")
+"""Parts of the names of renderers that work on the processor."""
 ANY = ("", "enable", "enabled", "on", "true", "1")
 NONE = ("disable", "disabled", "off", "false", "0")
 HELP = "On Debian or Ubuntu: apt-get install libegl1 libegl-mesa0 (or libosmesa6)"
@@ -49,6 +52,32 @@ def make_renderer(model: "mujoco.MjModel", width: int, height: int) -> "mujoco.R
         f"Nothing can be drawn: {'; '.join(reasons) or 'there is no OpenGL library'}. {HELP}"
         + ("." if len(backends) != 1 else "; or unset MUJOCO_GL to have another tried.")
     )
+
+
+@functools.cache
+def drawn_by() -> str:
+    """Return what OpenGL calls what draws here, such as `llvmpipe` or the name of a GPU.
+
+    Raises:
+        DependencyError: nothing can be drawn here.
+    """
+    import mujoco
+
+    renderer = make_renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8)
+    try:
+        from OpenGL import GL
+
+        renderer._gl_context.make_current()
+        return str((GL.glGetString(GL.GL_RENDERER) or b"unknown").decode(errors="replace"))
+    except Exception:  # a picture does not depend on who draws it
+        return "unknown"
+    finally:
+        renderer.close()
+
+
+def is_software() -> bool:
+    """Whether the processor draws, not a GPU; raises what `drawn_by` raises."""
+    return any(name in drawn_by().lower() for name in SOFTWARE)
 
 
 def check_choice() -> None:

@@ -17,7 +17,7 @@ from gym_grasp.envs.build import as_spec, compile_scene, make_physics
 from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.episodes import Episodes
 from gym_grasp.envs.face import VectorFace
-from gym_grasp.envs.judge import RewardKind, judge
+from gym_grasp.envs.judge import RewardKind, diverged_text, judge
 from gym_grasp.envs.noise import ObservationNoise
 from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
@@ -259,7 +259,8 @@ class GraspVectorEnv(VectorFace):
         diverged = outcome["diverged"]
         # On the CPU looking is free; elsewhere it would wait for the device.
         if on_host and diverged.any():
-            log.warning("%d simulation(s) diverged and were reset.", int(diverged.sum()))
+            broken = diverged.nonzero()[:, 0]
+            log.warning(diverged_text(broken.tolist(), self.episodes.seed[broken].tolist()))
         ended = outcome["_final_obs"] if self.autoreset else diverged
         if not on_host or ended.any():
             self._begin_next(ended)

@@ -14,6 +14,7 @@ from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError, unknown
 from gym_grasp.learning.config import Method, TrainConfig
+from gym_grasp.progress import bar
 
 Variant = Literal["dapg-sparse", "dapg-dense", "ppo-dense", "ppo-sparse", "bc"]
 """A method with its reward; bc knows no reward."""
@@ -181,9 +182,10 @@ def is_done(run: Run, place: Place) -> bool:
     try:
         content = json.loads(path.read_text())
         found = {**content["run"], "spec": content.get("spec", {})}
+        found["evaluation episodes"] = content["episodes"]
     except (OSError, ValueError, KeyError):
         return False
-    wanted = {**run.to_dict(), "spec": run.spec.to_dict()}
+    wanted = {**run.to_dict(), "spec": run.spec.to_dict(), "evaluation episodes": place.episodes}
     differing = differences(found, wanted, ("was", "is"), ignore=IN_SPEC)
     if differing:
         raise UsageError(
@@ -221,10 +223,12 @@ def sweep(
             failed.append((run, str(error)))
     label = "SMOKE: " if place.smoke else ""
     _say(f"{label}{len(runs)} runs, {len(todo)} to do")
-    for count, (run, reason) in enumerate(execute(todo, place), 1):
-        _say(f"{label}[{count}/{len(todo)}] {run.name}: {reason or 'done'}")
-        if reason:
-            failed.append((run, reason))
+    with bar("sweeping", len(todo), "runs") as tell:
+        for count, (run, reason) in enumerate(execute(todo, place), 1):
+            _say(f"{label}[{count}/{len(todo)}] {run.name}: {reason or 'done'}")
+            if reason:
+                failed.append((run, reason))
+            tell(count)
     return failed
 
 

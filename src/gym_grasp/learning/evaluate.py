@@ -50,6 +50,7 @@ def evaluate(
     env: Environment,
     episodes: int = 100,
     seed: int = FIRST_SEED,
+    tell: Callable[[float], None] = lambda done: None,
 ) -> Evaluation:
     """Run a policy for a number of episodes, the first one of each environment.
 
@@ -63,6 +64,7 @@ def evaluate(
         env: The environments; `episodes` of them are the fastest.
         episodes: Number of episodes.
         seed: Seed of the first round, at least 2³¹.
+        tell: Called after every step with the number of episodes that have ended.
 
     Raises:
         UsageError: If the seed is one of training's, or there are no episodes.
@@ -72,7 +74,7 @@ def evaluate(
     if episodes < 1:
         raise UsageError(f"Number of episodes is {episodes}; it must be at least 1.")
     rounds = [
-        _first_episodes(policy, env, seed + index)[: episodes - start]
+        _first_episodes(policy, env, seed + index, start, tell)[: episodes - start]
         for index, start in enumerate(range(0, episodes, env.num_envs))
     ]
     success, lengths, returns, diverged = torch.cat(rounds).double().cpu().T
@@ -85,7 +87,13 @@ def evaluate(
     )
 
 
-def _first_episodes(policy: Callable[[Tensor], Tensor], env: Environment, seed: int) -> Tensor:
+def _first_episodes(
+    policy: Callable[[Tensor], Tensor],
+    env: Environment,
+    seed: int,
+    before: int,
+    tell: Callable[[float], None],
+) -> Tensor:
     """Return success, length, return and divergence of each environment's first episode (N, 4)."""
     observation, _ = env.reset(seed=seed)
     result = torch.zeros((env.num_envs, 4), device=env.device)
@@ -104,6 +112,8 @@ def _first_episodes(policy: Callable[[Tensor], Tensor], env: Environment, seed: 
         )
         result = torch.where(ended[:, None], outcome, result)
         running = running & ~ended
-        if not bool(running.any()):
+        left = int(running.sum())
+        tell(before + env.num_envs - left)
+        if not left:
             break
     return result

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gym_grasp.errors import CheckpointError, DependencyError, reason
 from gym_grasp.files import read_json, to_json, writing
+from gym_grasp.progress import is_shown
 
 METRICS = "metrics.json"
 CURVE = "learning_curve.png"
@@ -45,7 +46,7 @@ class RunLog:
             self._tensorboard = SummaryWriter(str(run_dir), purge_step=start or None)
         self._console = Console(file=sys.stderr)
         self._progress: Progress | None = None
-        if progress and self._console.is_terminal:
+        if progress and self._console.is_terminal and not is_shown():
             self._progress = Progress(
                 TextColumn("epoch"),
                 MofNCompleteColumn(),
