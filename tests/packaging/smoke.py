@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 FRAME = """
 import time; begun = time.perf_counter()
 import gymnasium, gym_grasp
-env = gymnasium.make("gym_grasp/OpenDrawer-v2", render_mode="rgb_array")
+env = gymnasium.make("gym_grasp/OpenDrawer-v3", render_mode="rgb_array")
 env.reset(seed=0)
 env.step(env.action_space.sample())
 assert env.render().shape == (480, 640, 3)
