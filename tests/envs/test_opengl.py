@@ -101,7 +101,7 @@ def test_no_library(monkeypatch):
 
 def test_the_command_line_refuses_what_mujoco_cannot_be_imported_with(monkeypatch, capsys):
     monkeypatch.setenv("MUJOCO_GL", "foo")
-    assert main(["train", "open-drawer"]) == 1
+    assert main(["train", "open-drawer"]) == 2
     assert "MUJOCO_GL is 'foo'; it may be egl, glfw, osmesa or off" in capsys.readouterr().err
 
 

@@ -89,6 +89,7 @@ def whole(tmp_path_factory):
     return load_policy(folder).state_dict()
 
 
+@pytest.mark.slow  # some 40 s
 @pytest.mark.parametrize("number", KILLS)
 def test_a_training_that_is_killed_twice_comes_to_the_same(tmp_path, tally, whole, number):
     tally("kills of a training", 2)
