@@ -95,7 +95,7 @@ torture: INPUTS := 5000
 torture-full: AMOUNT := full
 torture-full: INPUTS := 100000
 torture torture-full: $(VENV)/ready
-	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -n $(WORKERS) --dist worksteal $(PYTEST_FLAGS)
+	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -m "slow or not slow" -n $(WORKERS) --dist worksteal $(PYTEST_FLAGS)
 	PYTHONPATH=tests $(BIN)/python tests/fuzz/test_files.py $(INPUTS)
 
 cards: $(VENV)/ready
