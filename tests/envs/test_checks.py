@@ -86,6 +86,7 @@ def test_options_of_a_reset(env):
     [
         (lambda state: {}, "'physics' is missing"),
         (lambda state: None, "expected what get_state"),
+        (lambda state: {**state, "more": state["elapsed"]}, "it has 'more'"),
         (lambda state: {k: v for k, v in state.items() if k != "elapsed"}, "'elapsed' is missing"),
         (
             lambda state: {**state, "targets": state["targets"][:1]},

@@ -136,10 +136,19 @@ def check_observations(
             )
 
 
-def check_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Raise `UsageError` unless a state has the parts, shapes and types of an environment's own."""
+def check_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor], besides: str) -> None:
+    """Raise `UsageError` unless a state has the parts, shapes and types of an environment's own.
+
+    Parts whose names begin with `besides` may be there as well.
+    """
     if not isinstance(state, Mapping):
         raise UsageError(f"The state is {state!r}; expected what get_state() returned.")
+    others = [name for name in state if name not in own and not str(name).startswith(besides)]
+    if others:
+        raise UsageError(
+            f"The state is of another environment: it has {', '.join(map(repr, others))}; "
+            f"this one has {', '.join(map(repr, own))}."
+        )
     for name, value in own.items():
         given = state.get(name)
         if not isinstance(given, Tensor):

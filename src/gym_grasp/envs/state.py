@@ -35,7 +35,7 @@ def put_state(
 ) -> None:
     """Restore what `take_state` returned; raises `UsageError` where it is another environment's."""
     present = take_state(physics, controller, episodes, task).items()
-    check_state(state, {k: v for k, v in present if not k.startswith(FIELD)})
+    check_state(state, {k: v for k, v in present if not k.startswith(FIELD)}, FIELD)
     own = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
     physics.set_fields(own)
     physics.set_state(state["physics"].to(physics.device))
