@@ -201,5 +201,5 @@ def test_help_names_the_choices(command, capsys):
         main([*command, "--help"])
     text = capsys.readouterr().out
     assert "{None}" not in text
-    assert "ur5-sih}" in text
+    assert "ur5-sih" in text
     assert command == ("evaluate",) or "open-drawer," in text.replace("\n", "")

@@ -122,7 +122,7 @@ def test_gymnasium_makes_the_same_environment(sphere):
         args = json.loads(file["data"].attrs["env_args"])
     assert args["env_name"] == gym_id("lift-object")
     env = gymnasium.make(args["env_name"], **args["env_kwargs"])
-    assert env.unwrapped._env.env_spec == SPHERE
+    assert env.unwrapped.env_spec == SPHERE
     env.close()
 
 

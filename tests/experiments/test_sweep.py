@@ -102,7 +102,7 @@ def test_the_result_of_another_environment_is_not_this_run_s(tiny, place):
     run = tiny()
     path = place.folder(run) / "result.json"
     path.parent.mkdir(parents=True)
-    content = {"run": run.to_dict(), "spec": run.spec.to_dict()}
+    content = {"run": run.to_dict(), "spec": run.spec.to_dict(), "episodes": place.episodes}
     path.write_text(json.dumps(content))
     assert is_done(run, place)
     content["spec"]["version"] = 9

@@ -116,8 +116,8 @@ def placed(door: float, lever: float = 0.0) -> tuple[OpenDoor, CpuPhysics]:
 def test_handle_pose_of_the_closed_door() -> None:
     task, physics = placed(door=0.0)
     pose = task.observe(physics)["handle_pose"][0]
-    # front .78 − .065 out; hinge −.22 + .265 along the leaf
-    expected = torch.tensor([0.715, 0.045, 0.27, 1, 0, 0, 0, 1, 0], dtype=torch.float32)
+    # front .81 − .065 out; hinge −.22 + .265 along the leaf
+    expected = torch.tensor([0.745, 0.045, 0.27, 1, 0, 0, 0, 1, 0], dtype=torch.float32)
     torch.testing.assert_close(pose, expected, atol=1e-5, rtol=0)
 
 
@@ -164,7 +164,7 @@ def test_the_handle_moves_by_five_centimetres_and_fifteen_degrees() -> None:
     env = GraspVectorEnv("open-door", count)
     env.reset(seed=0)
     pose = env.observe()["handle_pose"].numpy()
-    moved = pose[:, :2] - [0.715, 0.045]
+    moved = pose[:, :2] - [0.745, 0.045]
     yaw = np.arctan2(pose[:, 4], pose[:, 3])
     for values, most in ((moved[:, 0], SHIFT), (moved[:, 1], SHIFT), (yaw, TURN)):
         assert np.abs(values).max() <= most + 1e-6
@@ -174,7 +174,7 @@ def test_the_handle_moves_by_five_centimetres_and_fifteen_degrees() -> None:
     assert np.abs(np.corrcoef([*moved.T, yaw]) - np.eye(3)).max() < 0.15
     np.testing.assert_allclose(pose[:, 2], 0.27, atol=1e-6)
     frame = env.physics.bind("xpos")[:, env.task.model.body("frame").id].numpy()
-    arm = np.array([0.78, -0.22]) - [0.715, 0.045]
+    arm = np.array([0.81, -0.22]) - [0.745, 0.045]
     cosine, sine = np.cos(yaw), np.sin(yaw)
     expected = [cosine * arm[0] - sine * arm[1], sine * arm[0] + cosine * arm[1]]
     np.testing.assert_allclose(frame[:, :2] - pose[:, :2], np.transpose(expected), atol=1e-6)
@@ -196,7 +196,7 @@ def test_a_fixed_door_stands_still() -> None:
     env.reset(seed=0)
     assert env.physics.fields() == {}
     pose = env.observe()["handle_pose"]
-    torch.testing.assert_close(pose[:, :2], torch.tensor([[0.715, 0.045]]).expand(8, 2))
+    torch.testing.assert_close(pose[:, :2], torch.tensor([[0.745, 0.045]]).expand(8, 2))
     with pytest.raises(UsageError, match="Unknown placement 'vary'"):
         GraspVectorEnv("open-door", task_options={"placement": "vary"})
 

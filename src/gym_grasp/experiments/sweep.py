@@ -182,7 +182,7 @@ def is_done(run: Run, place: Place) -> bool:
     try:
         content = json.loads(path.read_text())
         found = {**content["run"], "spec": content.get("spec", {})}
-        found["evaluation episodes"] = content["episodes"]
+        found["evaluation episodes"] = content.get("episodes")
     except (OSError, ValueError, KeyError):
         return False
     wanted = {**run.to_dict(), "spec": run.spec.to_dict(), "evaluation episodes": place.episodes}
