@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from building import ROBOT
+from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.obstacles import ROUNDED, Obstacles, loose
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.physics.cpu import CpuPhysics
+from gym_grasp.tasks.scene import load_scene
 
 
 def obstacles(task: str, count: int = 2) -> tuple[GraspVectorEnv, Obstacles, list[str]]:
@@ -73,3 +77,25 @@ def test_what_stands_and_what_can_be_picked_up():
     assert loose(model, model.body("cup").id)
     assert loose(model, model.body("particle_00").id)
     assert not loose(model, model.body("bowl").id)
+
+
+def test_where_nothing_stands_nothing_slows_the_hand(tmp_path):
+    (tmp_path / "empty.xml").write_text(
+        '<mujoco><include file="gym_grasp.physics.xml"/><worldbody/></mujoco>'
+    )
+    scene = load_scene(tmp_path / "empty.xml")
+    ROBOT.attach(scene)
+    physics = CpuPhysics(scene.compile(), 2, 1)
+    qpos = torch.zeros(2, physics.model.nq)
+    qpos[:, :6] = torch.tensor(ROBOT.arm.home)
+    physics.reset(torch.ones(2, dtype=torch.bool), qpos)
+    controller = Controller(physics, ControlConfig(), ROBOT)
+    height = controller.wrist_pose()[0][:, 2].clone()
+    action = torch.zeros(2, ROBOT.action_size)
+    action[0, 2] = -1.0
+    for _ in range(15):
+        controller.apply(action)
+        physics.step(controller.joint_targets(), 3)
+    fallen = height - controller.wrist_pose()[0][:, 2]
+    assert fallen[0] > 0.15  # .6 m/s for half a second, to the border of the workspace
+    assert fallen[1].abs() < 0.01

@@ -115,18 +115,16 @@ def test_what_a_bound_does_not_hold_the_audit_sees(monkeypatch):
     assert found["force on furniture, peak: max"] > 200
 
 
-@pytest.mark.parametrize(
-    ("task", "blow", "held"), [("open-drawer", 200, 140), ("open-door", 200, 140)]
-)
-def test_furniture_is_come_to_gently(task, blow, held):
+@pytest.mark.parametrize("task", ["open-drawer", "open-door"])
+def test_furniture_is_come_to_gently(task):
     """A tenth of the forces of a robot that knows nothing of it (1,111 and 546 N on the drawer)."""
     env = make(6, task, seconds=3)
     auditor, press = Auditor(env), presser(env, 1)
     while auditor.running.any():
         auditor.step(press(env.observation()))
     found = {one.name: one.measured for one in figures(auditor)}
-    assert 20 < found["force on furniture, 100 ms: max"] < held
-    assert found["force on furniture, peak: max"] < blow
+    assert 20 < found["force on furniture, 100 ms: max"] < 140
+    assert found["force on furniture, peak: max"] < 200
     assert found["hand speed in contact: substeps above 1.05 ×"] < 0.5
 
 

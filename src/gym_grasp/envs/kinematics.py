@@ -157,7 +157,8 @@ class InverseKinematics:
         jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
         step = self._step(q, jacobian_t, error.T)
         step = self._gentle(step, jacobian_t, commanded.T.contiguous() - q)
-        step = self._landing(step)
+        if len(self._obstacles):
+            step = self._landing(step)
         # All joints alike, so that the wrist keeps its direction.
         step = step / (step.abs() / self._farthest).amax(0).clamp_min(1.0)
         return (q + step).clamp(self._low, self._high).T

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.math.linear import total
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Indices
 
@@ -41,8 +42,12 @@ class Obstacles:
         )
         self._radius = table[:, 6, None]
 
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._geoms)
+
     def nearest(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return how far points are from the nearest obstacle, and the ways to it.
+        """Return how far points are from the nearest obstacle, of at least one, and the ways to it.
 
         Args:
             points: in the world, in m. Shape (3, P, N).
@@ -51,30 +56,24 @@ class Obstacles:
             Distances in m, negative inside, shape (P, N); and unit vectors from the points
             towards what is nearest, world, shape (3, P, N).
         """
-        count = len(self._geoms)
+        count = len(self)
         turn = self._xmat[:, self._geoms].reshape(-1, count, 3, 3).permute(2, 3, 1, 0).contiguous()
         place = self._xpos[:, self._geoms].permute(2, 1, 0).contiguous()
         way = points[:, :, None] - place[:, None]
         out = []
         for axis in range(3):
-            here = _along(way, turn[:, axis]) - self._middle[axis]
+            here = total(way * turn[:, axis, None]) - self._middle[axis]
             half = self._half[axis]
             out.append(here - torch.minimum(torch.maximum(here, -half), half))
-        squares = out[0].square() + out[1].square() + out[2].square()
-        distances = squares.sqrt() - self._radius
+        distances = total([part.square() for part in out]).sqrt() - self._radius
         distance, which = distances.min(1)
         chosen = which[:, None]
-        x, y, z = (part.gather(1, chosen)[:, 0] for part in out)
+        out = [part.gather(1, chosen)[:, 0] for part in out]
         length = (distance + self._radius[:, 0][which]).clamp_min(1e-6)
         turn = turn.permute(0, 1, 3, 2)  # (3, 3, N, O)
         turn = turn.gather(3, which.T.expand(3, 3, -1, -1)).transpose(2, 3)  # (3, 3, P, N)
-        towards = turn[:, 0] * x + turn[:, 1] * y + turn[:, 2] * z
+        towards = total([turn[:, axis] * out[axis] for axis in range(3)])
         return distance, towards / -length
-
-
-def _along(vectors: Tensor, axis: Tensor) -> Tensor:
-    """Components of vectors (3, P, O, N) along axes (3, O, N)."""
-    return vectors[0] * axis[0] + vectors[1] * axis[1] + vectors[2] * axis[2]
 
 
 def loose(model: mujoco.MjModel, body: int) -> bool:
