@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from foreign import use_torchvision
-from gym_grasp.demos.export import export
-from gym_grasp.demos.reader import open_dataset
-from gym_grasp.demos.record import record
+from foreign import exported, use_torchvision
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.tasks import TASKS, load_task
 
@@ -22,11 +19,7 @@ LEARNED = sorted(task for task in TASKS if not load_task(task).for_people)
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    record("open-drawer", folder / "drawer.hdf5", episodes=4, seed=1)
-    dataset = open_dataset(folder / "drawer.hdf5")
-    export(dataset, "lerobot", folder / "out")
-    return dataset, folder / "out"
+    return exported("lerobot", tmp_path_factory.mktemp("data"), 4)
 
 
 def test_every_number_is_read(files):

@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from foreign import use_torchvision
-from gym_grasp.demos.export import export
-from gym_grasp.demos.reader import open_dataset
-from gym_grasp.demos.record import record
+from foreign import exported, use_torchvision
 from gym_grasp.envs.vector import GraspVectorEnv
 
 pytest.importorskip("robomimic")
@@ -21,11 +18,7 @@ use_torchvision()
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    record("open-drawer", folder / "drawer.hdf5", episodes=4, seed=1)
-    dataset = open_dataset(folder / "drawer.hdf5")
-    export(dataset, "robomimic", folder / "out.hdf5")
-    return dataset, folder / "out.hdf5"
+    return exported("robomimic", tmp_path_factory.mktemp("data"), 4)
 
 
 @pytest.fixture(scope="module")

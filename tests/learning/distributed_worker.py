@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,9 +48,13 @@ def learn_from_a_share(folder: Path) -> None:
     torch.save(state, folder / f"share-{distributed.rank()}-of-{distributed.size()}.pt")
 
 
+def small(folder: Path, **options: Any) -> dict[str, Any]:
+    """Train a little in the folder's `run`; return the summary."""
+    return train(Reach(num_envs=ENVS), SMALL, folder / "run", progress=False, **options)
+
+
 def run(folder: Path) -> None:
-    env = Reach(num_envs=ENVS)
-    summary = train(env, SMALL, folder / "run", progress=False)
+    summary = small(folder)
     (folder / f"summary-{distributed.rank()}.json").write_text(json.dumps(summary))
 
 
@@ -60,7 +65,7 @@ def lose_one(folder: Path) -> None:
         if epoch == 1 and distributed.rank() == 1:
             os._exit(3)
 
-    train(Reach(num_envs=ENVS), SMALL, folder / "run", on_epoch=die, progress=False)
+    small(folder, on_epoch=die)
 
 
 def stall(folder: Path, stalled: int) -> None:
@@ -70,7 +75,7 @@ def stall(folder: Path, stalled: int) -> None:
         if epoch == 2 and distributed.rank() == stalled:
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    train(Reach(num_envs=ENVS), SMALL, folder / "run", on_epoch=stop, progress=False)
+    small(folder, on_epoch=stop)
 
 
 def stall_0(folder: Path) -> None:
@@ -82,8 +87,7 @@ def stall_1(folder: Path) -> None:
 
 
 def resume(folder: Path) -> None:
-    env = Reach(num_envs=ENVS)
-    summary = train(env, SMALL, folder / "run", resume=True, progress=False)
+    summary = small(folder, resume=True)
     (folder / f"summary-{distributed.rank()}.json").write_text(json.dumps(summary))
 
 
@@ -94,7 +98,7 @@ def wait_long(folder: Path) -> None:
         if epoch == 1 and distributed.rank() == 1:
             time.sleep(5)
 
-    train(Reach(num_envs=ENVS), SMALL, folder / "run", on_epoch=wait, progress=False)
+    small(folder, on_epoch=wait)
 
 
 if __name__ == "__main__":

@@ -88,9 +88,7 @@ def evaluate(
     if video:
         try:
             film_run(runs[0], environment.spec(result["task"]), video_episodes, film)
-        except Exception as error:
-            if not isinstance(error, GymGraspError | OSError | RuntimeError):
-                raise
+        except (GymGraspError, OSError, RuntimeError) as error:
             raise GymGraspError(
                 f"The success above stands, but it could not be filmed: {reason(error, 1000)}. "
                 "--no-video leaves the film out."

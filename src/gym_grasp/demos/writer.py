@@ -342,8 +342,7 @@ def _reporting(path: Path, kept: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
         raise DatasetError(
-            f"Cannot write {path}: {reason}.{kept}"
+            f"Cannot write {path}: {error.strerror or error}.{kept}"
             " Free space, or choose a folder that can be written."
         ) from error
