@@ -38,7 +38,7 @@ def test_operators_behave_as_people_do(attempts):
     ways = LIFTS if env.task_name == "lift-object" else WAYS
     assert len(ways) >= 3
     assert set(found.strategies) == set(ways)
-    assert 0.12 <= found.mended <= 0.6  # 15 to 40 % of many; drawer and door 42 to 49
+    assert 0.12 <= found.mended <= 0.45  # 15 to 40 % of many
     assert min(thumb_range(episode, meta) for episode in kept) > 20.0
     assert 0.05e-3 <= found.tremor <= 0.2e-3
     assert found.skill[0] < 0.15
@@ -54,17 +54,17 @@ def test_a_mended_mistake_takes_time(attempts):
     assert np.median(length[erred]) > 1.3 * np.median(length[~erred])
 
 
-def test_experts_are_faster_than_novices():
-    """Without mistakes; of these experts make no fewer here, for their grip outruns the hand."""
-    env = GraspVectorEnv("open-drawer", 16, autoreset=False)
-    seconds = []
+def test_experts_are_faster_than_novices_and_make_fewer_mistakes():
+    env = GraspVectorEnv("open-drawer", 8, autoreset=False)
+    seconds, mistakes = [], []
     for skill in (0.0, 0.5, 1.0):
         env.reset(seed=100)
         kept = [episode for episode in perform(env, skill) if episode.success]
         assert {episode.events["skill"] for episode in kept} == {skill}
-        length = [len(episode) for episode in kept if episode.events["mistakes"] == 0]
-        seconds.append(float(np.median(length)) / env.control_rate)
+        seconds.append(float(np.median([len(episode) for episode in kept])) / env.control_rate)
+        mistakes.append(sum(episode.events["mistakes"] for episode in kept))
     assert seconds[0] > 1.2 * seconds[1] > 1.2**2 * seconds[2]
+    assert mistakes[0] > mistakes[2]
 
 
 def test_every_trait_follows_skill():

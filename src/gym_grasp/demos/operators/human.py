@@ -44,6 +44,8 @@ DRIFTS = 6 + len(HUMAN_FLEXIONS)
 """Wrist translation, wrist rotation, and all flexions."""
 TREMOR_TIME = 1.0
 """Time in which the tremor forgets its phase, in s."""
+LOOK, MOVING = 0.15, 0.003
+"""How long it looks whether something still moves, in s, and what counts as that, in rad or m."""
 CREEP = 0.08
 """Speed of a hand that hesitates, as a share: it does not halt, so that a policy without memory
 that imitates it gets on."""
@@ -245,6 +247,16 @@ class Human:
         """Hold still."""
         for _ in range(max(1, round(seconds / self.history.period))):
             yield
+
+    def watch(self, joint: str, enough: float) -> Script:
+        """Hold on while a hinge or slide goes on moving, until it looks past `enough`, rad or m.
+
+        The robot's hand comes later than the person's, the more so the more gently it moves.
+        """
+        before = -np.inf
+        while before + MOVING < (seen := self.see_joint(joint)) < enough:
+            before = seen
+            yield from self.wait(LOOK)
 
     def move(
         self,

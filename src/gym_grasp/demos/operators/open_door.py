@@ -56,6 +56,7 @@ def script(human: Human) -> Script:
                 break  # the hand went down beside the lever
             off = rng.uniform(*RELEASED) if wrong == "slips off" else SWING
             yield from swing(human, off)
+            yield from human.watch("door", min(off, OPENED))
             if human.see_joint("door") > STUCK:
                 break
             human.mistakes += 1  # still latched, the hand still on the lever: press further

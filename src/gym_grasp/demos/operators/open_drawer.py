@@ -49,6 +49,7 @@ def script(human: Human) -> Script:
 
         human.care = 0.3
         yield from human.move(human.position + pull, pace=0.8, until=stop)
+        yield from human.watch("drawer", min(off, OPENED))
         if human.see_joint("drawer") > OPENED:
             return
         human.mistakes += 1
