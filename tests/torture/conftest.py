@@ -1,8 +1,8 @@
 """How much is tried, and the table of what was tried, held and failed.
 
 `TORTURE` says how much: `tiny` (the default, in CI), `short` (`make torture`) or `full` (`make
-torture-full`). The latter two keep their results in `build/torture-AMOUNT.jsonl` and go on with what
-has not held yet; `make torture` begins anew.
+torture-full`). The latter two keep their results in `build/torture-AMOUNT.jsonl` and go on with
+what has not held yet; `make torture` begins anew.
 """
 
 import json

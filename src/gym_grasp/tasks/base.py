@@ -63,6 +63,8 @@ class Task(ABC):
     """Whether it is made for the user study alone; `demos record --all` leaves it out."""
     Options: ClassVar[type] = NoOptions
     """What can be chosen about it: a frozen dataclass whose fields all have defaults."""
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Other worlds that a policy should cope with, beside `Perturbation`s: options by a name."""
     memory_size: ClassVar[int] = 0
     """Values that it remembers from step to step; see `remember`."""
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mujoco
 import numpy as np
@@ -31,7 +31,13 @@ HELD_OUT = OBJECTS / "held_out"
 """Objects kept for evaluation: nothing is trained with them."""
 SPREAD = 0.15
 """Half-width of the uniform spread of the object's size, as a share of it."""
-SIZES = ("fixed", "varied")
+SIZES = {
+    "fixed": (1.0, 1.0),
+    "varied": (1 - SPREAD, 1 + SPREAD),
+    "small": (0.9, 0.9),
+    "large": (1.1, 1.1),
+}
+"""Least and most of the object's size, by name."""
 SHAPES = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_BOX)
 
 
@@ -44,7 +50,7 @@ class LiftOptions:
     evaluation, and refused by training: brick, snowman, tee."""
     size: str = "varied"
     """`varied`: every length up to 15 % smaller or larger in each episode, at constant density;
-    `fixed`: as in its file, the paper's single object."""
+    `fixed`: as in its file, the paper's single object; `small`, `large`: 10 % smaller, larger."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for an object or a size that is not there."""
@@ -68,6 +74,7 @@ class LiftObject(Task):
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
     Options = LiftOptions
+    variants: ClassVar = {"size × 0.9": {"size": "small"}, "size × 1.1": {"size": "large"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
@@ -98,7 +105,9 @@ class LiftObject(Task):
         poses = settled_poses(model, "object", self.start_qpos.double().cpu().numpy(), POSES)
         self.settled = torch.tensor(poses, dtype=torch.float32, device=device)
         # What changes with the object's size, with which power of it.
-        self.varied = self.options.size == "varied"
+        ends = SIZES[self.options.size]
+        self.varied = self.options.size != "fixed"
+        self.smallest, self.largest = (torch.tensor([end], device=device) for end in ends)
         self.solid = solid[0]
         geoms = np.flatnonzero(model.geom_bodyid == self.object)
         dofs = int(model.joint("object").dofadr[0]) + np.arange(6)
@@ -125,7 +134,7 @@ class LiftObject(Task):
     def build_scene(cls, options: LiftOptions) -> mujoco.MjSpec:
         scene = with_object(super().build_scene(options), options.object)
         meshes = [g for g in scene.body("object").geoms if g.type == mujoco.mjtGeom.mjGEOM_MESH]
-        if meshes and options.size == "varied":
+        if meshes and options.size != "fixed":
             raise UsageError(
                 f"The object '{options.object}' is drawn by a mesh, whose size cannot differ by "
                 "episode; give size='fixed', or draw it by primitives."
@@ -140,8 +149,7 @@ class LiftObject(Task):
         """Return the object's size in the episodes of these seeds, 1 as in its file. Shape (N,)."""
         if not self.varied:
             return torch.ones(len(seeds), device=self.device)
-        spread = torch.full((1,), SPREAD, device=self.device)
-        return 1.0 + uniform(seeds, -spread, spread, stream=2)[:, 0]
+        return uniform(seeds, self.smallest, self.largest, stream=2)[:, 0]
 
     def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
         if not self.varied:

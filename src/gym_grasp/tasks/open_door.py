@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import radians
-from typing import Any
+from typing import Any, ClassVar
 
 import mujoco
 import torch
@@ -51,6 +51,7 @@ class OpenDoor(Task):
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
     Options = DoorOptions
+    variants: ClassVar = {"furniture ± 5 cm, 15°": {"placement": "varied"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

@@ -1,7 +1,7 @@
 """OpenDrawer: pull the drawer open by its handle."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import mujoco
 import torch
@@ -47,6 +47,7 @@ class OpenDrawer(Task):
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
     Options = DrawerOptions
+    variants: ClassVar = {"furniture ± 5 cm, 15°": {"placement": "varied"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

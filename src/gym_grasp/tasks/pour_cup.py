@@ -1,7 +1,7 @@
 """PourCup: pour the particles from the cup into the bowl."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import mujoco
 import torch
@@ -70,6 +70,7 @@ class PourCup(Task):
     )
     time_limit = 42.0
     Options = PourOptions
+    variants: ClassVar = {"bowl ± 4 cm": {"bowl": "varied"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
