@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import numpy as np
@@ -14,7 +14,7 @@ from gym_grasp.errors import UsageError, unknown
 from gym_grasp.math.rotations import quat_turned
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.base import Options, Task
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 from gym_grasp.tasks.settling import settled_poses
@@ -42,21 +42,20 @@ SHAPES = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mj
 
 
 @dataclass(frozen=True)
-class LiftOptions:
+class LiftOptions(Options):
     """What can be chosen about LiftObject."""
 
     object: str = "box"
     """What lies on the table: box, sphere, capsule, dumbbell, or the path of an MJCF file. Kept for
     evaluation, and refused by training: brick, snowman, tee."""
-    size: str = "varied"
+    size: Literal["fixed", "varied", "small", "large"] = "varied"
     """`varied`: every length up to 15 % smaller or larger in each episode, at constant density;
     `fixed`: as in its file, the paper's single object; `small`, `large`: 10 % smaller, larger."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for an object or a size that is not there."""
+        super().__post_init__()
         object_path(self.object)
-        if self.size not in SIZES:
-            raise unknown("size", self.size, SIZES)
 
 
 class LiftObject(Task):

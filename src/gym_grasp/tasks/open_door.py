@@ -2,35 +2,29 @@
 
 from dataclasses import dataclass
 from math import radians
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.base import Options, Task
 from gym_grasp.tasks.features import Feature, pose
-from gym_grasp.tasks.placement import PLACEMENTS, Placement
+from gym_grasp.tasks.placement import Placement
 
 OPEN = radians(45.0)
 """Opening angle at which the task is done, in rad (the paper's)."""
 
 
 @dataclass(frozen=True)
-class DoorOptions:
+class DoorOptions(Options):
     """What can be chosen about OpenDoor."""
 
-    placement: str = "varied"
+    placement: Literal["fixed", "varied"] = "varied"
     """Where the door stands: `varied`, moved by up to 5 cm in x and y and turned by up to 15° about
     its closed handle, or `fixed`."""
-
-    def __post_init__(self) -> None:
-        """Raise `UsageError` for a placement that does not exist."""
-        if self.placement not in PLACEMENTS:
-            raise unknown("placement", self.placement, PLACEMENTS)
 
 
 class OpenDoor(Task):

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.base import Options, Task
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 
@@ -44,17 +43,12 @@ SIZES = {"fixed": 1.0, "small": 0.9, "large": 1.1}
 
 
 @dataclass(frozen=True)
-class StackOptions:
+class StackOptions(Options):
     """What can be chosen about StackCubes."""
 
-    size: str = "fixed"
+    size: Literal["fixed", "small", "large"] = "fixed"
     """Edge of the cubes: `fixed`, 6 cm, or 10 % less or more at the same density, `small` or
     `large`. Lengths of the success rule stay."""
-
-    def __post_init__(self) -> None:
-        """Raise `UsageError` for a size that is not there."""
-        if self.size not in SIZES:
-            raise unknown("size", self.size, SIZES)
 
 
 class StackCubes(Task):
