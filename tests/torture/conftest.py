@@ -23,14 +23,18 @@ def held() -> list[dict]:
     return [json.loads(line) for line in RESULTS.read_text().splitlines()]
 
 
+def pytest_configure(config):
+    if NAME != "tiny":
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.touch()
+
+
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker("torture")
-    if hasattr(config, "workerinput") or NAME == "tiny":
+    if NAME == "tiny":
         return
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.touch()
     done = {result["test"] for result in held() if not result["failed"]}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in done])
     items[:] = [item for item in items if item.nodeid not in done]
