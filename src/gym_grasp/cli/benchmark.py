@@ -8,7 +8,14 @@ from typing import Annotated
 import tyro
 
 from gym_grasp.cli.common import print_json
-from gym_grasp.cli.environment import EnvironmentOptions, call, refuse_differences, spec_of_run
+from gym_grasp.cli.environment import (
+    Environment,
+    EnvironmentOptions,
+    call,
+    refuse_differences,
+    spec_of_run,
+)
+from gym_grasp.errors import UsageError
 from gym_grasp.tasks import TASKS
 
 
@@ -30,6 +37,9 @@ def benchmark(
     rounds: int = 5,
     train: bool = True,
     run: Path | None = None,
+    peers: bool = False,
+    mjlab: Path | None = None,
+    repeats: int = 3,
     plot: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -44,6 +54,11 @@ def benchmark(
         train: also time rollouts with a policy and whole PPO epochs.
         run: folder of a training run: its policy, demonstrations and settings make the epochs,
             so that hands are in contact; by default PPO from nothing.
+        peers: instead, measure this learner, rsl_rl's PPO on the same environment (needs
+            gym-grasp[rsl-rl]) and, with --mjlab, mjlab's lift task, each in a process of its own,
+            in turn.
+        mjlab: Python of an environment that has mjlab, such as .venv-mjlab/bin/python.
+        repeats: how often each of the peers is measured.
         plot: draw throughput against the number of environments into this PNG.
         json: print the results as one JSON object.
     """
@@ -52,6 +67,11 @@ def benchmark(
 
     if run is not None and not tasks:
         tasks = (spec_of_run(run).task,)
+    if peers:
+        _peers(tasks, environment, num_envs, device, rounds, run, mjlab, repeats, plot, json)
+        return
+    if mjlab is not None:
+        raise UsageError("--mjlab goes with --peers.")
     specs = [environment.spec(task) for task in tasks or TASKS]
     if run is not None:
         what = f"The policy of {run} is of another environment than the one to measure:"
@@ -68,3 +88,33 @@ def benchmark(
         print_json({"results": [result.to_dict() for result in results]})
     else:
         print(throughput_table(results))
+
+
+def _peers(
+    tasks: Sequence[str],
+    environment: Environment,
+    num_envs: Sequence[int],
+    device: str,
+    rounds: int,
+    run: Path | None,
+    mjlab: Path | None,
+    repeats: int,
+    plot: Path | None,
+    json: bool,
+) -> None:
+    """Measure learners beside each other, and print what ours is to each."""
+    from gym_grasp.bench.peers import commands, compare, peers_table
+
+    if len(tasks) != 1 or len(num_envs) != 1 or plot is not None:
+        raise UsageError("--peers compares in one task, at one --num-envs, and draws no --plot.")
+    spec = environment.spec(tasks[0])
+    what = "--peers measures tasks as they are; leave these options out:"
+    refuse_differences(type(spec)(spec.task), spec, ("task", "options"), what)
+    if repeats < 1:
+        raise UsageError(f"--repeats is {repeats}; it must be at least 1.")
+    learners = commands(tasks[0], num_envs[0], device, rounds, run, mjlab)
+    result = compare(learners, spec.control.interval, repeats)
+    if json:
+        print_json({"task": tasks[0], "num_envs": num_envs[0], "device": device, "peers": result})
+    else:
+        print(peers_table(result))
