@@ -118,9 +118,7 @@ async def place(rig: Rig, **options: object) -> AsyncIterator[Place]:
         await asyncio.wait_for(running, 10)
 
 
-def in_place(
-    rig: Rig, visit: Callable[[Place], Awaitable[None]], **options: object
-) -> None:
+def in_place(rig: Rig, visit: Callable[[Place], Awaitable[None]], **options: object) -> None:
     async def stay() -> None:
         async with place(rig, **options) as there:
             await visit(there)
