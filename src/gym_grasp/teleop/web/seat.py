@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gym_grasp.teleop.web.connection import Client
 
-RESERVED = 30.0
+RESERVED = 20.0
 """How long the robot is kept for an operator whose connection died, in [s]."""
 ANSWER = 15.0
 """How long who drives may take to answer one who asks, in [s]."""
