@@ -110,7 +110,7 @@ class Seat:
     def _refuse(self) -> None:
         asked, self.asking = self.asking, None
         assert asked is not None
-        self._tell(asked, "The operator goes on driving. You may ask again later.")
+        self._tell(asked, "The operator goes on driving.")
 
     def _give(self, client: Client) -> None:
         before, self.driver = self.driver, client
