@@ -23,7 +23,7 @@ from gym_grasp.teleop.web.connection import Client
 from gym_grasp.teleop.web.host import Host, answer_ping
 from gym_grasp.teleop.web.page import PageDevice
 from gym_grasp.teleop.web.scene import Scene
-from gym_grasp.teleop.web.seat import Seat
+from gym_grasp.teleop.web.seat import CUT, SILENT, Seat
 from gym_grasp.teleop.web.static import load_page
 
 STATUS_PERIOD = 0.25
@@ -179,8 +179,9 @@ class TeleopServer(Host):
 
     def left(self, client: Client) -> None:
         self._status = {}
-        died = client.socket.close_code not in (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
-        self._seat.leave(client, died, time.perf_counter())
+        goodbye = client.socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
+        silent = isinstance(client.socket.exception(), TimeoutError)
+        self._seat.leave(client, 0.0 if goodbye else SILENT if silent else CUT, time.perf_counter())
 
     def heard(self, client: Client, message: bytes | str, now: float) -> None:
         if isinstance(message, str):
