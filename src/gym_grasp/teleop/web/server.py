@@ -146,7 +146,9 @@ class TeleopServer(Host):
         """Return the status if the clients should hear it now."""
         status = self.session.status()
         status["guide"] = self.page.guide if self.page else ""
-        status["notice"] = self._note or status["notice"]
+        if self.session.state is State.ENGAGED:
+            self._note = ""
+        status["notice"] = " ".join(filter(None, (self._note, status["notice"])))
         status["driver"] = self._seat.state(now) if self.page else "device"
         status["asked"] = self._seat.asking is not None
         fresh = {key: value for key, value in status.items() if key not in ("time", "progress")}
