@@ -29,11 +29,16 @@ class Client:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     scene: bytes | None = None
     """The newest scene; one that was not sent in time is replaced, never queued."""
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any] | bytes] = field(default_factory=list)
     sent: Callable[[], None] = lambda: None
 
     def say(self, **message: Any) -> None:
         """Send a JSON message, all of which arrive."""
+        self.messages.append(message)
+        self.wake.set()
+
+    def tell(self, message: bytes) -> None:
+        """Send a binary message, all of which arrive, in order with those that `say` sends."""
         self.messages.append(message)
         self.wake.set()
 
@@ -50,7 +55,10 @@ class Client:
             self.wake.clear()
             messages, self.messages = self.messages, []
             for message in messages:
-                await self.socket.send_json(message)
+                if isinstance(message, bytes):
+                    await self.socket.send_bytes(message)
+                else:
+                    await self.socket.send_json(message)
             scene, self.scene = self.scene, None
             if scene is not None:
                 await self.socket.send_bytes(scene)
