@@ -66,6 +66,7 @@ async def serve(
     addresses: list[str],
     *,
     invitation: str,
+    note: str = "",
     lan: bool,
     port: int,
     browse: bool,
@@ -77,6 +78,7 @@ async def serve(
         host: what to serve.
         addresses: names that a browser may use.
         invitation: printed above the addresses.
+        note: printed below them; empty: nothing.
         lan: be reached from other machines.
         port: where to listen; 0 takes any that is free.
         browse: open the page in this machine's browser.
@@ -88,6 +90,8 @@ async def serve(
     say("\n  ".join([invitation, *urls]))
     if lan:
         say("Its certificate is our own: let the browser go on.")
+    if note:
+        say(note)
     if browse:
         webbrowser.open(urls[0])
     loop = asyncio.get_running_loop()

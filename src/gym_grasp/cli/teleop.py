@@ -2,10 +2,11 @@
 
 import argparse
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +15,14 @@ import tyro
 from gym_grasp.cli.common import DATA, print_json
 from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
 from gym_grasp.cli.serving import check_token, network, require_aiohttp, say, serve
-from gym_grasp.errors import UsageError
+from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.tasks import TASKS, load_task
 from gym_grasp.teleop.devices import DEVICES
 
 if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
     from gym_grasp.teleop.devices.base import DeviceOptions
+    from gym_grasp.teleop.session.rounds import Rounds
 
 DEFAULT_DEVICE = "webxr"
 TIME_LIMIT = 60.0
@@ -41,8 +44,9 @@ class Teleop:
     port: int = 8080
     """Where to listen; 0 takes any that is free."""
     out: Path | None = None
-    """The dataset to record into; by default data/teleop/TASK-DATE.hdf5. An unfinished recording
-    there is gone on with."""
+    """The dataset to record into; by default data/teleop/TASK-DATE.hdf5, and with the devices
+    operator and playback none. An unfinished recording there is gone on with. The operator can
+    change the task only without it."""
     episodes: int | None = None
     """Stop after so many successes."""
     seed: int = 0
@@ -133,12 +137,11 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
     """Serve one session, driven by the device that its own options open."""
     import torch
 
-    from gym_grasp.demos.record import describe
-    from gym_grasp.demos.writer import DatasetWriter
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.teleop.devices.base import DeviceContext
-    from gym_grasp.teleop.session.recording import Recorder
-    from gym_grasp.teleop.session.session import Session, SessionConfig
+    from gym_grasp.teleop.session.rounds import Rounds
+    from gym_grasp.teleop.session.session import SessionConfig
+    from gym_grasp.teleop.web.about import About
     from gym_grasp.teleop.web.server import TeleopServer
 
     if shared.time_limit is not None and not 0 < shared.time_limit < math.inf:
@@ -147,26 +150,39 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
         raise UsageError("--time-limit and --max-episode-steps say the same; give one of them.")
     check_token(shared.token, shared.lan)
     torch.set_num_threads(1)  # one simulation is too small to share out
-    spec = environment.spec(shared.task)
-    if environment.max_episode_steps is None:
-        limit = TIME_LIMIT if shared.time_limit is None else shared.time_limit
-        spec = spec.replace(max_episode_steps=max(1, round(limit * spec.control_rate)))
-    env = GraspVectorEnv(spec, 1, num_threads=1, autoreset=False)
-    date = time.strftime("%Y%m%d-%H%M%S")
-    path = shared.out or DATA / "teleop" / f"{shared.task}-{date}.hdf5"
+    env = GraspVectorEnv(_spec(shared, environment, shared.task), 1, num_threads=1, autoreset=False)
     addresses, tls = network(shared.lan)
     opened = own.open(DeviceContext(env, shared.operator, say))
-    source = describe(env, operator=opened.moved_by, base_seed=shared.seed)
-    writer = DatasetWriter(path, source, resume=True)
-    config = SessionConfig(shared.seed, opened.first_seed, shared.hold, shared.episodes)
-    session = Session(env, opened.device, Recorder(writer), config)
+    written = shared.out is not None or not opened.shown
+
+    def path(task: str) -> Path | None:
+        date = time.strftime("%Y%m%d-%H%M%S")
+        return (shared.out or DATA / "teleop" / f"{task}-{date}.hdf5") if written else None
+
+    rounds = Rounds(
+        env,
+        opened.device,
+        opened.moved_by,
+        SessionConfig(shared.seed, opened.first_seed, shared.hold, shared.episodes),
+        lambda task: _spec(shared, environment, task),
+        path,
+    )
+    about = About(
+        opened.moved_by,
+        opened.controls,
+        waits=not written,
+        tasks=_summaries() if opened.page is not None and shared.out is None else {},
+        begin=rounds.begin,
+    )
     try:
-        server = TeleopServer(session, opened.page, token=shared.token, tls=tls)
+        server = TeleopServer(rounds.session, opened.page, token=shared.token, tls=tls, about=about)
+        note = "Nothing moves until somebody watches, and nothing is recorded without --out."
         asyncio.run(
             serve(
                 server,
                 addresses,
                 invitation="Open in the headset's or a desktop's browser:",
+                note=note if server.waits else "",
                 lan=shared.lan,
                 port=shared.port,
                 browse=opened.browse,
@@ -174,18 +190,56 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
             )
         )
     finally:
-        session.close()
-        env.close()
+        rounds.close()
     assert server.clock is not None
-    kept, failed = len(writer), writer.failures
-    say(f"{path}: {kept} episodes, {failed} attempts failed" if kept else "Nothing was kept.")
+    _report(rounds, written)
+    if rounds.problem:
+        raise rounds.problem
+    kept, failed = (sum(getattr(one, key) for one in rounds.outcomes) for key in ("kept", "failed"))
     if shared.json:
+        last = rounds.outcomes[-1]
         print_json(
             {
-                "path": str(path) if kept else None,
+                "path": str(last.path) if last.path else None,
                 "kept": kept,
                 "failed": failed,
                 "clock": server.clock.summary(),
-                "latency": session.meter.summary(),
+                "latency": rounds.session.meter.summary(),
             }
         )
+
+
+def _spec(shared: Teleop, environment: Environment, task: str) -> "EnvSpec":
+    """Return the environment of a task; the options of one are not another's."""
+    if task != shared.task:
+        environment = replace(environment, options=None)
+    spec = environment.spec(task)
+    if environment.max_episode_steps is not None:
+        return spec
+    limit = TIME_LIMIT if shared.time_limit is None else shared.time_limit
+    return spec.replace(max_episode_steps=max(1, round(limit * spec.control_rate)))
+
+
+def _summaries() -> dict[str, str]:
+    """Return what each task is about, of those that can be loaded."""
+    summaries = {}
+    for task in TASKS:
+        with contextlib.suppress(GymGraspError):
+            summaries[task] = load_task(task).summary
+    return summaries
+
+
+def _report(rounds: "Rounds", written: bool) -> None:
+    """Say what was recorded, and what to do with it."""
+    from gym_grasp.teleop.session.recording import next_commands
+
+    if not written:
+        say("Nothing was recorded; --out FILE would have.")
+        return
+    for one in rounds.outcomes:
+        if one.path is None:
+            say(f"{one.task}: nothing was kept.")
+            continue
+        say(f"{one.path}: {one.kept} episodes, {one.failed} attempts failed. Next:")
+        for command in next_commands(one.task, one.path):
+            say(f"  {command}")

@@ -1,9 +1,11 @@
 """From control steps to episodes on disk, without holding the session up."""
 
+import shlex
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,39 @@ class EpisodeRows:
         return self._recorder.episode(0, events)
 
 
+class Tally:
+    """Counts attempts in the place of a `Recorder`, and writes nothing."""
+
+    error: str | None = None
+    path: Path | None = None
+
+    def __init__(self) -> None:
+        self.counts = (0, 0)
+        self.dropped = 0
+
+    @property
+    def attempts(self) -> int:
+        """Attempts so far, whatever became of them."""
+        return sum(self.counts) + self.dropped
+
+    def add(self, episode: Episode) -> None:
+        """Count a success or a failure."""
+        kept, failed = self.counts
+        self.counts = (kept + episode.success, failed + (not episode.success))
+
+    def drop_last(self) -> None:
+        """Take the newest success back."""
+        self.counts = (self.counts[0] - 1, self.counts[1])
+        self.dropped += 1
+
+    def fail(self) -> None:
+        """Count a failure that left no episode."""
+        self.counts = (self.counts[0], self.counts[1] + 1)
+
+    def close(self) -> None:
+        """Nothing is to be written."""
+
+
 class Recorder:
     """Writes episodes in a thread of its own, in order; what could not be written is tried again.
 
@@ -59,6 +94,7 @@ class Recorder:
 
     def __init__(self, writer: DatasetWriter) -> None:
         self.writer = writer
+        self.path: Path | None = writer.path
         self.error: str | None = None
         """What is not on disk yet, and why; None: everything is."""
         self._waiting: deque[Callable[[], object]] = deque()
@@ -71,7 +107,7 @@ class Recorder:
         self._put(lambda: self.writer.add(episode))
 
     def drop_last(self) -> None:
-        """Count the newest kept episode as a failure instead."""
+        """Drop the newest kept episode; it counts as no failure."""
         self._put(self.writer.drop_last)
 
     def fail(self) -> None:
@@ -82,6 +118,16 @@ class Recorder:
     def counts(self) -> tuple[int, int]:
         """Episodes kept and failures so far that are on disk."""
         return len(self.writer), self.writer.failures
+
+    @property
+    def dropped(self) -> int:
+        """Successes that were dropped again, on disk."""
+        return self.writer.dropped
+
+    @property
+    def attempts(self) -> int:
+        """Attempts on disk, whatever became of them."""
+        return len(self.writer.finished)
 
     def flush(self) -> None:
         """Wait until everything is on disk that can be."""
@@ -116,6 +162,12 @@ class Recorder:
             self.error = None
         except DatasetError as error:
             self.error = f"{len(self._waiting)} change(s) of the recording not on disk: {error}"
+
+
+def next_commands(task: str, path: Path | str) -> list[str]:
+    """Return what to do with a dataset that a session made, as commands."""
+    file = shlex.quote(str(path))
+    return [f"gym-grasp demos info {file}", f"gym-grasp train {task} --demos {file}"]
 
 
 def _channels(hand: HandInput, engagement: int, now: float, start: float) -> dict[str, np.ndarray]:

@@ -26,6 +26,8 @@ class Client:
     socket: web.WebSocketResponse
     unsent: Callable[[], int]
     """Bytes that its network has not taken yet."""
+    name: str = ""
+    """What its page calls itself, to be known again after its connection died; empty: nothing."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     scene: bytes | None = None
     """The newest scene; one that was not sent in time is replaced, never queued."""
@@ -67,8 +69,8 @@ class Client:
 
 async def admit(
     request: web.Request, socket: web.WebSocketResponse, token: str, guesses: Guesses
-) -> bool:
-    """Let a client in that is the host's own page and knows the token; tell whether it may drive.
+) -> dict[str, Any]:
+    """Let a client in that is the host's own page and knows the token; return what it said.
 
     Args:
         request: its first.
@@ -103,4 +105,4 @@ async def admit(
         raise ProtocolError(Close.TOKEN, "wrong token; open the address that the host printed")
     if hello.get("version") != protocol.VERSION:
         raise ProtocolError(Close.VERSION, f"speak version {protocol.VERSION}; reload the page")
-    return hello.get("role") != "watch"
+    return hello

@@ -18,6 +18,8 @@ from gym_grasp.teleop.web.static import HEADERS
 HEARTBEAT = 5.0
 """A client that does not answer a ping for so long is gone, in [s]."""
 MOST_CLIENTS = 8
+LONGEST_NAME = 64
+"""Of what a page calls itself."""
 GOODBYE = 2.0
 """How long a client may take to answer a goodbye, in [s]."""
 
@@ -125,18 +127,19 @@ class Host(ABC):
         return socket
 
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> None:
-        drives = await admit(request, socket, self.token, self._guesses)
+        hello = await admit(request, socket, self.token, self._guesses)
         if len(self.clients) >= MOST_CLIENTS:
             raise ProtocolError(Close.FULL, f"{MOST_CLIENTS} clients are here already")
         transport = request.transport
         assert transport is not None
         assert isinstance(request.protocol, Handler)
         request.protocol.stay()
-        client = Client(socket, transport.get_write_buffer_size)
+        name = str(hello.get("name", ""))[:LONGEST_NAME]
+        client = Client(socket, transport.get_write_buffer_size, name)
         self.clients.add(client)
         writer = asyncio.create_task(client.write())
         try:
-            self.entered(client, drives)
+            self.entered(client, hello.get("role") != "watch")
             await self._hear(client)
         finally:
             self.clients.discard(client)

@@ -12,13 +12,18 @@ import ssl
 import time
 from typing import Any
 
+from aiohttp import WSCloseCode
+
+from gym_grasp.errors import GymGraspError
 from gym_grasp.teleop.session.clock import TickClock
-from gym_grasp.teleop.session.session import Session
+from gym_grasp.teleop.session.session import Session, State
 from gym_grasp.teleop.web import protocol
+from gym_grasp.teleop.web.about import About
 from gym_grasp.teleop.web.connection import Client
 from gym_grasp.teleop.web.host import Host, answer_ping
 from gym_grasp.teleop.web.page import PageDevice
 from gym_grasp.teleop.web.scene import Scene
+from gym_grasp.teleop.web.seat import Seat
 from gym_grasp.teleop.web.static import load_page
 
 STATUS_PERIOD = 0.25
@@ -27,6 +32,8 @@ NEWEST = 256
 """Inputs that the latency shown live is taken over."""
 OLDEST_FRAME = 2.0
 """A frame that a page says it drew before that is not timed, in [s]."""
+FAREWELL = 0.05
+"""Between the last message and the end of a connection, so that it is read, in [s]."""
 
 
 class TeleopServer(Host):
@@ -39,6 +46,7 @@ class TeleopServer(Host):
         token: what a client has to show; None makes one.
         files: the page, by path; None: as built.
         tls: settings for https; None: plain http, for loopback only.
+        about: what the host offers besides; None: nothing.
     """
 
     def __init__(
@@ -49,14 +57,19 @@ class TeleopServer(Host):
         token: str | None = None,
         files: dict[str, tuple[bytes, str]] | None = None,
         tls: ssl.SSLContext | None = None,
+        about: About | None = None,
     ) -> None:
         super().__init__(load_page() if files is None else files, token=token, tls=tls)
         self.session = session
         self.page = page
         self.clock: TickClock | None = None
         self._scene = Scene(session.env)
-        self._driver: Client | None = None
-        self._epoch = 0
+        self._seat = Seat(self._pass)
+        self._about = about or About()
+        self._wanted = ""
+        self._note = ""
+        self._earlier: list[dict[str, Any]] = []
+        self._begun = time.perf_counter()
         self._sequence = 0
         self._status_time = 0.0
         self._status: dict[str, Any] = {}
@@ -67,16 +80,34 @@ class TeleopServer(Host):
         gc.collect()
         gc.freeze()  # what lives as long as the session need not be looked at again
         clock = self.clock = TickClock(self.session.rate, time.perf_counter())
+        self._begun = time.perf_counter()
         try:
             while not self._stop.is_set() and not self.session.over:
                 await asyncio.sleep(max(0.0, clock.due - time.perf_counter()))
                 now = time.perf_counter()
                 clock.begin(now)
-                self.session.tick(now)
+                self._seat.tick(self.session.state is State.ENGAGED, now)
+                if self.clients or not self.waits:
+                    self.session.tick(now)
                 self._publish(now)
+                if self._wanted:
+                    await self._switch()
         finally:
             gc.unfreeze()
             await self.close()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the session stands still while nobody watches."""
+        return self._about.waits
+
+    async def close(self) -> None:
+        """Tell everybody what came of the session, and end all connections."""
+        over = {"type": "over", **self.session.outcome()}
+        told = [client.socket.send_json(over) for client in self.clients]
+        await asyncio.gather(*told, return_exceptions=True)
+        await asyncio.sleep(FAREWELL)
+        await super().close()
 
     # To the clients -----------------------------------------------------------------------------
 
@@ -96,7 +127,7 @@ class TeleopServer(Host):
             self._scene.poses(),
             sequence=self._sequence,
             input_sequence=hand.sequence if hand else 0,
-            epoch=self._epoch,
+            epoch=self._seat.epoch,
             simulated=len(session.rows) / session.env.control_rate,
             time=now,
             brake=session.haptics.brake,
@@ -104,7 +135,7 @@ class TeleopServer(Host):
         )
         number = self._sequence
         # where no page drives, any of those that watch tells when the scene went out
-        timed = self._driver if self.page is not None else next(iter(self.clients))
+        timed = self._seat.driver if self.page is not None else next(iter(self.clients))
         for client in self.clients:
             if client is timed:
                 client.show(message, lambda: session.meter.sent(number, time.perf_counter()))
@@ -115,6 +146,9 @@ class TeleopServer(Host):
         """Return the status if the clients should hear it now."""
         status = self.session.status()
         status["guide"] = self.page.guide if self.page else ""
+        status["notice"] = self._note or status["notice"]
+        status["driver"] = self._seat.state(now) if self.page else "device"
+        status["asked"] = self._seat.asking is not None
         fresh = {key: value for key, value in status.items() if key not in ("time", "progress")}
         if fresh == self._status and now - self._status_time < STATUS_PERIOD:
             return None
@@ -124,7 +158,11 @@ class TeleopServer(Host):
             **status,
             "latency": self.session.meter.summary(NEWEST),
             "clients": len(self.clients),
-            "driven": self._driver is not None or self.page is None,
+            "moved_by": self._about.moved_by,
+            "controls": self._about.controls,
+            "tasks": self._about.tasks,
+            "earlier": self._earlier,
+            "session_time": round(now - self._begun),
             "late": int(self.clock.late),
             "skipped": self.clock.skipped,
         }
@@ -134,14 +172,15 @@ class TeleopServer(Host):
     def entered(self, client: Client, drives: bool) -> None:
         self._status = {}  # tell everyone
         client.say(type="welcome", version=protocol.VERSION, scene=self._scene.manifest)
-        self._assign(client, drives)
+        if drives and self.page is not None:
+            self._seat.enter(client, time.perf_counter())
+        else:
+            self._seat.watch(client)
 
     def left(self, client: Client) -> None:
         self._status = {}
-        if self._driver is client:
-            self._driver = None
-            if self.page is not None:
-                self.page.drop()
+        died = client.socket.close_code not in (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
+        self._seat.leave(client, died, time.perf_counter())
 
     def heard(self, client: Client, message: bytes | str, now: float) -> None:
         if isinstance(message, str):
@@ -149,17 +188,38 @@ class TeleopServer(Host):
         else:
             self._input(client, message, now)
 
-    def _assign(self, client: Client, drives: bool) -> None:
-        if drives and self.page is not None and self._driver is None:
-            self._driver = client
-            self._epoch += 1
-            self._status = {}
-        role = "drive" if self._driver is client else "watch"
-        client.say(type="role", role=role, epoch=self._epoch)
+    def _pass(self) -> None:
+        """Stop the robot, since another drives from now on, or nobody."""
+        self._status = {}
+        if self.page is not None:
+            self.page.drop()
+        if self._seat.driver is not None:
+            self.session.stop("another operator drives")
+
+    async def _switch(self) -> None:
+        """Go on with another task, in a session of its own."""
+        task, self._wanted = self._wanted, ""
+        assert self._about.begin is not None
+        if task == self.session.env.task_name:
+            return
+        self._note = f"Going on with {task} …"
+        self._publish(time.perf_counter())
+        before, self._note = self.session, ""
+        try:
+            self.session = await asyncio.to_thread(self._about.begin, task)
+        except GymGraspError as error:
+            self._note = str(error)
+            return
+        kept, failed = before.recorder.counts
+        self._earlier.append({"task": before.env.task_name, "kept": kept, "failed": failed})
+        self._scene = Scene(self.session.env)
+        for client in self.clients:
+            client.say(type="welcome", version=protocol.VERSION, scene=self._scene.manifest)
 
     def _input(self, client: Client, data: bytes, now: float) -> None:
         record = protocol.read_input(data)
-        if client is not self._driver or self.page is None or record["epoch"] != self._epoch:
+        seat = self._seat
+        if client is not seat.driver or self.page is None or record["epoch"] != seat.epoch:
             return
         self.page.receive(record, now)
         capture = float(record["capture"])
@@ -167,13 +227,20 @@ class TeleopServer(Host):
             self.session.meter.shown(int(record["scene"]), capture)
 
     def _request(self, client: Client, text: str, now: float) -> None:
-        content = protocol.read_json(text, ("ping", "drive", "calibrate"))
+        content = protocol.read_json(text, ("ping", "drive", "answer", "calibrate", "task"))
         if content["type"] == "ping":
             answer_ping(client, content, now)
         elif content["type"] == "drive":
-            self._assign(client, True)
-        elif client is self._driver and self.page is not None:
+            if self.page is not None:
+                self._seat.ask(client, now)
+        elif client is not self._seat.driver or self.page is None:
+            return
+        elif content["type"] == "answer":
+            self._seat.answer(client, content.get("yes") is True)
+        elif content["type"] == "calibrate":
             self.page.calibrate()
+        elif content.get("task") in self._about.tasks:
+            self._wanted = content["task"]
 
 
 def prefer_this_thread() -> None:
