@@ -38,7 +38,7 @@ function instances(geometry: CylinderGeometry, colour: number, count: number): I
 class Arrows extends Group {
   private shafts: InstancedMesh;
   private heads: InstancedMesh;
-  private matrix = new Matrix4();
+  private made = new Matrix4();
 
   constructor(colour: number, count: number, private radius: number) {
     super();
@@ -58,10 +58,10 @@ class Arrows extends Group {
     const turn = new Quaternion().setFromUnitVectors(UP, way.clone().divideScalar(length));
     const head = Math.min(0.5 * length, 4 * this.radius);
     const size = new Vector3(this.radius, length - head, this.radius);
-    this.shafts.setMatrixAt(index, this.matrix.compose(from, turn, size));
+    this.shafts.setMatrixAt(index, this.made.compose(from, turn, size));
     const neck = from.clone().addScaledVector(way, 1 - head / length);
     size.set(2.2 * this.radius, head, 2.2 * this.radius);
-    this.heads.setMatrixAt(index, this.matrix.compose(neck, turn, size));
+    this.heads.setMatrixAt(index, this.made.compose(neck, turn, size));
     this.shafts.count = this.heads.count = index + 1;
     this.shafts.instanceMatrix.needsUpdate = this.heads.instanceMatrix.needsUpdate = true;
   }
@@ -70,7 +70,7 @@ class Arrows extends Group {
 /** Axes: x red, y green, z blue. */
 class Frames extends Group {
   private bars: InstancedMesh[];
-  private matrix = new Matrix4();
+  private made = new Matrix4();
   private turns = [
     new Quaternion().setFromUnitVectors(UP, new Vector3(1, 0, 0)),
     new Quaternion(),
@@ -92,7 +92,7 @@ class Frames extends Group {
       for (let index = 0; index < count; index++) {
         place.fromArray(poses, 7 * index);
         turn.fromArray(poses, 7 * index + 3).multiply(this.turns[axis]!);
-        bars.setMatrixAt(index, this.matrix.compose(place, turn, size));
+        bars.setMatrixAt(index, this.made.compose(place, turn, size));
       }
       bars.instanceMatrix.needsUpdate = true;
     });
