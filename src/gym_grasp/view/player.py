@@ -127,13 +127,18 @@ class Player:
     def _catch_up(self) -> None:
         """Go to the goal, which may take more than one call."""
         assert self._goal is not None
-        known = max(len(side.track) for side in self.sides) - 1
-        self.index = min(self._goal, known)
+        self.index = min(self._goal, self._known())
         begin = perf_counter()
         while self.index < self._goal and not self.over and perf_counter() - begin < BUDGET:
             self._next()
         if self.index >= self._goal or self.over:
             self._goal = None
+
+    def _known(self) -> int:
+        """Return the last moment that no side has to simulate for."""
+        tracks = [side.track for side in self.sides]
+        going = [len(track) for track in tracks if not track.outcome]
+        return min(going, default=max(map(len, tracks))) - 1
 
     def _play(self, now: float) -> None:
         period = self.period / self.speed

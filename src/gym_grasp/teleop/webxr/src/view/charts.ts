@@ -1,4 +1,4 @@
-// Curves under the timeline: a row for each kind of value, a column for each side.
+// Curves under the timeline: a row for each kind of value of a side.
 
 import type { Curve } from "./wire";
 
@@ -50,27 +50,38 @@ interface Chart {
   values: HTMLElement[];
 }
 
+const made = (kind: string, name: string, ...content: (string | Node)[]): HTMLElement => {
+  const result = document.createElement(kind);
+  result.className = name;
+  result.append(...content);
+  return result;
+};
+
 /** All charts of one side. */
 export class Charts {
-  readonly root = document.createElement("div");
+  /** An element for each curve. */
+  readonly rows: HTMLElement[] = [];
   readonly table = new Table();
   private charts: Chart[] = [];
   private last = 1;
+  private shown: [number, number][] = [];
 
+  /**
+   * @param mark what its rows are called where there are several sides
+   * @param onSeek called with a share of the timeline
+   */
   constructor(
     curves: Curve[],
-    label: string,
+    private label: string,
+    private mark: string,
     private onSeek: (share: number) => void,
   ) {
-    this.root.className = "charts";
-    this.root.setAttribute("role", "group");
-    this.root.setAttribute("aria-label", `curves of ${label}`);
     let column = 0;
     for (const curve of curves) {
-      this.charts.push(this.chart(curve, column, label));
+      this.charts.push(this.chart(curve, column));
       column += curve.names.length;
     }
-    new ResizeObserver(() => this.draw(this.last)).observe(this.root);
+    new ResizeObserver(() => this.draw(this.last)).observe(this.charts[0]!.canvas);
   }
 
   /** Where a group of values begins in a row, and how many there are. */
@@ -79,36 +90,30 @@ export class Charts {
     return chart ? [chart.column, chart.curve.names.length] : [0, 0];
   }
 
-  private chart(curve: Curve, column: number, label: string): Chart {
-    const row = document.createElement("details");
-    row.open = true;
-    row.dataset["curve"] = curve.name;
-    const summary = document.createElement("summary");
-    const title = document.createElement("span");
-    title.className = "title";
-    title.textContent = curve.unit === "1" ? curve.name : `${curve.name} [${curve.unit}]`;
-    const range = document.createElement("span");
-    range.className = "range";
-    summary.append(title, range);
-    const legend = document.createElement("span");
-    legend.className = "legend";
+  private chart(curve: Curve, column: number): Chart {
+    const title = curve.unit === "1" ? curve.name : `${curve.name} [${curve.unit}]`;
+    const range = made("span", "range");
+    const head = made("button", "head", ...(this.mark ? [made("b", "mark", this.mark)] : []), made("span", "title", title), range);
+    const legend = made("div", "legend");
+    legend.hidden = true;
+    head.setAttribute("aria-expanded", "false");
+    head.title = "show what the lines are, and their values";
+    head.addEventListener("click", () => {
+      legend.hidden = !legend.hidden;
+      head.setAttribute("aria-expanded", String(!legend.hidden));
+    });
     const values = curve.names.map((name, line) => {
-      const item = document.createElement("span");
-      const mark = document.createElement("i");
-      mark.style.background = COLOURS[line % COLOURS.length]!;
+      const dot = document.createElement("i");
+      dot.style.background = COLOURS[line % COLOURS.length]!;
       const value = document.createElement("b");
-      item.append(mark, name.replaceAll("_", " "), " ", value);
-      legend.append(item);
+      legend.append(made("span", "", dot, name.replaceAll("_", " "), " ", value));
       return value;
     });
-    const plot = document.createElement("div");
-    plot.className = "plot";
     const canvas = document.createElement("canvas");
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${curve.name} of ${label} over time`);
-    const cursor = document.createElement("div");
-    cursor.className = "cursor";
-    plot.append(canvas, cursor);
+    canvas.setAttribute("aria-label", `${title} of ${this.label} over time`);
+    const cursor = made("div", "cursor");
+    const plot = made("div", "plot", canvas, cursor);
     const seek = (event: PointerEvent) => {
       const { left, width } = canvas.getBoundingClientRect();
       this.onSeek(Math.min(1, Math.max(0, (event.clientX - left - INSET) / (width - 2 * INSET))));
@@ -121,9 +126,9 @@ export class Charts {
     plot.addEventListener("pointermove", (event) => {
       if (plot.hasPointerCapture(event.pointerId)) seek(event);
     });
-    row.append(summary, plot, legend);
-    row.addEventListener("toggle", () => this.draw(this.last));
-    this.root.append(row);
+    const row = made("div", "row", head, plot, legend);
+    row.dataset["curve"] = curve.name;
+    this.rows.push(row);
     return { curve, column, canvas, cursor, range, values };
   }
 
@@ -140,29 +145,38 @@ export class Charts {
     }
   }
 
-  /** Draws every chart, `last` being the moment at its right end. */
-  draw(last: number): void {
-    this.last = Math.max(1, last);
-    for (const chart of this.charts) this.drawOne(chart);
+  /** The lowest and the highest value of each curve. */
+  ranges(): [number, number][] {
+    return this.charts.map(({ curve, column }) => {
+      let [low, high] = [0, 0];
+      for (let index = 0; index < this.table.count; index++) {
+        for (let line = 0; line < curve.names.length; line++) {
+          const value = this.table.at(index, column + line);
+          if (value < low) low = value;
+          if (value > high) high = value;
+        }
+      }
+      return [low, high];
+    });
   }
 
-  private drawOne({ curve, column, canvas, range }: Chart): void {
+  /** Draws every chart, `last` being the moment at its right end. */
+  draw(last: number, ranges: [number, number][] = this.shown): void {
+    this.last = Math.max(1, last);
+    this.shown = ranges;
+    this.charts.forEach((chart, index) => this.drawOne(chart, ranges[index] ?? [0, 1]));
+  }
+
+  private drawOne({ curve, column, canvas, range }: Chart, [low, high]: [number, number]): void {
     const ratio = devicePixelRatio;
     const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round) as [number, number];
     if (width === 0 || height === 0) return;
     if (canvas.width !== width) canvas.width = width;
     if (canvas.height !== height) canvas.height = height;
     const { table } = this;
-    let [low, high] = [0, 0];
-    for (let index = 0; index < table.count; index++) {
-      for (let line = 0; line < curve.names.length; line++) {
-        const value = table.at(index, column + line);
-        if (value < low) low = value;
-        if (value > high) high = value;
-      }
-    }
     if (high - low < 1e-6) high = low + 1;
-    range.textContent = `${short(low)} to ${short(high)}`;
+    const digits = Math.max(0, 1 - Math.floor(Math.log10(high - low)));
+    range.textContent = [low, high].map((value) => Number(value.toFixed(digits))).join(" to ");
     const pen = canvas.getContext("2d")!;
     pen.clearRect(0, 0, width, height);
     const inset = INSET * ratio;
@@ -191,5 +205,3 @@ export class Charts {
     });
   }
 }
-
-const short = (value: number): string => String(Number(value.toPrecision(2)));

@@ -68,16 +68,22 @@ function onWelcome(told: Welcome): void {
   element("summary").textContent = told.sides[0]!.summary;
   element("seeding").hidden = told.episodes !== null;
   element("loop-label").title = told.episodes ? "the next episode follows by itself" : "the next seed follows by itself";
-  charts = told.sides.map(({ curves, name }) => new Charts(curves, name, (share) => seek(share * last())));
+  const marks = told.sides.length > 1 ? ["A", "B"] : [""];
+  charts = told.sides.map(
+    ({ curves, name }, side) => new Charts(curves, name, marks[side]!, (share) => seek(share * last())),
+  );
   opened = told.sides.map(() => undefined);
-  element("curves").replaceChildren(...charts.map(({ root }) => root));
-  element("labels").replaceChildren(...told.sides.map(({ name, kind, notice }) => label(name, KINDS[kind], notice)));
+  const rows = charts[0]!.rows.flatMap((_, curve) => charts.map((one) => one.rows[curve]!));
+  element("curves").replaceChildren(...rows);
+  element("labels").replaceChildren(
+    ...told.sides.map(({ name, kind, notice }, side) => label(marks[side]!, name, KINDS[kind], notice)),
+  );
   document.body.dataset["sides"] = String(told.sides.length);
   listEpisodes(told, (episode) => ask({ type: "open", episode }));
   follow();
 }
 
-function label(name: string, kind: string, notice: string): HTMLElement {
+function label(mark: string, name: string, kind: string, notice: string): HTMLElement {
   const result = document.createElement("div");
   result.className = "label";
   const [strong, chip, state] = [document.createElement("strong"), document.createElement("span"), document.createElement("span")];
@@ -86,6 +92,12 @@ function label(name: string, kind: string, notice: string): HTMLElement {
   chip.className = "chip";
   chip.textContent = kind;
   state.className = "outcome";
+  if (mark) {
+    const letter = document.createElement("b");
+    letter.className = "mark";
+    letter.textContent = mark;
+    result.append(letter, " ");
+  }
   result.append(strong, " ", chip, " ", state);
   if (notice) result.append(document.createElement("br"), notice);
   return result;
@@ -134,7 +146,6 @@ function onStatus(told: Status): void {
   document.body.dataset["state"] = loading ? "loading" : playing ? "playing" : "paused";
   document.body.dataset["outcome"] = told.sides.map((side) => side.outcome).join(" ");
   element("play").setAttribute("aria-label", playing ? "pause" : "play");
-  element("play").textContent = playing ? "❚❚" : "▶";
   element<HTMLInputElement>("loop").checked = told.loop;
   const chosen = element<HTMLSelectElement>("speed");
   if (document.activeElement !== chosen && [...chosen.options].some(({ value }) => Number(value) === speed)) {
@@ -176,6 +187,7 @@ function refresh(): void {
   timeline.setAttribute("aria-valuetext", text);
   element("time").textContent = text;
   element("moment").textContent = `moment ${index}`;
+  element("moment").dataset["time"] = text;
   document.body.dataset["index"] = String(index);
   document.body.dataset["known"] = charts.map(({ table }) => table.count).join(" ");
   schedule();
@@ -187,8 +199,13 @@ function schedule(): void {
   waiting = window.setTimeout(() => {
     waiting = 0;
     drawn = performance.now();
+    const ranges = charts.map((chart) => chart.ranges());
+    const both = ranges[0]!.map((_, curve): [number, number] => [
+      Math.min(...ranges.map((one) => one[curve]![0])),
+      Math.max(...ranges.map((one) => one[curve]![1])),
+    ]);
     for (const chart of charts) {
-      chart.draw(last());
+      chart.draw(last(), both);
       chart.point(moment?.index ?? 0);
     }
     remember();
@@ -293,7 +310,7 @@ addEventListener("hashchange", () => {
 addEventListener("resize", place);
 new ResizeObserver(place).observe(element("view"));
 document.documentElement.style.setProperty("--inset", `${INSET}px`);
-Object.assign(window, { drawnFrames: () => stage.frames });
+Object.assign(window, { drawnFrames: () => stage.frames }); // for measurements
 
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 const scheme = location.protocol === "https:" ? "wss" : "ws";

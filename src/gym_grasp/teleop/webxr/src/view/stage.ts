@@ -20,10 +20,13 @@ import type { Seen } from "./wire";
 
 const BACKGROUND = new Color(0xcfd8e3);
 /** Frame times, in ms, beyond which pictures get coarser while they move, and below which finer. */
-const SLOW = 55;
-const FAST = 25;
-const COARSEST = 0.4;
+const SLOW = 50;
+const FAST = 24;
+const COARSEST = 0.3;
+const FIRST_PIXELS = 1.2e6; // what the first pictures have at most
 const REST = 250; // ms without a change until the picture is drawn as fine as the screen is
+const LONGEST = 1000; // ms that this may take
+const WIDTH = 1.25; // a view narrower than this, relative to its height, shows more at top and bottom
 
 export interface Pull {
   side: number;
@@ -58,15 +61,20 @@ export class Stage {
   private dirty = true;
   private ratio = 1;
   private last = 0;
+  /** Time that a frame takes, in ms; 0: not known. */
   private busy = 0;
+  private still = true;
+  /** Whether the last picture was finer than those that move. */
+  private fine = false;
   private view: Manifest["view"] | undefined;
 
   constructor(
     private canvas: HTMLCanvasElement,
     private onPull: (pull: Pull | undefined) => void,
   ) {
-    this.renderer = new WebGLRenderer({ canvas, antialias: true });
-    this.ratio = this.finest;
+    this.renderer = new WebGLRenderer({ canvas, antialias: false });
+    const pixels = Math.max(1, canvas.clientWidth * canvas.clientHeight);
+    this.ratio = Math.min(this.finest, Math.sqrt(FIRST_PIXELS / pixels));
     // before the controls hear of it: what is pulled does not turn the view
     canvas.addEventListener("pointerdown", (event) => this.take(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
@@ -144,9 +152,8 @@ export class Stage {
     this.renderer.setSize(clientWidth, clientHeight, false);
     const [, , width, height] = this.area(0);
     this.camera.aspect = width / height;
-    // a narrow view shows as much of the scene's width as a square one
     const fovy = this.view?.fovy ?? 45;
-    const half = Math.tan((fovy * Math.PI) / 360) * Math.max(1, 1 / this.camera.aspect);
+    const half = Math.tan((fovy * Math.PI) / 360) * Math.max(1, WIDTH / this.camera.aspect);
     this.camera.fov = (2 * Math.atan(half) * 180) / Math.PI;
     this.camera.updateProjectionMatrix();
     this.touch();
@@ -154,30 +161,40 @@ export class Stage {
 
   private frame(now: number): void {
     this.orbit.update();
-    if (!this.dirty) {
-      if (this.ratio < this.finest && now - this.last > REST) {
+    if (this.dirty) {
+      this.adapt(now);
+      this.draw();
+    } else {
+      this.still = true;
+      const longer = this.busy * (this.finest / this.ratio) ** 2;
+      if (this.ratio < this.finest && now - this.last > REST && longer < LONGEST) {
+        const ratio = this.ratio;
         this.ratio = this.finest;
         this.resize();
         this.draw();
-        this.busy = 0;
+        this.ratio = ratio; // of the next picture that moves
+        this.fine = true;
       }
-      return;
     }
-    this.adapt(now);
-    this.draw();
   }
 
   /** Lets the picture get coarser where drawing it takes too long. */
   private adapt(now: number): void {
     const took = now - this.last;
     this.last = now;
-    if (took > REST) return;
+    if (this.fine) this.resize();
+    this.fine = false;
+    if (this.still) {
+      this.still = false;
+      return;
+    }
     this.busy = this.busy ? 0.8 * this.busy + 0.2 * took : took;
-    const wanted = this.busy > SLOW ? this.ratio * 0.8 : this.busy < FAST ? this.ratio * 1.25 : this.ratio;
-    const ratio = Math.min(this.finest, Math.max(COARSEST, wanted));
-    if (Math.abs(ratio - this.ratio) > 0.01) {
+    const wanted = this.busy > SLOW ? Math.max(0.5, Math.sqrt(SLOW / this.busy)) : this.busy < FAST ? 1.2 : 1;
+    const ratio = Math.min(this.finest, Math.max(COARSEST, wanted * this.ratio));
+    if (Math.abs(ratio - this.ratio) > 0.02) {
       this.ratio = ratio;
       this.busy = 0;
+      this.still = true; // a frame that makes new buffers takes longer
       this.resize();
     }
   }
