@@ -319,4 +319,5 @@ worker.postMessage({
   address: `${scheme}://${location.host}/socket`,
   token,
   role: "watch",
+  name: "",
 } satisfies ToWorker);

@@ -3,7 +3,10 @@
 import {
   Color,
   Group,
+  type Mesh,
   MOUSE,
+  type Object3D,
+  PCFShadowMap,
   PerspectiveCamera,
   Plane,
   Raycaster,
@@ -14,6 +17,7 @@ import {
 } from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
 import type { Manifest } from "../protocol";
+import { drawnInSoftware } from "../software";
 import { World } from "../world";
 import { Overlays, type Shown } from "./overlays";
 import type { Seen } from "./wire";
@@ -45,6 +49,8 @@ interface Part {
 }
 
 const NONE = new Float32Array(0);
+/** Then without what costs most. */
+const software = drawnInSoftware();
 
 export class Stage {
   shown: Shown = { contacts: false, targets: false, frames: false };
@@ -72,7 +78,9 @@ export class Stage {
     private canvas: HTMLCanvasElement,
     private onPull: (pull: Pull | undefined) => void,
   ) {
-    this.renderer = new WebGLRenderer({ canvas, antialias: false });
+    this.renderer = new WebGLRenderer({ canvas, antialias: !software });
+    this.renderer.shadowMap.enabled = !software;
+    this.renderer.shadowMap.type = PCFShadowMap;
     const pixels = Math.max(1, canvas.clientWidth * canvas.clientHeight);
     this.ratio = Math.min(this.finest, Math.sqrt(FIRST_PIXELS / pixels));
     // before the controls hear of it: what is pulled does not turn the view
@@ -95,7 +103,8 @@ export class Stage {
   /** Shows another episode's geometry. */
   build(side: number, manifest: Manifest): void {
     while (this.parts.length <= side) {
-      const [scene, world, overlays] = [new Scene(), new World(), new Overlays()];
+      const [scene, world, overlays] = [new Scene(), new World(software), new Overlays()];
+      world.shadows = !software;
       scene.background = BACKGROUND;
       scene.add(world, overlays);
       this.parts.push({ scene, world, overlays, seen: undefined, felt: { brake: NONE, vibration: NONE } });
@@ -236,11 +245,13 @@ export class Stage {
     const part = this.parts[side];
     if (!part?.seen || !this.live[side]) return;
     part.world.updateMatrixWorld();
-    const bodies = part.world.children.filter((child) => child instanceof Group);
-    const hit = this.rays.intersectObjects(bodies, true)[0];
-    let body: Group | undefined;
+    const bodies = bodiesOf(part.world);
+    const meshes: Object3D[] = [];
+    for (const one of bodies) one.traverse((child) => (child as Mesh).isMesh && meshes.push(child));
+    const hit = this.rays.intersectObjects(meshes, false)[0];
+    let body: Object3D | undefined;
     hit?.object.traverseAncestors((one) => {
-      if (bodies.includes(one as Group)) body = one as Group;
+      if (bodies.includes(one)) body = one;
     });
     const index = body ? bodies.indexOf(body) : -1;
     if (!hit || !body || index < 0 || 7 * index >= part.seen.poses.length) return; // fixed ones come last
@@ -275,8 +286,13 @@ export class Stage {
 
   private drawPull({ side, body, point, to }: Pull): void {
     const part = this.parts[side]!;
-    const held = part.world.children.filter((child) => child instanceof Group)[body];
+    const held = bodiesOf(part.world)[body];
     if (held) part.overlays.pull(held.localToWorld(point.clone()), to);
     this.touch();
   }
+}
+
+/** The groups that a scene's poses move, in their order, and then what does not move. */
+function bodiesOf(world: World): Object3D[] {
+  return world.children.filter((child) => child instanceof Group);
 }
