@@ -1,18 +1,17 @@
 // The page that shows: what the host streams, and what a person asks it for.
 
 import { INSET, Charts } from "./charts";
+import { Connection } from "./connection";
 import { readLink, withLink, type Link } from "./link";
 import { clock, element, listenToKeys, listEpisodes, markEpisode, outcome } from "./page";
 import { Stage } from "./stage";
-import { readBinary, type Asked, type Moment, type Opened, type Status, type Told, type Welcome } from "./wire";
-import type { FromWorker, ToWorker } from "../worker";
+import type { Asked, Moment, Opened, Rows, Status, Told, Welcome } from "./wire";
 
 const DRAW_PERIOD = 100; // ms between two drawings of the curves while they grow
 const LINK_PERIOD = 400; // ms between two changes of the address: browsers allow few
 const SHORTEST = 90; // moments that the timeline has room for at least
 const KINDS = { episode: "recorded", policy: "policy", operator: "operator", nobody: "nobody acts" };
 
-const worker = new Worker("/worker.js", { type: "module" });
 const timeline = element<HTMLInputElement>("timeline");
 const stage = new Stage(element<HTMLCanvasElement>("view"), (pull) =>
   ask(
@@ -21,6 +20,8 @@ const stage = new Stage(element<HTMLCanvasElement>("view"), (pull) =>
       : { type: "release" },
   ),
 );
+
+const ask = (message: Asked) => connection.ask(message);
 
 let welcome: Welcome | undefined;
 let status: Status | undefined;
@@ -32,32 +33,23 @@ let drawn = 0;
 let linked = 0;
 let scrubbed = 0;
 
-function ask(message: Asked): void {
-  worker.postMessage({ type: "say", message: message as unknown as Record<string, unknown> } satisfies ToWorker);
-}
-
 // What the host says -----------------------------------------------------------------------------
 
-worker.onmessage = (event: MessageEvent<FromWorker>) => {
-  const message = event.data;
-  if (message.type === "scene") {
-    const read = readBinary(message.message);
-    if (read.type === "moment") onMoment(read);
-    else {
-      charts[read.side]?.table.put(read.first, read.count, read.width, read.values);
-      refresh();
-    }
-  } else if (message.type === "told") {
-    const told = message.message as unknown as Told;
-    if (told.type === "welcome") onWelcome(told);
-    else if (told.type === "opened") onOpened(told);
-    else if (told.type === "status") onStatus(told);
-  } else if (message.type === "closed") {
-    document.body.dataset["state"] = "offline";
-    const reason = message.reason || "the host cannot be reached";
-    say(message.final ? reason : `${reason}; trying again`);
+function onTold(told: Told | Moment | Rows): void {
+  if (told.type === "welcome") onWelcome(told);
+  else if (told.type === "opened") onOpened(told);
+  else if (told.type === "status") onStatus(told);
+  else if (told.type === "moment") onMoment(told);
+  else if (told.type === "rows") {
+    charts[told.side]?.table.put(told.first, told.count, told.width, told.values);
+    refresh();
   }
-};
+}
+
+function onClosed(reason: string): void {
+  document.body.dataset["state"] = "offline";
+  say(reason);
+}
 
 function onWelcome(told: Welcome): void {
   welcome = told;
@@ -313,11 +305,4 @@ document.documentElement.style.setProperty("--inset", `${INSET}px`);
 Object.assign(window, { drawnFrames: () => stage.frames }); // for measurements
 
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
-const scheme = location.protocol === "https:" ? "wss" : "ws";
-worker.postMessage({
-  type: "open",
-  address: `${scheme}://${location.host}/socket`,
-  token,
-  role: "watch",
-  name: "",
-} satisfies ToWorker);
+const connection = new Connection(token, onTold, onClosed);
