@@ -38,8 +38,8 @@ class Player:
     pace: float = 0.0
     """The speed that is reached."""
     _goal: int | None = None
-    _due: float = 0.0
-    """When the next moment is to be shown."""
+    _due: float | None = None
+    """When the next moment is to be shown; None: as soon as time passes."""
     _ended: float | None = None
     """Since when the end is shown."""
     _paced: tuple[float, int] = (0.0, 0)
@@ -63,7 +63,7 @@ class Player:
         """Show the first moment of new tracks."""
         self.index, self.grip = 0, None
         self._goal = self._ended = None
-        self._due = 0.0
+        self._due = None
 
     def seek(self, index: int) -> None:
         """Show a moment, as soon as it is known."""
@@ -87,7 +87,7 @@ class Player:
                 self.index = max(self.index, len(side.track) - 1)
             if side.track.outcome:
                 return False
-            self._due = 0.0
+            self._due = None
         self.grip = side, grip
         self._goal = None
         return True
@@ -100,7 +100,7 @@ class Player:
         elif self.playing or self.grip is not None:
             self._play(now)
         else:
-            self._due = 0.0
+            self._due = None
         if self.over:
             self.grip = None
             self._ended = now if self._ended is None else self._ended
@@ -120,9 +120,12 @@ class Player:
         if self._goal is not None:
             return 0.0
         if self.over:
-            waits = self.loop and self.playing and self._ended is not None
-            return max(0.0, self._ended + REST - now) if waits and self._ended else None
-        return max(0.0, self._due - now) if self.running else None
+            if self._ended is None or not (self.loop and self.playing):
+                return None
+            return max(0.0, self._ended + REST - now)
+        if not self.running:
+            return None
+        return 0.0 if self._due is None else max(0.0, self._due - now)
 
     def _catch_up(self) -> None:
         """Go to the goal, which may take more than one call."""
@@ -142,7 +145,7 @@ class Player:
 
     def _play(self, now: float) -> None:
         period = self.period / self.speed
-        self._due = self._due or now
+        self._due = now if self._due is None else self._due
         begin = perf_counter()
         while self._due <= now and not self.over:
             self._next()
