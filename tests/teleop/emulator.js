@@ -25,6 +25,9 @@ class Emulator {
     this.device.quaternion.set(-0.3, 0, 0, 0.954);
     this.mode = "controller";
     this.lost = new Set();
+    this.still = false;
+    this.at = [0.1, 1.1, -0.5];
+    setInterval(() => this.tremble(), 15);
     // IWER calls every position emulated, which means to a page that tracking is lost
     Object.defineProperty(IWER.XRPose.prototype, "emulatedPosition", { get: () => this.lost.has("all") });
     const getJointPose = IWER.XRFrame.prototype.getJointPose;
@@ -99,8 +102,19 @@ class Emulator {
     }
   }
 
+  get held() {
+    return this.mode === "hand" ? this.device.hands.right : this.device.controllers.right;
+  }
+
+  /** No hand is held so still that its measured pose stays the same bit by bit. */
+  tremble() {
+    const [x, y, z] = this.at;
+    if (!this.still) this.held.position.set(x + 1e-5 * Math.random(), y, z);
+  }
+
   place([x, y, z], [qx, qy, qz, qw], flexion) {
-    const held = this.mode === "hand" ? this.device.hands.right : this.device.controllers.right;
+    const held = this.held;
+    this.at = [x, y, z];
     held.position.set(x, y, z);
     held.quaternion.set(qx, qy, qz, qw);
     if (this.mode === "hand") {

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,6 +25,7 @@ from gym_grasp.teleop.hand.retargeting import TYPICAL
 
 CHROMIUM = Path("/usr/bin/chromium")
 WEBXR = Path(gym_grasp.teleop.__file__).parent / "webxr"
+AXE = WEBXR / "node_modules" / "axe-core" / "axe.min.js"
 IWER = WEBXR / "node_modules" / "iwer" / "build" / "iwer.min.js"
 EMULATOR = Path(__file__).parent / "emulator.js"
 FLAGS = [
@@ -47,25 +49,26 @@ def missing() -> str | None:
         return "chromium is not installed"
     if not (WEBXR / "dist" / "index.html").exists():
         return "the page is not built: npm ci && npm run build in teleop/webxr"
-    if not IWER.exists():
-        return "the emulator is not installed: npm ci in teleop/webxr"
+    if not (IWER.exists() and AXE.exists()):
+        return "the emulator or axe-core is not installed: npm ci in teleop/webxr"
     return None
 
 
 class Host:
     """`gym-grasp teleop`, running."""
 
-    def __init__(self, *args: str, out: Path) -> None:
+    def __init__(self, *args: str, out: Path | None, cwd: Path | None = None) -> None:
         code = "import sys; from gym_grasp.cli.teleop import main; main(sys.argv[1:])"
-        command = [sys.executable, "-c", code, *args, "--out", str(out), "--json"]
+        command = [sys.executable, "-c", code, *args, "--json"]
+        command += ["--out", str(out)] if out else []
         if "--port" not in args:
             command += ["--port", "0"]
         self.out = out
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd
         )
         assert self.process.stderr is not None
-        self.url = ""
+        self.url = self.messages = ""
         for line in self.process.stderr:
             if found := re.search(r"https?://\S+", line):
                 self.url = found.group(0)
@@ -74,8 +77,8 @@ class Host:
     def stop(self) -> dict[str, Any]:
         """Ask it to end, and return what it printed last."""
         self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0, err
+        out, self.messages = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0, self.messages
         return json.loads(out.splitlines()[-1])
 
     def kill(self) -> None:
@@ -86,9 +89,9 @@ class Host:
 
 
 @contextmanager
-def host(*args: str, out: Path) -> Iterator[Host]:
-    """A host that is gone afterwards."""
-    running = Host(*args, out=out)
+def host(*args: str, out: Path | None, cwd: Path | None = None) -> Iterator[Host]:
+    """A host that is gone afterwards; without `out` it chooses its files below `cwd`."""
+    running = Host(*args, out=out, cwd=cwd)
     try:
         yield running
     finally:
@@ -118,10 +121,16 @@ class Page:
     """A page that must not reach for other hosts, nor complain."""
 
     def __init__(
-        self, browser: Any, url: str, *, draw: bool = False, size: tuple[int, int] = (960, 600)
+        self,
+        browser: Any,
+        url: str,
+        *,
+        draw: bool = False,
+        size: tuple[int, int] = (960, 600),
+        **context: Any,
     ):
         self.complaints: list[str] = []
-        self.tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        self.tab = browser.new_page(viewport={"width": size[0], "height": size[1]}, **context)
         self.tab.add_init_script(path=str(IWER))
         self.tab.add_init_script(path=str(EMULATOR))
         self.tab.on("console", self._console)
@@ -140,13 +149,31 @@ class Page:
 
     def wait(self, state: str, seconds: float = 15.0) -> None:
         """Wait until the page shows a state of the session."""
-        self.tab.wait_for_selector(f'body[data-state="{state}"]', timeout=1000 * seconds)
+        selector = f'body[data-state="{state}"]'
+        self.tab.wait_for_selector(selector, timeout=1000 * seconds, state="attached")
 
     def enter(self, mode: str) -> None:
         """Put the headset on, with bare hands or controllers."""
         self.tab.evaluate("([mode, ranges]) => emulator.begin(mode, ranges)", [mode, RANGES])
         self.tab.click("#enter")
         self.tab.wait_for_function("document.body.dataset.role === 'drive'")
+
+    def faults(self) -> list[str]:
+        """Return what axe-core finds to keep people from using the page, as serious or worse."""
+        self.tab.evaluate(AXE.read_text())
+        found = self.tab.evaluate("axe.run().then(({ violations }) => violations)")
+        return [
+            f"{one['id']}: {one['help']} ({[node['target'] for node in one['nodes']]})"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+
+    def until(self, says: str, part: str, seconds: float = 20.0) -> None:
+        """Wait until an element of the panel says something."""
+        end = time.monotonic() + seconds
+        while says not in (heard := self.text(part)):
+            assert time.monotonic() < end, f"#{part} says {heard!r}, not {says!r}"
+            time.sleep(0.05)
 
     def text(self, part: str) -> str:
         """Return what an element of the panel says."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gym_grasp.teleop.web.connection import Client
 
-RESERVED = 30.0
+RESERVED = 20.0
 """How long the robot is kept for an operator whose connection died, in [s]."""
 ANSWER = 15.0
 """How long who drives may take to answer one who asks, in [s]."""
@@ -110,7 +110,7 @@ class Seat:
     def _refuse(self) -> None:
         asked, self.asking = self.asking, None
         assert asked is not None
-        self._tell(asked, "The operator goes on driving. You may ask again later.")
+        self._tell(asked, "The operator goes on driving.")
 
     def _give(self, client: Client) -> None:
         before, self.driver = self.driver, client

@@ -72,13 +72,13 @@ class Sheet extends Mesh<PlaneGeometry, MeshBasicMaterial> {
 }
 
 export class Boards extends Group {
-  private main = new Sheet(1120, 620, 1.2);
+  private main = new Sheet(1120, 690, 1.15);
   private side = new Sheet(760, 640, 0.8);
 
   constructor() {
     super();
-    this.main.position.set(0, 1.72, -1.75);
-    this.side.position.set(-1.02, 1.6, -1.35);
+    this.main.position.set(-0.05, 1.52, -1.8);
+    this.side.position.set(-1.0, 1.32, -1.35);
     this.side.rotation.y = 0.65;
     this.add(this.main, this.side);
   }

@@ -54,6 +54,11 @@ export class Connection {
     this.post({ type: "say", message });
   }
 
+  /** Says goodbye, so that the robot is kept for nobody. */
+  leave(): void {
+    this.post({ type: "leave" });
+  }
+
   /** Asks to drive. */
   ask(): void {
     if (this.role === "drive" || this.asks) return;

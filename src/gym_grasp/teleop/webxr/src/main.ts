@@ -53,7 +53,7 @@ const feedback = new Feedback();
 const cues = new Cues();
 const message = new InputMessage();
 const connection = new Connection(onManifest, onChange);
-const pace = new Pace(resize);
+const pace = new Pace(resize, software);
 const headset = new Headset(person, pass, nextTask);
 let touched = matchMedia("(pointer: coarse)").matches;
 let shownTask = "";
@@ -119,12 +119,13 @@ function onFrame(_: number, frame?: XRFrame): void {
     report();
     orbit.update();
   }
+  boards.visible = renderer.xr.isPresenting;
   renderer.render(scene, camera);
 }
 
 function resize(): void {
   if (renderer.xr.isPresenting) return;
-  const ratio = drawing ? Math.min(devicePixelRatio, 2) * pace.scale : 0.05;
+  const ratio = drawing ? Math.min(devicePixelRatio, software ? 1 : 2) * pace.scale : 0.05;
   renderer.setPixelRatio(ratio);
   renderer.setSize(innerWidth, innerHeight, false);
   frame();
@@ -215,6 +216,8 @@ function drawnInSoftware(): boolean {
 
 addEventListener("resize", resize);
 document.addEventListener("visibilitychange", onHidden);
+addEventListener("pagehide", () => connection.leave());
+addEventListener("pageshow", (event) => event.persisted && location.reload());
 addEventListener("pointerdown", (event) => {
   feedback.start();
   if ((event.pointerType === "touch") === touched) return;

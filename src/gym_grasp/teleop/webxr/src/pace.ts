@@ -8,7 +8,7 @@ const SCALES = [1, 0.75, 0.5, 0.35];
 
 export class Pace {
   /** Share of the full resolution. */
-  scale = 1;
+  scale: number;
   /** Drawn frames a second. */
   rate = 0;
   private cost = 16; // ms from a drawn frame to the next one
@@ -18,7 +18,9 @@ export class Pace {
   private settled = -SETTLE; // the first frames compile shaders
   private patience = 5 * SETTLE;
 
-  constructor(private onScale: (scale: number) => void) {}
+  constructor(private onScale: (scale: number) => void, software: boolean) {
+    this.scale = SCALES[Number(software)]!;
+  }
 
   /** Returns whether a frame that begins now [ms] should be drawn. */
   next(now: number): boolean {

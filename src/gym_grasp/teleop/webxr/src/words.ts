@@ -130,8 +130,8 @@ function watching(connection: Connection, status: Status, names: Names): string 
   if (status.driver === "device") return device(status);
   const ask = names.pass === "Y" ? "T" : names.pass === "Hand over" ? "the button" : names.pass;
   if (connection.asks) return "You asked to drive; the operator has 15 seconds to answer.";
-  if (connection.note) return connection.note;
-  if (status.driver === "page") return `Another person drives, and you watch. Press ${ask} to ask for the robot.`;
+  if (status.driver === "page")
+    return `${connection.note || "Another person drives, and you watch."} Press ${ask} to ask for the robot.`;
   if (status.driver === "kept")
     return `The operator has lost the connection, and the robot is kept for a while. Press ${ask} to ask for it.`;
   return `Nobody drives. Press ${ask} to take control.`;

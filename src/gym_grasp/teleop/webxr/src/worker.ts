@@ -17,6 +17,7 @@ export type ToWorker =
   | { type: "desk"; desk: Desk }
   | { type: "headset"; on: boolean }
   | { type: "input"; message: ArrayBuffer }
+  | { type: "leave" }
   | { type: "say"; message: Record<string, unknown> };
 
 export type FromWorker =
@@ -145,5 +146,6 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
   else if (told.type === "desk") hand.hear(told.desk);
   else if (told.type === "headset") headset = told.on;
   else if (told.type === "input") send(told.message);
+  else if (told.type === "leave") socket?.close(1000, "the page is closed");
   else say(told.message);
 };

@@ -15,7 +15,6 @@ import {
   Group,
   HemisphereLight,
   Mesh,
-  MeshLambertMaterial,
   MeshStandardMaterial,
   PlaneGeometry,
   SphereGeometry,
@@ -23,6 +22,7 @@ import {
   SpriteMaterial,
   SRGBColorSpace,
 } from "three";
+import { PlainMaterial } from "./plain";
 import type { Geom, Manifest, SceneMessage } from "./protocol";
 
 const CONTACT = new Color(1, 0.25, 0.05);
@@ -105,17 +105,17 @@ export class World extends Group {
   }
 }
 
-type Material = MeshStandardMaterial | MeshLambertMaterial;
+type Material = MeshStandardMaterial | PlainMaterial;
 
 function mesh(geom: Geom, plain: boolean): Mesh<BufferGeometry, Material> {
   const [r, g, b, alpha] = geom.colour;
-  const material = plain ? new MeshLambertMaterial() : new MeshStandardMaterial();
+  const material = plain ? new PlainMaterial() : new MeshStandardMaterial();
   material.color.setRGB(r, g, b, SRGBColorSpace);
   if (material instanceof MeshStandardMaterial) material.roughness = 1 - 0.7 * geom.shininess;
   material.opacity = alpha;
   material.transparent = alpha < 1;
   if (geom.type === "plane") material.color.copy(FLOOR);
-  const result = new Mesh(shape(geom), material);
+  const result = new Mesh(shape(geom, plain ? 0.5 : 1), material);
   result.castShadow = geom.type !== "plane" && alpha === 1;
   result.receiveShadow = true;
   result.position.fromArray(geom.position);
@@ -150,20 +150,20 @@ function glow(): Sprite {
   return result;
 }
 
-/** MuJoCo's long axis is z, three's is y. */
-function shape(geom: Geom): BufferGeometry {
+/** MuJoCo's long axis is z, three's is y; `detail` says how round things are. */
+function shape(geom: Geom, detail: number): BufferGeometry {
   const [a = 0, b = 0, c = 0] = geom.size;
   switch (geom.type) {
     case "plane":
       return new PlaneGeometry(2 * a, 2 * b);
     case "sphere":
-      return new SphereGeometry(a, 24, 16);
+      return new SphereGeometry(a, 24 * detail, 16 * detail);
     case "ellipsoid":
-      return new SphereGeometry(1, 24, 16);
+      return new SphereGeometry(1, 24 * detail, 16 * detail);
     case "capsule":
-      return new CapsuleGeometry(a, 2 * b, 8, 20).rotateX(Math.PI / 2);
+      return new CapsuleGeometry(a, 2 * b, 8 * detail, 20 * detail).rotateX(Math.PI / 2);
     case "cylinder":
-      return new CylinderGeometry(a, a, 2 * b, 28).rotateX(Math.PI / 2);
+      return new CylinderGeometry(a, a, 2 * b, 28 * detail).rotateX(Math.PI / 2);
     case "box":
       return new BoxGeometry(2 * a, 2 * b, 2 * c);
     case "mesh": {
