@@ -136,6 +136,7 @@ function onStatus(told: Status): void {
   status = told;
   const { playing, notice, loading, pace, speed } = told;
   document.body.dataset["state"] = loading ? "loading" : playing ? "playing" : "paused";
+  document.body.dataset["held"] = String(told.held);
   document.body.dataset["outcome"] = told.sides.map((side) => side.outcome).join(" ");
   element("play").setAttribute("aria-label", playing ? "pause" : "play");
   element<HTMLInputElement>("loop").checked = told.loop;
