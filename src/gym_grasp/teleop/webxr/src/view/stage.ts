@@ -29,7 +29,8 @@ const FAST = 24;
 const COARSEST = 0.3;
 const FIRST_PIXELS = 1.2e6; // what the first pictures have at most
 const REST = 250; // ms without a change until the picture is drawn as fine as the screen is
-const LONGEST = 1000; // ms that this may take
+const LONGEST = 1000; // ms that this may take; longer after LONG_REST
+const LONG_REST = 1500;
 const WIDTH = 1.25; // a view narrower than this, relative to its height, shows more at top and bottom
 
 export interface Pull {
@@ -49,6 +50,7 @@ interface Part {
 }
 
 const NONE = new Float32Array(0);
+const UNFELT = { brake: NONE, vibration: NONE };
 /** Then without what costs most. */
 const software = drawnInSoftware();
 
@@ -107,7 +109,7 @@ export class Stage {
       world.shadows = !software;
       scene.background = BACKGROUND;
       scene.add(world, overlays);
-      this.parts.push({ scene, world, overlays, seen: undefined, felt: { brake: NONE, vibration: NONE } });
+      this.parts.push({ scene, world, overlays, seen: undefined, felt: UNFELT });
     }
     this.parts[side]!.world.build(manifest);
     if (!this.view) {
@@ -176,7 +178,8 @@ export class Stage {
     } else {
       this.still = true;
       const longer = this.busy * (this.finest / this.ratio) ** 2;
-      if (this.ratio < this.finest && now - this.last > REST && longer < LONGEST) {
+      const rest = longer < LONGEST ? REST : LONG_REST;
+      if (this.ratio < this.finest && !this.fine && now - this.last > rest) {
         const ratio = this.ratio;
         this.ratio = this.finest;
         this.resize();
@@ -214,7 +217,8 @@ export class Stage {
     this.renderer.setScissorTest(true);
     this.parts.forEach(({ scene, world, overlays, seen, felt }, side) => {
       if (seen) {
-        world.show({ sequence: 0, simulated: 0, ...felt, poses: seen.poses });
+        const { brake, vibration } = this.shown.contacts ? UNFELT : felt; // arrows say it better than light
+        world.show({ sequence: 0, simulated: 0, brake, vibration, poses: seen.poses });
         overlays.show(seen, this.shown);
       }
       const [left, top, width, height] = this.area(side);
