@@ -37,11 +37,15 @@ def _find(name: str) -> "Source":
 
 
 def view(
-    what: Annotated[tuple[str, ...], tyro.conf.Positional],
+    what: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="TASK|RUN|POLICY|DATASET ...")
+    ],
     /,
     *,
     environment: EnvironmentOptions,
-    acts: Literal["operator", "nobody"] | None = None,
+    acts: Annotated[
+        Literal["operator", "nobody"] | None, tyro.conf.arg(metavar="{operator,nobody}")
+    ] = None,
     seed: int | None = None,
     episode: int | None = None,
     lan: bool = False,
