@@ -127,6 +127,13 @@ def test_contacts_act_on_what_the_robot_touches(dataset, open_sides):
     assert (np.diff(sizes) <= 1e-5).all()
     # the handle is pulled towards the robot: back, +z in the headset's frame
     assert forces[0, 2] > 0.5 * sizes[0]
+    # whichever of the two geoms MuJoCo names first
+    looker = side.looker
+    looker._ours = ~looker._ours
+    others, before = looker._contacts()[:, 3:], side.track.at(10**6).look.contacts[:, 3:]
+    turned = (others == -before).all(axis=1)
+    assert turned.any()
+    np.testing.assert_array_equal(others[~turned], before[~turned])
 
 
 def test_a_policy_plays_as_it_is_evaluated(policies, open_sides):
@@ -272,7 +279,7 @@ def test_holding_in_the_past_begins_another_future(policies, open_sides):
     assert len(side.track) == 11
     assert side.track.at(10) is known
     player.tick(1.0)
-    assert len(side.track) == 12
+    assert len(side.track) == len(side.track.rows) == 12
     assert player.index == 11
 
 

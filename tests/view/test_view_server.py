@@ -221,6 +221,15 @@ def test_a_body_is_pulled_while_someone_holds_it(open_sides):
         await asyncio.sleep(0.2)
         assert there.host.player.index == stands
 
+        await viewer.ask(type="seek", index=at + 3)  # and another future
+        await viewer.until(lambda: viewer.index == at + 3)
+        await viewer.ask(type="drag", side=0, body=palm, point=[0, 0, 0], to=before.tolist())
+        await viewer.until(lambda: at + 6 <= viewer.index < at + 14)
+        await viewer.ask(type="release")
+        await viewer.until(lambda: not viewer.status["held"])
+        await viewer.until(lambda: len(viewer.rows[0]) == viewer.status["sides"][0]["known"])
+        np.testing.assert_array_equal(viewer.rows[0], np.stack(there.host.sides[0].track.rows))
+
     in_place(open_sides("open-drawer", acts="nobody"), visit)
 
 
