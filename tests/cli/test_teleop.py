@@ -60,8 +60,11 @@ def test_a_recorded_episode_is_played_from_its_own_seed_to_its_success(capsys, r
     again, thrice = tmp_path / "again.hdf5", tmp_path / "thrice.hdf5"
     original = open_dataset(recorded).episode(1)
     args = ("--device", "playback", "--seed", "99", "--playback")
-    code, _, told = teleop(capsys, *args, str(recorded), "--episode", "1", "--out", str(again))
+    given = (*args, str(recorded), "--episode", "1", "--out", str(again))
+    code, messages, told = teleop(capsys, *given)
     assert (code, told["kept"], told["failed"]) == (0, 1, 0)
+    assert f"gym-grasp demos info {again}" in messages
+    assert f"gym-grasp train open-drawer --demos {again}" in messages
     played = open_dataset(again).episode(0)
     assert told["latency"]["arrival_to_applied"]["count"] == len(played)
     assert (played.seed, played.success) == (original.seed, True)
@@ -75,6 +78,19 @@ def test_a_recorded_episode_is_played_from_its_own_seed_to_its_success(capsys, r
     env = GraspVectorEnv(dataset.env_spec(), 1)
     assert replay(dataset, env).reproduced == 1
     env.close()
+
+
+def test_what_is_there_to_be_seen_waits_for_a_viewer_and_writes_nothing_unasked(
+    capsys, recorded, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for device in (("operator",), ("playback", "--playback", str(recorded))):
+        code, messages, told = teleop(capsys, "--device", *device, "--seconds", "0.4")
+        assert (code, told["kept"], told["path"]) == (0, 0, None)
+        assert told["clock"]["ticks"] > 5
+        assert told["latency"] == {}  # nothing has moved
+        assert "Nothing moves until somebody watches" in messages
+    assert not list(tmp_path.iterdir())
 
 
 def test_playback_refuses_what_is_not_there(capsys, recorded, tmp_path):

@@ -74,6 +74,9 @@ def test_hands_and_controllers_open_the_drawer_and_the_host_may_die(
         last = solve(page, "open-drawer", seed)
         assert page.tab.evaluate("emulator.pulses.length") > 0
         assert page.tab.evaluate("Math.max(...emulator.pulses.map((pulse) => pulse[1]))") <= 100
+        page.until("Success; the episode is kept", "notice")
+        page.until("Next episode: B on the right controller", "next")
+        assert "Y on the left controller discards it, which is no failure" in page.text("next")
         page.tab.evaluate("emulator.again()")
         page.wait("waiting")
         page.tab.evaluate("(ranges) => emulator.begin('hand', ranges)", web.RANGES)
@@ -87,8 +90,12 @@ def test_hands_and_controllers_open_the_drawer_and_the_host_may_die(
     complaints = list(page.complaints)
     with web.host(*args, "--port", port, "--token", token, out=out) as host:
         page.wait("waiting")  # it came back by itself
-        assert "2 kept" in page.text("numbers")
+        page.until("2 kept", "numbers")
         assert host.stop()["kept"] == 2
+        page.wait("over")
+        commands = f"gym-grasp demos info {out}\ngym-grasp train open-drawer --demos {out}"
+        assert page.text("next") == commands
+        assert all(command in host.messages for command in commands.splitlines())
     assert not complaints
     page.tab.close()
     assert_replays(out, 2)

@@ -9,13 +9,15 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import pytest
-from rig import Rig
+from rig import Rig, perform
 from visitors import FILES, Place, in_place
 
-from gym_grasp.errors import DependencyError, GymGraspError
+from gym_grasp.errors import DependencyError, GymGraspError, UsageError
+from gym_grasp.teleop.devices.operator import OperatorDevice
 from gym_grasp.teleop.hand.input import Haptics
 from gym_grasp.teleop.session.session import Session, State
 from gym_grasp.teleop.web import connection, protocol
+from gym_grasp.teleop.web.about import About
 from gym_grasp.teleop.web.certificate import tls_context
 from gym_grasp.teleop.web.host import MOST_CLIENTS
 from gym_grasp.teleop.web.page import PageDevice
@@ -218,3 +220,98 @@ def test_the_certificate_is_private_and_serves_https(rig: Rig, tmp_path: Path) -
         await running
 
     asyncio.run(visit())
+
+
+def test_without_a_viewer_nothing_moves_where_it_is_there_to_be_seen(rig: Rig) -> None:
+    async def visit(there: Place) -> None:
+        ticks = []
+        tick = there.host.session.tick
+        there.host.session.tick = lambda now: (ticks.append(now), tick(now))
+        await asyncio.sleep(0.1)
+        assert not ticks
+        assert there.host.clock.ticks > 0
+        visitor = await there.enter("watch")
+        await visitor.until(lambda: len(ticks) > 3)
+        await visitor.socket.close()
+        await asyncio.sleep(0.1)
+        seen = len(ticks)
+        await asyncio.sleep(0.1)
+        assert len(ticks) == seen
+
+    in_place(rig, visit, about=About(waits=True))
+
+
+def test_who_drives_may_go_on_with_another_task(rig: Rig) -> None:
+    sessions = []
+
+    def begin(task: str) -> Session:
+        if task == "broken":
+            raise UsageError("There is no such robot.")
+        sessions.append(task)
+        rig.session.close()
+        return Session(rig.env, rig.session.device, None)
+
+    async def visit(there: Place) -> None:
+        driver, watcher = await there.enter(), await there.enter()
+        assert driver.told["status"]["tasks"] == tasks
+        for visitor, task in ((watcher, "other"), (driver, "nonsense"), (driver, "broken")):
+            await visitor.socket.send_json({"type": "task", "task": task})
+        await driver.until(lambda: "no such robot" in driver.told["status"]["notice"])
+        del watcher.told["welcome"]
+        await driver.socket.send_json({"type": "task", "task": "other"})
+        await watcher.until(lambda: "welcome" in watcher.told)
+        await watcher.until(lambda: watcher.told["status"]["earlier"])
+        assert sessions == ["other"]
+        assert watcher.told["status"]["earlier"] == [
+            {"task": "open-drawer", "kept": 0, "failed": 0}
+        ]
+        rig.session = there.host.session
+        driver.session = there.host.session
+        await driver.engage()
+
+    tasks = {"other": "Do it.", "broken": "Do not."}
+    in_place(rig, visit, about=About(tasks=tasks, begin=begin))
+
+
+def test_a_second_visitor_asks_and_the_robot_stops_as_it_is_handed_over(rig: Rig) -> None:
+    async def visit(there: Place) -> None:
+        driver, other = await there.enter(name="a"), await there.enter(name="b")
+        assert other.told["status"]["driver"] == "page"
+        await driver.engage()
+        await other.socket.send_json({"type": "drive"})
+        await driver.until(lambda: driver.told["status"]["asked"])
+        await other.socket.send_json({"type": "answer", "yes": True})  # not theirs to say
+        await driver.drive(0.1)
+        assert rig.session.state is State.ENGAGED
+        await driver.socket.send_json({"type": "answer", "yes": True})
+        await other.until(lambda: other.told["role"]["role"] == "drive")
+        assert rig.session.state is State.PAUSED
+        await driver.until(lambda: driver.told["role"]["role"] == "watch")
+        await other.engage()
+        other.socket._response.connection.transport.abort()  # as where a network is gone
+        back = await there.enter(name="b")
+        assert back.told["role"]["role"] == "drive"
+
+    in_place(rig, visit)
+
+
+def test_the_end_says_what_was_kept_and_what_to_do_with_it(make_rig) -> None:
+    rig = make_rig(max_episode_steps=900)
+    perform(rig, OperatorDevice)
+
+    async def visit(there: Place) -> None:
+        visitor = await there.enter("watch")
+        there.host.stop()
+        assert await visitor.until_closed() == Close.GOING_AWAY
+        path = str(rig.recorder.writer.path)
+        assert visitor.told["over"] == {
+            "type": "over",
+            "path": path,
+            "kept": 1,
+            "next": [
+                f"gym-grasp demos info {path}",
+                f"gym-grasp train open-drawer --demos {path}",
+            ],
+        }
+
+    in_place(rig, visit)

@@ -1,8 +1,9 @@
 """Recording into a file such that a killed process loses at most the episode in hand.
 
 While a recording runs, ``drawer.hdf5`` does not exist: every finished attempt lies as a file of
-its own in ``drawer.hdf5.parts``, empty where it failed. The attempts are numbered, and there is no
-other record of them. :meth:`DatasetWriter.close` merges the episodes into the final file.
+its own in ``drawer.hdf5.parts``, empty where it failed, set aside where a success was dropped
+again. The attempts are numbered, and there is no other record of them.
+:meth:`DatasetWriter.close` merges the episodes into the final file.
 """
 
 import dataclasses

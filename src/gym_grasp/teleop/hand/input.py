@@ -28,7 +28,7 @@ class Buttons:
     reset: bool = False
     """Begin a new episode; one that had begun to move is given up and counts as a failure."""
     discard: bool = False
-    """The same, and an episode that was kept is dropped and counts as a failure."""
+    """The same, and a success that was just kept is dropped, which is no failure."""
     next: bool = False
     """Go on after an episode that ended; before its end it does nothing."""
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from gym_grasp.teleop.web.connection import Client
 
-RESERVED = 20.0
-"""How long the robot is kept for an operator whose connection died, in [s]."""
+SILENT, CUT = 20.0, 4.0
+"""How long the robot is kept for an operator whose connection fell silent, or ended without a
+goodbye as it does where a tab is closed, in [s]; the page tries again at least every 4 s."""
 ANSWER = 15.0
 """How long who drives may take to answer one who asks, in [s]."""
 
@@ -58,15 +59,15 @@ class Seat:
         """Tell one who came that they watch."""
         self._tell(client)
 
-    def leave(self, client: Client, died: bool, now: float) -> None:
-        """Free the place of one who is gone; keep it for a while if the connection died."""
+    def leave(self, client: Client, keep: float, now: float) -> None:
+        """Free the place of one who is gone, but keep it for so long, in [s]."""
         if client is self.asking:
             self.asking = None
         if client is not self.driver:
             return
         self.driver = None
         self._passed()
-        self._kept_until = now + RESERVED if died and client.name else 0.0
+        self._kept_until = now + keep if client.name else 0.0
         if not self.kept(now) and self.asking is not None:
             self._give(self.asking)
 

@@ -23,7 +23,7 @@ from gym_grasp.teleop.web.connection import Client
 from gym_grasp.teleop.web.host import Host, answer_ping
 from gym_grasp.teleop.web.page import PageDevice
 from gym_grasp.teleop.web.scene import Scene
-from gym_grasp.teleop.web.seat import Seat
+from gym_grasp.teleop.web.seat import CUT, SILENT, Seat
 from gym_grasp.teleop.web.static import load_page
 
 STATUS_PERIOD = 0.25
@@ -146,7 +146,9 @@ class TeleopServer(Host):
         """Return the status if the clients should hear it now."""
         status = self.session.status()
         status["guide"] = self.page.guide if self.page else ""
-        status["notice"] = self._note or status["notice"]
+        if self.session.state is State.ENGAGED:
+            self._note = ""
+        status["notice"] = " ".join(filter(None, (self._note, status["notice"])))
         status["driver"] = self._seat.state(now) if self.page else "device"
         status["asked"] = self._seat.asking is not None
         fresh = {key: value for key, value in status.items() if key not in ("time", "progress")}
@@ -179,8 +181,9 @@ class TeleopServer(Host):
 
     def left(self, client: Client) -> None:
         self._status = {}
-        died = client.socket.close_code not in (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
-        self._seat.leave(client, died, time.perf_counter())
+        goodbye = client.socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
+        silent = isinstance(client.socket.exception(), TimeoutError)
+        self._seat.leave(client, 0.0 if goodbye else SILENT if silent else CUT, time.perf_counter())
 
     def heard(self, client: Client, message: bytes | str, now: float) -> None:
         if isinstance(message, str):

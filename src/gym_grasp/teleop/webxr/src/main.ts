@@ -167,6 +167,7 @@ function switchTo(task: string): void {
 
 /** Goes on with the task after the present one, for those who cannot choose from a list. */
 function nextTask(): void {
+  if (connection.role !== "drive" || connection.status?.state === "engaged") return;
   const tasks = Object.keys(connection.status?.tasks ?? {});
   const next = tasks[(tasks.indexOf(connection.status?.task ?? "") + 1) % tasks.length];
   if (next) switchTo(next);

@@ -104,6 +104,7 @@ export type Told =
 export class InputMessage {
   private buffer = new ArrayBuffer(INPUT_SIZE);
   private view = new DataView(this.buffer);
+  private sequence = 0;
 
   begin(flags: number, scene: number, epoch: number, capture: number): void {
     new Uint8Array(this.buffer).fill(0);
@@ -111,6 +112,7 @@ export class InputMessage {
     view.setUint8(0, 1);
     view.setUint8(1, VERSION);
     view.setUint16(2, flags, true);
+    view.setUint32(SEQUENCE_AT, ++this.sequence, true);
     view.setUint32(8, scene, true);
     view.setUint32(12, epoch, true);
     view.setFloat64(CAPTURE_AT, capture, true);

@@ -98,7 +98,7 @@ export function describe(connection: Connection, means: Means): Words {
     title: STATES[status.state]!,
     task: status.task + (drives ? "" : " · watching"),
     goal: `Goal: ${status.summary}`,
-    notice: (atLimit && AT_LIMIT) || status.guide || status.notice,
+    notice: [status.notice, status.guide, atLimit && AT_LIMIT].filter(Boolean).join(" "),
     next: drives ? steps(status, NAMES[means]) : watching(connection, status, NAMES[means]),
     moves: drives && status.state !== "done" ? NAMES[means].moves : "",
     progress: Math.min(1, Math.max(0, status.progress)),

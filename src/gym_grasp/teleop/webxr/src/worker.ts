@@ -125,7 +125,7 @@ function send(buffer: ArrayBuffer): void {
   if (!drives || socket?.readyState !== WebSocket.OPEN || pings.length === 0) return;
   if (socket.bufferedAmount > 2 * INPUT_SIZE) return;
   const view = new DataView(buffer);
-  view.setUint32(SEQUENCE_AT, ++sequence, true);
+  view.setUint32(SEQUENCE_AT, ++sequence, true); // of hand and headset together
   view.setFloat64(CAPTURE_AT, view.getFloat64(CAPTURE_AT, true) + offset(), true);
   socket.send(buffer);
 }
