@@ -36,7 +36,7 @@ class Viewer:
             self.told[content["type"]] = content
             self.bytes += len(received.data)
             if content["type"] == "opened":
-                self.opened[content["side"]] = content
+                self.opened[content["side"]], self.index = content, -1
                 self.rows.pop(content["side"], None)
         elif received.type is aiohttp.WSMsgType.BINARY:
             self.bytes += len(received.data)

@@ -170,7 +170,7 @@ class ViewServer(Host):
         if all(len(side.track) for side in self.sides):
             moment = self._moment()
             for client in self.clients:
-                client.show(moment, lambda: None)
+                client.show(moment, lambda: None, late=True)
 
     def _moment(self) -> bytes:
         index = self.player.index
@@ -249,7 +249,7 @@ class ViewServer(Host):
                     client.tell(wire.write_curves(number, 0, side.track.rows[: self._sent[number]]))
         client.say(**self._status())
         if all(len(side.track) for side in self.sides):
-            client.show(self._moment(), lambda: None)
+            client.show(self._moment(), lambda: None, late=True)
         self._changed.set()
 
     def left(self, client: Client) -> None:

@@ -44,9 +44,9 @@ class Client:
         self.messages.append(message)
         self.wake.set()
 
-    def show(self, scene: bytes, sent: Callable[[], None]) -> None:
-        """Send a scene unless the network is behind."""
-        if self.unsent() < MOST_UNSENT:
+    def show(self, scene: bytes, sent: Callable[[], None], late: bool = False) -> None:
+        """Send a scene unless the network is behind; `late`: then too, unless a newer one comes."""
+        if late or self.unsent() < MOST_UNSENT:
             self.scene, self.sent = scene, sent
             self.wake.set()
 
