@@ -321,6 +321,15 @@ def test_what_cannot_be_shown_is_refused(names, message):
         show()
 
 
+def test_a_run_is_its_policy(policies, tmp_path):
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "policy.pt").write_bytes(policies[1].read_bytes())
+    found = find(str(tmp_path / "run"))
+    assert found.spec == EnvSpec("open-drawer")
+    assert torch.equal(found.what.actor[0].weight, find(str(policies[1])).what.actor[0].weight)
+
+
 def test_who_acts_is_said_of_tasks_alone(policies):
     sources = [find(str(policies[0]))]
     with pytest.raises(UsageError, match="--acts"):
