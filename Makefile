@@ -43,7 +43,7 @@ MODULES := $(CLIENT)/node_modules/.package-lock.json
 $(MODULES): $(CLIENT)/package-lock.json
 	if command -v npm >/dev/null; then cd $(CLIENT) && npm ci --silent && touch node_modules/.package-lock.json; fi
 
-$(CLIENT)/dist/index.html: $(wildcard $(CLIENT)/src/*) $(MODULES)
+$(CLIENT)/dist/index.html: $(wildcard $(CLIENT)/src/* $(CLIENT)/src/*/* $(CLIENT)/public/*) $(MODULES)
 	if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent build; fi
 
 client: $(CLIENT)/dist/index.html

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "demos": {"robots", "tasks", "envs", "math"},
     "learning": {"demos"},
     "teleop": {"robots", "tasks", "physics", "envs", "demos", "math"},
+    "view": {"robots", "tasks", "envs", "demos", "learning", "teleop"},
     "experiments": {"robots", "envs", "learning", "demos", "tasks"},
     "paper": {"experiments", "bench", "envs", "learning", "tasks"},
     "bench": {"envs", "learning", "demos", "tasks", "physics", "integrations"},

@@ -4,13 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import math
-import os
-import re
-import signal
-import ssl
-import sys
 import time
-import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -20,7 +14,8 @@ import tyro
 
 from gym_grasp.cli.common import DATA, print_json
 from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
-from gym_grasp.errors import DependencyError, GymGraspError, UsageError
+from gym_grasp.cli.serving import check_token, network, require_aiohttp, say, serve
+from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.tasks import TASKS, load_task
 from gym_grasp.teleop.devices import DEVICES
 
@@ -28,13 +23,10 @@ if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
     from gym_grasp.teleop.devices.base import DeviceOptions
     from gym_grasp.teleop.session.rounds import Rounds
-    from gym_grasp.teleop.web.server import TeleopServer
 
 DEFAULT_DEVICE = "webxr"
 TIME_LIMIT = 60.0
 """People take longer than policies, in s."""
-SHORTEST_TOKEN, FEWEST_CHARACTERS = 16, 8
-"""What a token has to have at least where other machines may guess it."""
 NAMELESS = tyro.conf.arg(name="")
 """Flags without a prefix."""
 
@@ -76,12 +68,7 @@ class Teleop:
 
 def main(args: Sequence[str]) -> None:
     """Run the subcommand."""
-    try:
-        import aiohttp  # noqa: F401
-    except ImportError as error:
-        raise DependencyError(
-            "Teleoperation needs the package 'aiohttp': pip install 'gym-grasp[teleop]'."
-        ) from error
+    require_aiohttp("Teleoperation")
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--device", nargs="?", default=DEFAULT_DEVICE, const=DEFAULT_DEVICE)
     device = finder.parse_known_args(list(args))[0].device
@@ -161,11 +148,11 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
         raise UsageError(f"--time-limit is {shared.time_limit}; it has to be positive.")
     if shared.time_limit is not None and environment.max_episode_steps is not None:
         raise UsageError("--time-limit and --max-episode-steps say the same; give one of them.")
-    _check_token(shared.token, shared.lan)
+    check_token(shared.token, shared.lan)
     torch.set_num_threads(1)  # one simulation is too small to share out
     env = GraspVectorEnv(_spec(shared, environment, shared.task), 1, num_threads=1, autoreset=False)
-    addresses, tls = _network(shared.lan)
-    opened = own.open(DeviceContext(env, shared.operator, _say))
+    addresses, tls = network(shared.lan)
+    opened = own.open(DeviceContext(env, shared.operator, say))
     written = shared.out is not None or not opened.shown
 
     def path(task: str) -> Path | None:
@@ -189,7 +176,19 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
     )
     try:
         server = TeleopServer(rounds.session, opened.page, token=shared.token, tls=tls, about=about)
-        asyncio.run(_serve(server, addresses, opened.browse, shared))
+        note = "Nothing moves until somebody watches, and nothing is recorded without --out."
+        asyncio.run(
+            serve(
+                server,
+                addresses,
+                invitation="Open in the headset's or a desktop's browser:",
+                note=note if server.waits else "",
+                lan=shared.lan,
+                port=shared.port,
+                browse=opened.browse,
+                seconds=shared.seconds,
+            )
+        )
     finally:
         rounds.close()
     assert server.clock is not None
@@ -235,64 +234,12 @@ def _report(rounds: "Rounds", written: bool) -> None:
     from gym_grasp.teleop.session.recording import next_commands
 
     if not written:
-        _say("Nothing was recorded; --out FILE would have.")
+        say("Nothing was recorded; --out FILE would have.")
         return
     for one in rounds.outcomes:
         if one.path is None:
-            _say(f"{one.task}: nothing was kept.")
+            say(f"{one.task}: nothing was kept.")
             continue
-        _say(f"{one.path}: {one.kept} episodes, {one.failed} attempts failed. Next:")
+        say(f"{one.path}: {one.kept} episodes, {one.failed} attempts failed. Next:")
         for command in next_commands(one.task, one.path):
-            _say(f"  {command}")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _check_token(token: str | None, lan: bool) -> None:
-    """Raise `UsageError` for a token that no address can hold, or that could be guessed."""
-    if token is None:
-        return
-    if not re.fullmatch(r"[\w.~-]+", token, re.ASCII):
-        raise UsageError(
-            f"--token is {token!r}; it stands in an address: letters, digits, '-', '_', '.', '~'."
-        )
-    if lan and (len(token) < SHORTEST_TOKEN or len(set(token)) < FEWEST_CHARACTERS):
-        raise UsageError(
-            f"--token has {len(token)} characters, {len(set(token))} of them different; with --lan "
-            f"it takes {SHORTEST_TOKEN}, {FEWEST_CHARACTERS} of them different. Leave it out for a "
-            "random one."
-        )
-
-
-def _network(lan: bool) -> tuple[list[str], ssl.SSLContext | None]:
-    """Return the names that a headset may use, and the settings of https."""
-    if not lan:
-        return ["localhost"], None
-    from gym_grasp.teleop.web.certificate import lan_addresses, tls_context
-
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    addresses = lan_addresses()
-    return addresses or ["localhost"], tls_context(config / "gym-grasp", addresses)
-
-
-async def _serve(
-    server: "TeleopServer", addresses: list[str], browse: bool, shared: Teleop
-) -> None:
-    await server.start("0.0.0.0" if shared.lan else "127.0.0.1", shared.port)
-    scheme = "https" if shared.lan else "http"
-    urls = [f"{scheme}://{name}:{server.port}/#token={server.token}" for name in addresses]
-    _say("\n  ".join(["Open in the headset's or a desktop's browser:", *urls]))
-    if shared.lan:
-        _say("Its certificate is our own: let the browser go on.")
-    if server.waits:
-        _say("Nothing moves until somebody watches, and nothing is recorded without --out.")
-    if browse:
-        webbrowser.open(urls[0])
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
-    if shared.seconds is not None:
-        loop.call_later(shared.seconds, server.stop)
-    await server.run()
+            say(f"  {command}")

@@ -31,7 +31,7 @@ class Client:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     scene: bytes | None = None
     """The newest scene; one that was not sent in time is replaced, never queued."""
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any] | bytes] = field(default_factory=list)
     sent: Callable[[], None] = lambda: None
 
     def say(self, **message: Any) -> None:
@@ -39,9 +39,14 @@ class Client:
         self.messages.append(message)
         self.wake.set()
 
-    def show(self, scene: bytes, sent: Callable[[], None]) -> None:
-        """Send a scene unless the network is behind."""
-        if self.unsent() < MOST_UNSENT:
+    def tell(self, message: bytes) -> None:
+        """Send a binary message, all of which arrive, in order with those that `say` sends."""
+        self.messages.append(message)
+        self.wake.set()
+
+    def show(self, scene: bytes, sent: Callable[[], None], late: bool = False) -> None:
+        """Send a scene unless the network is behind; `late`: then too, unless a newer one comes."""
+        if late or self.unsent() < MOST_UNSENT:
             self.scene, self.sent = scene, sent
             self.wake.set()
 
@@ -52,7 +57,10 @@ class Client:
             self.wake.clear()
             messages, self.messages = self.messages, []
             for message in messages:
-                await self.socket.send_json(message)
+                if isinstance(message, bytes):
+                    await self.socket.send_bytes(message)
+                else:
+                    await self.socket.send_json(message)
             scene, self.scene = self.scene, None
             if scene is not None:
                 await self.socket.send_bytes(scene)

@@ -1,0 +1,11 @@
+// Whether the processor draws, since there is no GPU; #plain=0 or 1 in the address says so itself.
+
+export function drawnInSoftware(): boolean {
+  const said = new URLSearchParams(location.hash.slice(1)).get("plain");
+  if (said !== null) return said === "1";
+  const context = document.createElement("canvas").getContext("webgl2");
+  const names = context?.getExtension("WEBGL_debug_renderer_info");
+  const name = String(context?.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? context.RENDERER));
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software/i.test(name);
+}
