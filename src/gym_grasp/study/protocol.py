@@ -91,7 +91,7 @@ class Protocol:
     conditions: tuple[str, ...] = tuple(CONDITIONS)
     tasks: tuple[str, ...] = TASKS
     order: str = "latin-square"
-    """`latin-square`: conditions and tasks counterbalanced; `random`: drawn for each participant."""
+    """`latin-square`: counterbalanced; `random`: drawn anew for each participant."""
     repetitions: int = 1
     """How often each task is done in each condition, one time after the other."""
     practice_seconds: float = 120.0

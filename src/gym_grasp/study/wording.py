@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 CONSENT: Final = """\
-You are about to move a simulated robot hand with your own. A headset shows a virtual table; a glove,
-a controller or the keyboard takes your movements. Twice you will practise and then do a few short
-tasks, and afterwards answer questions about how it was. It takes about 45 minutes.
+You are about to move a simulated robot hand with your own. A headset shows a virtual table; a
+glove, a controller or the keyboard takes your movements. Twice you will practise and then do a few
+short tasks, and afterwards answer questions about how it was. It takes about 45 minutes.
 
 What is stored: the movements of your hand and head during the tasks, times, and your answers, under
 a number. Your name is not stored, nor anything else about you. The records may be published.
@@ -22,8 +22,8 @@ TEXTS: Final[dict[str, str]] = {
     "part": "Part {number} of {count}",
     "practice": "Practice: try out what you like, nothing is recorded. Say when you are ready.",
     "ready": "I am ready",
-    "stack-cubes": "Stack the three cubes. It is done when the tower stands and your hand is off it. "
-    "A tower that falls may be built again.",
+    "stack-cubes": "Stack the three cubes. It is done when the tower stands and your hand is off "
+    "it. A tower that falls may be built again.",
     "open-door": "Press the handle down and pull the door open.",
     "pour-cup": "Pour what is in the cup into the bowl.",
     "begin": "Press the clutch to begin, and press it again to let go of the robot. You have "
@@ -40,8 +40,9 @@ TEXTS: Final[dict[str, str]] = {
     "end": "That was all. Thank you for taking part!",
     "haptics": "with touch",
     "no-haptics": "without touch",
-    "keys": "Keyboard: Space right, Delete left, Enter confirms. Controllers: A right, Y left, B or X "
-    "confirms. Bare hands: left thumb to index right, to ring finger left, to middle confirms.",
+    "keys": "Keyboard: Space right, Delete left, Enter confirms. Controllers: A right, Y left, B "
+    "or X confirms. Bare hands: left thumb to index right, to ring finger left, to middle "
+    "confirms.",
 }
 """By what they are for; `{…}` is filled in."""
 
@@ -109,6 +110,6 @@ QUESTIONNAIRES: Final[tuple[dict[str, Any], ...]] = (
         "high": ("strongly agree",),
         "first": 1,
         "last": 5,
-        "source": "System Usability Scale: Brooke (1996), SUS: a 'quick and dirty' usability scale.",
+        "source": "System Usability Scale: Brooke (1996), SUS: a quick and dirty scale.",
     },
 )

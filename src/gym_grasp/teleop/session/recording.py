@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,36 @@ from gym_grasp.errors import DatasetError
 from gym_grasp.teleop.hand.input import HandInput, Haptics
 
 JOINTS = (25, 8)
+
+
+class Keeper(Protocol):
+    """Where a session's episodes go."""
+
+    @property
+    def error(self) -> str | None:
+        """What is not safe yet, and why; None: everything is."""
+        ...
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Episodes kept and failures so far."""
+        ...
+
+    def add(self, episode: Episode) -> None:
+        """Take in an episode that ended, success or failure."""
+        ...
+
+    def drop_last(self) -> None:
+        """Count the newest kept episode as a failure instead."""
+        ...
+
+    def fail(self) -> None:
+        """Count a failure that left no episode."""
+        ...
+
+    def close(self) -> None:
+        """End; every episode that was kept is safe."""
+        ...
 
 
 class EpisodeRows:
@@ -67,7 +97,6 @@ class Recorder:
     def __init__(self, writer: DatasetWriter) -> None:
         self.writer = writer
         self.error: str | None = None
-        """What is not on disk yet, and why; None: everything is."""
         self._waiting: deque[Callable[[], object]] = deque()
         self._pool = ThreadPoolExecutor(1, "recorder")
         self._last: Future[None] | None = None

@@ -16,7 +16,7 @@ from gym_grasp.teleop.haptics.forces import FingertipForces
 from gym_grasp.teleop.haptics.levels import HapticFilter
 from gym_grasp.teleop.session.clutch import Clutch, Press
 from gym_grasp.teleop.session.latency import LatencyMeter
-from gym_grasp.teleop.session.recording import EpisodeRows, Recorder, as_recorded, to_tensor
+from gym_grasp.teleop.session.recording import EpisodeRows, Keeper, as_recorded, to_tensor
 
 MAX_AGE = 0.1
 """Oldest newest pose with which the robot moves, in [s]."""
@@ -80,7 +80,7 @@ class Session:
         self,
         env: GraspVectorEnv,
         device: Device,
-        recorder: Recorder | None = None,
+        recorder: Keeper | None = None,
         config: SessionConfig | None = None,
         judge: Callable[[GraspVectorEnv], str] = lambda env: "",
     ) -> None:
