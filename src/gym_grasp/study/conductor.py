@@ -26,7 +26,7 @@ from gym_grasp.study.flow import (
 )
 from gym_grasp.study.folder import JOURNAL, Study
 from gym_grasp.study.journal import Journal
-from gym_grasp.study.protocol import CONDITIONS
+from gym_grasp.study.protocol import CONDITIONS, Protocol
 from gym_grasp.study.screens import Screen, screen_of
 from gym_grasp.study.trials import (
     UNRECOVERABLE,
@@ -42,6 +42,13 @@ from gym_grasp.teleop.hand.input import Device
 from gym_grasp.teleop.session.session import Session, SessionConfig, State
 
 ROW = ("seconds", "mean_force", "peak_force", "wall_seconds", "engagements")
+
+
+def trial_spec(protocol: Protocol, goal: str) -> EnvSpec:
+    """Return the environment of a task's trials, or with `all` of the practice."""
+    seconds = protocol.practice_seconds if goal == ALL else protocol.time_limit
+    spec = EnvSpec("study-scene", {"goal": goal}, robot=protocol.robot)
+    return spec.replace(max_episode_steps=max(1, round(max(1.0, seconds) * spec.control_rate)))
 
 
 class Conductor:
@@ -250,11 +257,8 @@ class Conductor:
     def env(self, goal: str) -> GraspVectorEnv:
         """Return the environment of a goal, made on demand."""
         if goal not in self._envs:
-            spec = EnvSpec("study-scene", {"goal": goal}, robot=self.protocol.robot)
-            seconds = self.protocol.practice_seconds if goal == ALL else self.protocol.time_limit
-            steps = max(1, round(max(1.0, seconds) * spec.control_rate))
             self._envs[goal] = GraspVectorEnv(
-                spec.replace(max_episode_steps=steps), 1, num_threads=1, autoreset=False
+                trial_spec(self.protocol, goal), 1, num_threads=1, autoreset=False
             )
         return self._envs[goal]
 
