@@ -19,7 +19,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from gym_grasp.errors import UsageError
 from gym_grasp.study.conductor import Conductor
-from gym_grasp.study.flow import Kind
+from gym_grasp.study.overview import key_of, overview_of
 from gym_grasp.teleop.session.clock import TickClock
 from gym_grasp.teleop.web import protocol
 from gym_grasp.teleop.web.connection import Client, admit
@@ -171,7 +171,7 @@ class Host:
     def _tell(self, now: float) -> None:
         """Tell everyone what is new, and now and then what is not."""
         conductor = self.conductor
-        screen = {**asdict(conductor.screen()), "step": _key(conductor)}
+        screen = {**asdict(conductor.screen()), "step": key_of(conductor)}
         status = {**conductor.session.status(), "guide": self.page.guide if self.page else ""}
         paused = conductor.device.paused
         kept = len(conductor.progress.ended)
@@ -192,41 +192,10 @@ class Host:
             "skipped": self.clock.skipped if self.clock else 0,
             "study": screen,
         }
-        overview = {**self._overview(), "paused": paused}
+        overview = overview_of(conductor)
         for client, role in self._clients.items():
             more = {"overview": overview} if role == EXPERIMENTER else {}
             client.say(type="status", **common, **more)
-
-    def _overview(self) -> dict[str, Any]:
-        """Return what the experimenter alone sees."""
-        conductor, progress = self.conductor, self.conductor.progress
-        rows = [
-            {
-                "key": step.key,
-                "kind": step.kind,
-                "condition": step.condition,
-                "outcome": progress.outcome(step),
-                "seconds": progress.ended.get(step.key, {}).get("seconds"),
-                "attempt": progress.attempts.get(step.key, 0),
-            }
-            for step in progress.steps
-            if step.kind is not Kind.ITEM
-        ]
-        items = [step for step in progress.steps if step.kind is Kind.ITEM]
-        return {
-            "participant": conductor.participant,
-            "step": _key(conductor),
-            "condition": conductor.step.condition if conductor.step else "",
-            "over": conductor.over,
-            "steps": rows,
-            "answered": sum(progress.done(step) for step in items),
-            "items": len(items),
-            "notes": [
-                {"text": one.get("text", one.get("label", "")), "time": one["time"]}
-                for one in progress.notes[-20:]
-            ],
-            "running": progress.running is not None,
-        }
 
     def _welcome(self, client: Client) -> None:
         client.say(type="welcome", version=protocol.VERSION, scene=self._scene.manifest)
@@ -347,7 +316,7 @@ class Host:
         if kind == "calibrate":
             if self.page is not None:
                 self.page.calibrate()
-        elif content.get("step") == _key(self.conductor):
+        elif content.get("step") == key_of(self.conductor):
             if kind == "choose":
                 value = content.get("value")
                 if type(value) is not int:
@@ -380,10 +349,6 @@ class Host:
         await asyncio.gather(*goodbyes, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
-
-
-def _key(conductor: Conductor) -> str:
-    return conductor.step.key if conductor.step else ""
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
