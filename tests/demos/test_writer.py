@@ -388,5 +388,8 @@ def test_counts_that_cannot_be_saved_are_not_counted(
                     writer.count_failure()
             assert (len(writer), writer.failures) == (2, 0)
             writer.drop_last()  # takes no space
-        assert (len(writer), writer.failures) == (1, 1)
-    assert [episode.seed for episode in open_dataset(tmp_path / "a.hdf5").summaries] == [0]
+        assert (len(writer), writer.failures, writer.dropped) == (1, 0, 1)
+        assert writer.finished == {0, 1}  # its number, and so its seed, does not come twice
+    dataset = open_dataset(tmp_path / "a.hdf5")
+    assert [episode.seed for episode in dataset.summaries] == [0]
+    assert (dataset.meta.attempts, dataset.meta.failures) == (1, 0)

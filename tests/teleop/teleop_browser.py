@@ -121,7 +121,7 @@ class Page:
         self, browser: Any, url: str, *, draw: bool = False, size: tuple[int, int] = (960, 600)
     ):
         self.complaints: list[str] = []
-        self.tab = browser.new_page(viewport={"width": 960, "height": 600})
+        self.tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
         self.tab.add_init_script(path=str(IWER))
         self.tab.add_init_script(path=str(EMULATOR))
         self.tab.on("console", self._console)

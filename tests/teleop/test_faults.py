@@ -111,7 +111,7 @@ def test_every_fault_stops_the_robot_says_why_and_loses_nothing(make_rig) -> Non
                 assert await driver.until_closed() in (code, 1006), fault  # 1006: cut short
                 driver = await there.enter()
             assert driver.told["role"]["role"] == "drive", fault
-        await driver.engage()
+        await driver.engage(**lost_joints())
         await repeat(driver, **lost_joints())  # fingers that are not seen stay as they were
         assert rig.session.state is State.ENGAGED
         async with there.client.get(there.address) as response:

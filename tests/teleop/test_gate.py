@@ -12,7 +12,7 @@ import pytest
 from rig import Rig
 from visitors import FILES, Place, Visitor, in_place
 
-from gym_grasp.cli.teleop import _check_token
+from gym_grasp.cli.serving import check_token
 from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.teleop.session.session import Session
 from gym_grasp.teleop.web import gate
@@ -258,10 +258,10 @@ def test_many_addresses_take_no_more_memory() -> None:
 def test_weak_tokens_are_refused_where_others_may_guess() -> None:
     for token in ("", "a b", "ü" * 20, "#" * 20):
         with pytest.raises(UsageError, match="it stands in an address"):
-            _check_token(token, False)
+            check_token(token, False)
     for token in ("secret", "a" * 40, "abcdefg" * 4):
-        _check_token(token, False)
+        check_token(token, False)
         with pytest.raises(UsageError, match="Leave it out for a random one"):
-            _check_token(token, True)
-    _check_token("0123456789abcdef", True)
-    _check_token(None, True)
+            check_token(token, True)
+    check_token("0123456789abcdef", True)
+    check_token(None, True)

@@ -12,6 +12,7 @@ class Disk:
     """A writer whose disk may be full."""
 
     def __init__(self) -> None:
+        self.path = None
         self.kept: list[int] = []
         self.failures = 0
         self.full = self.closed = False
@@ -32,7 +33,7 @@ class Disk:
         self.failures += 1
 
     def drop_last(self) -> None:
-        self.count_failure()
+        self._check()
         self.kept.pop()
 
     def close(self) -> None:
@@ -57,7 +58,7 @@ def test_a_full_disk_loses_nothing() -> None:
     disk.full = False
     recorder.add(SimpleNamespace(seed=4))
     recorder.flush()
-    assert (disk.kept, disk.failures, recorder.error) == ([0, 2, 3, 4], 2, None)
+    assert (disk.kept, disk.failures, recorder.error) == ([0, 2, 3, 4], 1, None)
     recorder.close()
     assert disk.closed
 

@@ -15,8 +15,9 @@ from visitors import FILES, Place, in_place
 from gym_grasp.errors import DependencyError, GymGraspError
 from gym_grasp.teleop.hand.input import Haptics
 from gym_grasp.teleop.session.session import Session, State
-from gym_grasp.teleop.web import connection, protocol, server
+from gym_grasp.teleop.web import connection, protocol
 from gym_grasp.teleop.web.certificate import tls_context
+from gym_grasp.teleop.web.host import MOST_CLIENTS
 from gym_grasp.teleop.web.page import PageDevice
 from gym_grasp.teleop.web.protocol import Close
 from gym_grasp.teleop.web.server import TeleopServer
@@ -105,7 +106,7 @@ def test_one_drives_and_the_next_takes_over_when_it_leaves(rig: Rig) -> None:
 
 def test_a_crowd_is_limited(rig: Rig) -> None:
     async def visit(there: Place) -> None:
-        crowd = [await there.enter() for _ in range(server.MOST_CLIENTS)]
+        crowd = [await there.enter() for _ in range(MOST_CLIENTS)]
         late = await there.connect()
         await late.socket.send_json(there.hello())
         assert await late.until_closed() == Close.FULL

@@ -291,7 +291,8 @@ def test_a_success_is_on_disk_at_once_and_can_still_be_discarded(make_rig: MakeR
     rig.tick()
     rig.tick(buttons=Buttons(discard=True))
     rig.recorder.flush()
-    assert rig.recorder.counts == (0, 1)
+    assert (rig.recorder.counts, rig.recorder.dropped) == ((0, 0), 1)
+    assert (session.status()["failed"], session.status()["dropped"]) == (0, 1)
     assert not list(rig.recorder.writer.parts.glob("episode_*.hdf5"))
     assert session.state is State.WAITING
 

@@ -67,11 +67,11 @@ class Visitor:
         )
         await self.socket.send_bytes(record.tobytes())
 
-    async def engage(self) -> None:
+    async def engage(self, **fields: object) -> None:
         async with asyncio.timeout(10):
             while self.session.state is not State.ENGAGED:
                 clutch = Flag.CLUTCH if self.number % 16 >= 8 else 0
-                await self.send(flags=Flag.VISIBLE | clutch)
+                await self.send(flags=Flag.VISIBLE | clutch, **fields)
                 await self.hear()
 
     async def drive(self, seconds: float) -> None:
@@ -93,9 +93,9 @@ class Place:
         socket = await self.client.ws_connect(self.address + "/socket", **options)
         return Visitor(socket, self.host.session)
 
-    async def enter(self, role: str = "drive") -> Visitor:
+    async def enter(self, role: str = "drive", name: str = "") -> Visitor:
         visitor = await self.connect()
-        await visitor.socket.send_json(self.hello(role=role))
+        await visitor.socket.send_json(self.hello(role=role, name=name))
         await visitor.until(lambda: {"welcome", "role", "status"} <= set(visitor.told))
         return visitor
 
@@ -106,10 +106,10 @@ class Place:
 
 
 @asynccontextmanager
-async def place(rig: Rig) -> AsyncIterator[Place]:
+async def place(rig: Rig, **options: object) -> AsyncIterator[Place]:
     page = PageDevice()
     rig.session = Session(rig.env, page, rig.recorder)
-    host = TeleopServer(rig.session, page, files=FILES)
+    host = TeleopServer(rig.session, page, files=FILES, **options)
     await host.start("127.0.0.1", 0)
     running = asyncio.create_task(host.run())
     async with aiohttp.ClientSession() as client:
@@ -118,9 +118,9 @@ async def place(rig: Rig) -> AsyncIterator[Place]:
         await asyncio.wait_for(running, 10)
 
 
-def in_place(rig: Rig, visit: Callable[[Place], Awaitable[None]]) -> None:
+def in_place(rig: Rig, visit: Callable[[Place], Awaitable[None]], **options: object) -> None:
     async def stay() -> None:
-        async with place(rig) as there:
+        async with place(rig, **options) as there:
             await visit(there)
 
     asyncio.run(stay())

@@ -11,8 +11,8 @@ from visitors import Place, in_place
 
 from gym_grasp.teleop.session.session import State
 from gym_grasp.teleop.web import gate
+from gym_grasp.teleop.web.host import MOST_CLIENTS
 from gym_grasp.teleop.web.protocol import Close
-from gym_grasp.teleop.web.server import MOST_CLIENTS
 
 WATCHERS = 50
 PERIOD = 0.05

@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "resume": "go on with a training run that was cut off",
     "export": "write a trained policy as ONNX",
     "evaluate": "measure the success of trained policies, and film them",
+    "view": "look at tasks, policies and demonstrations in the browser",
     "sweep": "train and evaluate many policies, one after the other or at once",
     "reproduce": "make the paper's tables and figures anew",
     "teleop": "let a person's hand drive the robot's, and record it",

@@ -1,24 +1,21 @@
 """`gym-grasp study new|run|dry-run|report|status|forget`."""
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import call
-from gym_grasp.cli.teleop import DEFAULT_DEVICE, _network, load_device
+from gym_grasp.cli.serving import network, require_aiohttp, say, serve
+from gym_grasp.cli.teleop import DEFAULT_DEVICE, load_device
 from gym_grasp.errors import DependencyError, UsageError, unknown
 from gym_grasp.progress import bar
 from gym_grasp.teleop.devices import DEVICES
-
-if TYPE_CHECKING:
-    from gym_grasp.study.host import Host
 
 HELP = ("-h", "--help")
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -66,7 +63,7 @@ def new(
 
     seed = secrets.randbelow(2**31) if seed is None else seed
     Study.create(folder, Protocol(seed=seed, order=order or ORDERS[0]))
-    _say(
+    say(
         f"{folder / 'protocol.json'}: edit wording, tasks and limits, then try it out with "
         f"`gym-grasp study dry-run {folder}-dry --protocol {folder}` and begin with "
         f"`gym-grasp study run {folder}`."
@@ -93,12 +90,12 @@ def run(
         port: where to listen; 0 takes any that is free.
         seconds: stop after so long.
     """
-    _need("aiohttp", "teleop")
+    require_aiohttp("The study")
     import torch
 
     from gym_grasp.study.conductor import Conductor
     from gym_grasp.study.folder import Study
-    from gym_grasp.study.host import Host
+    from gym_grasp.study.host import EXPERIMENTER, StudyHost
     from gym_grasp.teleop.devices.base import DeviceContext, OpenedDevice
 
     study = Study(folder)
@@ -106,46 +103,43 @@ def run(
         raise UsageError(
             f"{folder} is of synthetic participants; people need a study of their own."
         )
-    addresses, tls = _network(lan)
+    addresses, tls = network(lan)
     options = load_device(device)()
     torch.set_num_threads(1)  # one simulation is too small to share out
     name = study.enrol(participant)
     opened: list[OpenedDevice] = []
 
     def open_device(env: Any) -> Any:
-        opened.append(options.open(DeviceContext(env, name, _say)))
+        opened.append(options.open(DeviceContext(env, name, say)))
         return opened[0].device
 
     conductor = Conductor(study, name, open_device)
     try:
-        host = Host(conductor, opened[0].page, tls=tls)
-        asyncio.run(_serve(host, addresses, lan, port, seconds))
+        host = StudyHost(conductor, opened[0].page, tls=tls)
+        asyncio.run(
+            serve(
+                host,
+                addresses,
+                invitation=f"The page of participant {name}:",
+                note=lambda: "\n  ".join(
+                    [
+                        "Your own page, which no participant should see:",
+                        *(host.address(EXPERIMENTER, one) for one in addresses),
+                    ]
+                ),
+                lan=lan,
+                port=port,
+                browse=opened[0].browse,
+                seconds=seconds,
+            )
+        )
     finally:
         conductor.close()
         study.write_tables()
     trials = len(conductor.progress.ended)
-    _say(f"{name}: {trials} trials, {len(conductor.progress.answers)} answers in {folder}.")
+    say(f"{name}: {trials} trials, {len(conductor.progress.answers)} answers in {folder}.")
     if not conductor.over:
-        _say(f"Go on with `gym-grasp study run {folder} --participant {name}`.")
-
-
-async def _serve(
-    host: "Host", addresses: list[str], lan: bool, port: int, seconds: float | None
-) -> None:
-    from gym_grasp.study.host import PAGES
-
-    await host.start("0.0.0.0" if lan else "127.0.0.1", port)
-    for role in PAGES:
-        urls = [host.address(role, name) for name in addresses]
-        _say("\n  ".join([f"The {role}'s page, of {host.conductor.participant}:", *urls]))
-    if lan:
-        _say("Its certificate is our own: let the browser go on.")
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, host.stop)
-    if seconds is not None:
-        loop.call_later(seconds, host.stop)
-    await host.run()
+        say(f"Go on with `gym-grasp study run {folder} --participant {name}`.")
 
 
 def dry_run(
@@ -174,7 +168,7 @@ def dry_run(
         report: make the report at the end.
         json: print the time that it took as one JSON object.
     """
-    _need("aiohttp", "teleop")
+    require_aiohttp("The study")
     from dataclasses import replace
 
     from gym_grasp.study.dry_run import dry_run as rehearse
@@ -202,7 +196,7 @@ def dry_run(
     with bar("synthetic participants", participants) as tell:
         rehearse(study, participants, workers, tell)
     recorded = time.perf_counter() - begin
-    _say(f"{folder}: {participants} synthetic participants in {recorded:.0f} s")
+    say(f"{folder}: {participants} synthetic participants in {recorded:.0f} s")
     if report:
         make_report(folder, None, False)
     if json:
@@ -249,7 +243,7 @@ def make_report(
 
         trained = train_conditions(folder, epochs)
     results, path = write_report(folder, out or folder / "report", trained)
-    _say(f"{path}")
+    say(f"{path}")
     return results
 
 
@@ -300,7 +294,7 @@ def forget(folder: Folder, participant: Annotated[str, tyro.conf.Positional], /)
     from gym_grasp.study.folder import Study
 
     Study(folder).forget(participant)
-    _say(f"{participant} is forgotten; make the report anew, and remove copies elsewhere yourself.")
+    say(f"{participant} is forgotten; make the report anew, and remove copies elsewhere yourself.")
 
 
 def _need(package: str, extra: str) -> None:
@@ -310,7 +304,3 @@ def _need(package: str, extra: str) -> None:
         raise DependencyError(
             f"This needs the package '{package}': pip install 'gym-grasp[{extra}]'."
         )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

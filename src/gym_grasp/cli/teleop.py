@@ -2,16 +2,11 @@
 
 import argparse
 import asyncio
+import contextlib
 import math
-import os
-import re
-import signal
-import ssl
-import sys
 import time
-import webbrowser
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,19 +14,19 @@ import tyro
 
 from gym_grasp.cli.common import DATA, print_json
 from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
-from gym_grasp.errors import DependencyError, UsageError
+from gym_grasp.cli.serving import check_token, network, require_aiohttp, say, serve
+from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.tasks import TASKS, load_task
 from gym_grasp.teleop.devices import DEVICES
 
 if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
     from gym_grasp.teleop.devices.base import DeviceOptions
-    from gym_grasp.teleop.web.server import TeleopServer
+    from gym_grasp.teleop.session.rounds import Rounds
 
 DEFAULT_DEVICE = "webxr"
 TIME_LIMIT = 60.0
 """People take longer than policies, in s."""
-SHORTEST_TOKEN, FEWEST_CHARACTERS = 16, 8
-"""What a token has to have at least where other machines may guess it."""
 NAMELESS = tyro.conf.arg(name="")
 """Flags without a prefix."""
 
@@ -49,8 +44,9 @@ class Teleop:
     port: int = 8080
     """Where to listen; 0 takes any that is free."""
     out: Path | None = None
-    """The dataset to record into; by default data/teleop/TASK-DATE.hdf5. An unfinished recording
-    there is gone on with."""
+    """The dataset to record into; by default data/teleop/TASK-DATE.hdf5, and with the devices
+    operator and playback none. An unfinished recording there is gone on with. The operator can
+    change the task only without it."""
     episodes: int | None = None
     """Stop after so many successes."""
     seed: int = 0
@@ -72,12 +68,7 @@ class Teleop:
 
 def main(args: Sequence[str]) -> None:
     """Run the subcommand."""
-    try:
-        import aiohttp  # noqa: F401
-    except ImportError as error:
-        raise DependencyError(
-            "Teleoperation needs the package 'aiohttp': pip install 'gym-grasp[teleop]'."
-        ) from error
+    require_aiohttp("Teleoperation")
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--device", nargs="?", default=DEFAULT_DEVICE, const=DEFAULT_DEVICE)
     device = finder.parse_known_args(list(args))[0].device
@@ -146,99 +137,109 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
     """Serve one session, driven by the device that its own options open."""
     import torch
 
-    from gym_grasp.demos.record import describe
-    from gym_grasp.demos.writer import DatasetWriter
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.teleop.devices.base import DeviceContext
-    from gym_grasp.teleop.session.recording import Recorder
-    from gym_grasp.teleop.session.session import Session, SessionConfig
+    from gym_grasp.teleop.session.rounds import Rounds
+    from gym_grasp.teleop.session.session import SessionConfig
+    from gym_grasp.teleop.web.about import About
     from gym_grasp.teleop.web.server import TeleopServer
 
     if shared.time_limit is not None and not 0 < shared.time_limit < math.inf:
         raise UsageError(f"--time-limit is {shared.time_limit}; it has to be positive.")
     if shared.time_limit is not None and environment.max_episode_steps is not None:
         raise UsageError("--time-limit and --max-episode-steps say the same; give one of them.")
-    _check_token(shared.token, shared.lan)
+    check_token(shared.token, shared.lan)
     torch.set_num_threads(1)  # one simulation is too small to share out
-    spec = environment.spec(shared.task)
-    if environment.max_episode_steps is None:
-        limit = TIME_LIMIT if shared.time_limit is None else shared.time_limit
-        spec = spec.replace(max_episode_steps=max(1, round(limit * spec.control_rate)))
-    env = GraspVectorEnv(spec, 1, num_threads=1, autoreset=False)
-    date = time.strftime("%Y%m%d-%H%M%S")
-    path = shared.out or DATA / "teleop" / f"{shared.task}-{date}.hdf5"
-    addresses, tls = _network(shared.lan)
-    opened = own.open(DeviceContext(env, shared.operator, _say))
-    source = describe(env, operator=opened.moved_by, base_seed=shared.seed)
-    writer = DatasetWriter(path, source, resume=True)
-    config = SessionConfig(shared.seed, opened.first_seed, shared.hold, shared.episodes)
-    session = Session(env, opened.device, Recorder(writer), config)
+    env = GraspVectorEnv(_spec(shared, environment, shared.task), 1, num_threads=1, autoreset=False)
+    addresses, tls = network(shared.lan)
+    opened = own.open(DeviceContext(env, shared.operator, say))
+    written = shared.out is not None or not opened.shown
+
+    def path(task: str) -> Path | None:
+        date = time.strftime("%Y%m%d-%H%M%S")
+        return (shared.out or DATA / "teleop" / f"{task}-{date}.hdf5") if written else None
+
+    rounds = Rounds(
+        env,
+        opened.device,
+        opened.moved_by,
+        SessionConfig(shared.seed, opened.first_seed, shared.hold, shared.episodes),
+        lambda task: _spec(shared, environment, task),
+        path,
+    )
+    about = About(
+        opened.moved_by,
+        opened.controls,
+        waits=not written,
+        tasks=_summaries() if opened.page is not None and shared.out is None else {},
+        begin=rounds.begin,
+    )
     try:
-        server = TeleopServer(session, opened.page, token=shared.token, tls=tls)
-        asyncio.run(_serve(server, addresses, opened.browse, shared))
+        server = TeleopServer(rounds.session, opened.page, token=shared.token, tls=tls, about=about)
+        note = "Nothing moves until somebody watches, and nothing is recorded without --out."
+        asyncio.run(
+            serve(
+                server,
+                addresses,
+                invitation="Open in the headset's or a desktop's browser:",
+                note=note if server.waits else "",
+                lan=shared.lan,
+                port=shared.port,
+                browse=opened.browse,
+                seconds=shared.seconds,
+            )
+        )
     finally:
-        session.close()
-        env.close()
+        rounds.close()
     assert server.clock is not None
-    kept, failed = len(writer), writer.failures
-    _say(f"{path}: {kept} episodes, {failed} attempts failed" if kept else "Nothing was kept.")
+    _report(rounds, written)
+    if rounds.problem:
+        raise rounds.problem
+    kept, failed = (sum(getattr(one, key) for one in rounds.outcomes) for key in ("kept", "failed"))
     if shared.json:
+        last = rounds.outcomes[-1]
         print_json(
             {
-                "path": str(path) if kept else None,
+                "path": str(last.path) if last.path else None,
                 "kept": kept,
                 "failed": failed,
                 "clock": server.clock.summary(),
-                "latency": session.meter.summary(),
+                "latency": rounds.session.meter.summary(),
             }
         )
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _spec(shared: Teleop, environment: Environment, task: str) -> "EnvSpec":
+    """Return the environment of a task; the options of one are not another's."""
+    if task != shared.task:
+        environment = replace(environment, options=None)
+    spec = environment.spec(task)
+    if environment.max_episode_steps is not None:
+        return spec
+    limit = TIME_LIMIT if shared.time_limit is None else shared.time_limit
+    return spec.replace(max_episode_steps=max(1, round(limit * spec.control_rate)))
 
 
-def _check_token(token: str | None, lan: bool) -> None:
-    """Raise `UsageError` for a token that no address can hold, or that could be guessed."""
-    if token is None:
+def _summaries() -> dict[str, str]:
+    """Return what each task is about, of those that can be loaded."""
+    summaries = {}
+    for task in TASKS:
+        with contextlib.suppress(GymGraspError):
+            summaries[task] = load_task(task).summary
+    return summaries
+
+
+def _report(rounds: "Rounds", written: bool) -> None:
+    """Say what was recorded, and what to do with it."""
+    from gym_grasp.teleop.session.recording import next_commands
+
+    if not written:
+        say("Nothing was recorded; --out FILE would have.")
         return
-    if not re.fullmatch(r"[\w.~-]+", token, re.ASCII):
-        raise UsageError(
-            f"--token is {token!r}; it stands in an address: letters, digits, '-', '_', '.', '~'."
-        )
-    if lan and (len(token) < SHORTEST_TOKEN or len(set(token)) < FEWEST_CHARACTERS):
-        raise UsageError(
-            f"--token has {len(token)} characters, {len(set(token))} of them different; with --lan "
-            f"it takes {SHORTEST_TOKEN}, {FEWEST_CHARACTERS} of them different. Leave it out for a "
-            "random one."
-        )
-
-
-def _network(lan: bool) -> tuple[list[str], ssl.SSLContext | None]:
-    """Return the names that a headset may use, and the settings of https."""
-    if not lan:
-        return ["localhost"], None
-    from gym_grasp.teleop.web.certificate import lan_addresses, tls_context
-
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    addresses = lan_addresses()
-    return addresses or ["localhost"], tls_context(config / "gym-grasp", addresses)
-
-
-async def _serve(
-    server: "TeleopServer", addresses: list[str], browse: bool, shared: Teleop
-) -> None:
-    await server.start("0.0.0.0" if shared.lan else "127.0.0.1", shared.port)
-    scheme = "https" if shared.lan else "http"
-    urls = [f"{scheme}://{name}:{server.port}/#token={server.token}" for name in addresses]
-    _say("\n  ".join(["Open in the headset's or a desktop's browser:", *urls]))
-    if shared.lan:
-        _say("Its certificate is our own: let the browser go on.")
-    if browse:
-        webbrowser.open(urls[0])
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
-    if shared.seconds is not None:
-        loop.call_later(shared.seconds, server.stop)
-    await server.run()
+    for one in rounds.outcomes:
+        if one.path is None:
+            say(f"{one.task}: nothing was kept.")
+            continue
+        say(f"{one.path}: {one.kept} episodes, {one.failed} attempts failed. Next:")
+        for command in next_commands(one.task, one.path):
+            say(f"  {command}")

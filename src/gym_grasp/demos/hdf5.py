@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from gym_grasp.demos import tree
-from gym_grasp.demos.episode import Episode, Origin
+from gym_grasp.demos.episode import Episode, Origin, Scalar
 from gym_grasp.demos.guard import Contents
 from gym_grasp.demos.meta import DatasetMeta
 
@@ -124,24 +124,60 @@ def read_episodes(
 
 
 def _episode(file: Contents, group: str, arrays: Mapping[str, np.ndarray], whole: bool) -> Episode:
-    steps = _attribute(file, group, "num_samples", int)
+    head = read_head(file, group)
+    steps = head.steps
     for name in ROWS:
         if arrays[name].shape[:1] != (steps,):
             raise ValueError(f"'{name}' has shape {arrays[name].shape}, but num_samples is {steps}")
     if arrays["dones"][:-1].any() or not arrays["dones"][-1:].all():
         raise ValueError("'dones' has to be 1 at the last step and nowhere else")
-    attributes = file.attributes(group)
-    origin = attributes.get("origin")
     return Episode(
         observations=_observations(arrays, steps),
         actions=arrays["actions"],
         rewards=arrays["rewards"],
         dense_rewards=arrays["dense_rewards"],
-        seed=_attribute(file, group, "seed", int),
-        success=_attribute(file, group, "success", bool),
+        seed=head.seed,
+        success=head.success,
         states=_states(file, group, arrays) if whole else {},
         fields=_part(arrays, "fields"),
         operator_input=_part(arrays, "operator_input") if whole else {},
+        events=head.events,
+        origin=head.origin,
+    )
+
+
+def episode_groups(file: Contents) -> list[str]:
+    """Return the groups of all episodes, in order; raises ValueError where one is missing."""
+    found = {name for name in file.nodes if name.count("/") == 2 and name[:6] == "/data/"}
+    names = [f"/data/demo_{index}" for index in range(len(found))]
+    if not names or set(names) != found:
+        raise ValueError(f"it has to hold demo_0 to demo_N, but holds {sorted(found)[:5]}")
+    return names
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """What a file says of an episode beside its arrays."""
+
+    steps: int
+    """Control steps T."""
+    seed: int
+    """Its seed, below 2**63."""
+    success: bool
+    """Whether the last step reached the goal."""
+    events: dict[str, Scalar]
+    """Scalars that describe it."""
+    origin: Origin | None
+    """How it came about; None: as its dataset says."""
+
+
+def read_head(file: Contents, group: str) -> Head:
+    """Read what stands beside an episode's arrays; raises as `read_episodes`."""
+    origin = file.attributes(group).get("origin")
+    return Head(
+        steps=_attribute(file, group, "num_samples", int),
+        seed=_attribute(file, group, "seed", int),
+        success=_attribute(file, group, "success", bool),
         events=_object(file, group, "events"),
         origin=None if origin is None else Origin(**_object(file, group, "origin")),
     )

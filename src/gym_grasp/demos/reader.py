@@ -60,10 +60,7 @@ class Dataset:
         Raises:
             DatasetError: the task, its version or a setting does not exist here.
         """
-        try:
-            return EnvSpec.from_dict(self.meta.spec)
-        except UsageError as error:
-            raise DatasetError(f"{self.path} cannot be made again: {error}") from error
+        return spec_of(self.path, self.meta)
 
     def require(self, spec: EnvSpec) -> None:
         """Refuse the dataset unless it was recorded in an environment like this.
@@ -85,10 +82,10 @@ class Dataset:
         """Read episodes whole, one after the other, by default all; raises as `episode` does."""
         chosen = range(len(self)) if indices is None else list(indices)
         groups = [f"/data/demo_{index}" for index in chosen]
-        with _reading(self.path), guard.opened(self.path) as file:
+        with reading(self.path), guard.opened(self.path) as file:
             found = hdf5.read_episodes(file, groups)
             for index in chosen:
-                with _reading(self.path, f"data/demo_{index}"):
+                with reading(self.path, f"data/demo_{index}"):
                     episode = next(found)
                     episode.check(self.meta.features, len(self.meta.action_names))
                 if episode.digest() != self.digests[index]:
@@ -144,20 +141,17 @@ def open_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
     """
     path = Path(path)
     if not path.is_file():
-        raise DatasetError(f"There is no dataset {path}. {_missing_remedy(path)}")
-    with _reading(path), guard.opened(path) as file:
-        meta = _read_meta(path, file)
+        raise missing(path)
+    with reading(path), guard.opened(path) as file:
+        meta = read_meta(path, file)
         if spec is not None:
             _require(path, meta, spec)
         policy = {key: meta.features[key] for key in meta.packer.layout}
-        groups = {name for name in file.nodes if name.count("/") == 2 and name[:6] == "/data/"}
-        names = [f"/data/demo_{index}" for index in range(len(groups))]
-        if not names or set(names) != groups:
-            raise ValueError(f"it has to hold demo_0 to demo_N, but holds {sorted(groups)[:5]}")
+        names = hdf5.episode_groups(file)
         summaries, digests = [], []
         found = hdf5.read_episodes(file, names, keys=policy)
         for name in names:
-            with _reading(path, name[1:]):
+            with reading(path, name[1:]):
                 episode = next(found)
                 episode.check(policy, len(meta.action_names))
                 summaries.append(episode)
@@ -200,7 +194,16 @@ def check(dataset: Dataset) -> None:
         seeds[episode.seed] = index
 
 
-def _read_meta(path: Path, file: guard.Contents) -> DatasetMeta:
+def spec_of(path: Path, meta: DatasetMeta) -> EnvSpec:
+    """Return the environment of a recording, to be made again; raises as `Dataset.env_spec`."""
+    try:
+        return EnvSpec.from_dict(meta.spec)
+    except UsageError as error:
+        raise DatasetError(f"{path} cannot be made again: {error}") from error
+
+
+def read_meta(path: Path, file: guard.Contents) -> DatasetMeta:
+    """Read what a file says about itself; raises DatasetError where its format is another."""
     head = file.attributes("/")
     if head.get("format") != hdf5.FORMAT:
         raise DatasetError(f"{path} is HDF5, but not a file of gym-grasp demonstrations.")
@@ -243,14 +246,16 @@ def _feature_differences(ours: dict[str, Feature], theirs: dict[str, Feature]) -
     return lines
 
 
-def _missing_remedy(path: Path) -> str:
+def missing(path: Path) -> DatasetError:
+    """Return the error for a file that is not there."""
+    remedy = "Record one with `gym-grasp demos record TASK`."
     if parts_folder(path).is_dir():
-        return f"An unfinished recording lies in {parts_folder(path)}: recover it."
-    return "Record one with `gym-grasp demos record TASK`."
+        remedy = f"An unfinished recording lies in {parts_folder(path)}: recover it."
+    return DatasetError(f"There is no dataset {path}. {remedy}")
 
 
 @contextmanager
-def _reading(path: Path, where: str = "") -> Iterator[None]:
+def reading(path: Path, where: str = "") -> Iterator[None]:
     """Turn whatever a damaged file raises into one clear error."""
     try:
         yield

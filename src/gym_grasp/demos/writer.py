@@ -31,7 +31,7 @@ from gym_grasp.typed import CRAFTED
 VALID_FRACTION = 0.1  # the paper trains on 90 % of its episodes
 ABOUT = "about.json"
 """In the parts folder: what the recording is, and what makes it one."""
-KEPT, FAILED = ".hdf5", ".failed"
+KEPT, FAILED, DROPPED = ".hdf5", ".failed", ".dropped"
 """Suffixes of an attempt's file."""
 
 
@@ -70,6 +70,7 @@ class DatasetWriter:
         self._overwrite = overwrite
         self._kept: list[int] = []
         self._failed: list[int] = []
+        self._dropped: list[int] = []
         if self.path.exists() and not overwrite:
             raise DatasetError(
                 f"{self.path} exists already. Choose another name, or overwrite it (--overwrite)."
@@ -89,7 +90,7 @@ class DatasetWriter:
         if overwrite and not resume:
             about.unlink(missing_ok=True)
         if not about.exists():
-            for part in _parts(self.parts, KEPT) + _parts(self.parts, FAILED):
+            for part in _parts(self.parts, KEPT, FAILED, DROPPED):
                 part.unlink()
             content = json.dumps({"meta": self.meta.to_json(), "settings": self._settings})
             with replacing(about) as raw:
@@ -97,6 +98,7 @@ class DatasetWriter:
             return
         self._kept = [_number(part) for part in _parts(self.parts, KEPT)]
         self._failed = [_number(part) for part in _parts(self.parts, FAILED)]
+        self._dropped = [_number(part) for part in _parts(self.parts, DROPPED)]
         if not resume:
             raise DatasetError(
                 f"{self.parts} holds {len(self)} episodes of an unfinished recording. Go on with"
@@ -123,7 +125,7 @@ class DatasetWriter:
     @property
     def finished(self) -> set[int]:
         """Numbers of all attempts that are on disk."""
-        return {*self._kept, *self._failed}
+        return {*self._kept, *self._failed, *self._dropped}
 
     @property
     def failures(self) -> int:
@@ -131,8 +133,13 @@ class DatasetWriter:
         return len(self._failed)
 
     @property
+    def dropped(self) -> int:
+        """Successes that were kept and dropped again: neither kept nor failures."""
+        return len(self._dropped)
+
+    @property
     def attempts(self) -> int:
-        """All attempts so far: episodes kept and failures."""
+        """Attempts that count so far: episodes kept and failures, not what was dropped."""
         return len(self._kept) + len(self._failed)
 
     def add(self, episode: Episode, attempt: int | None = None) -> bool:
@@ -175,24 +182,25 @@ class DatasetWriter:
         self._failed.append(number)
 
     def drop_last(self) -> None:
-        """Remove the episode that was kept last, and count it as a failure instead."""
+        """Remove the episode that was kept last; it was a success, and counts as no failure."""
         if not self._kept:
             raise DatasetError("There is no kept episode that could be dropped.")
         with self._reporting():
             part = _parts(self.parts, KEPT)[-1]
-            part.rename(self.parts / f"episode_{_number(part):06d}{FAILED}")
+            part.rename(self.parts / f"episode_{_number(part):06d}{DROPPED}")
         self._kept.remove(_number(part))
-        self._failed.append(_number(part))
+        self._dropped.append(_number(part))
 
     def keep_first(self, count: int) -> None:
         """Remove all attempts after the one that made the kept episodes so many."""
         last = self.kept[count - 1]
         with self._reporting():
-            for part in _parts(self.parts, KEPT) + _parts(self.parts, FAILED):
+            for part in _parts(self.parts, KEPT, FAILED, DROPPED):
                 if _number(part) > last:
                     part.unlink()
         self._kept = [number for number in self._kept if number <= last]
         self._failed = [number for number in self._failed if number <= last]
+        self._dropped = [number for number in self._dropped if number <= last]
 
     def close(self) -> Path | None:
         """Merge all episodes into the file and remove the parts folder.
@@ -298,9 +306,9 @@ def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:
     os.replace(merged, path)
 
 
-def _parts(parts: Path, kind: str) -> list[Path]:
-    """Return the files of all attempts that were kept, or failed, by their numbers."""
-    return sorted(parts.glob(f"episode_*{kind}"))
+def _parts(parts: Path, *kinds: str) -> list[Path]:
+    """Return the files of all attempts that ended in one of these ways, by their numbers."""
+    return sorted(part for kind in kinds for part in parts.glob(f"episode_*{kind}"))
 
 
 def _number(part: Path) -> int:

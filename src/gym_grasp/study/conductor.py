@@ -3,16 +3,14 @@
 Everything that happens is in the journal before it counts. What is on the screen follows from it.
 """
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from gym_grasp.demos.meta import package_versions
 from gym_grasp.demos.record import describe as describe_dataset
-from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import DatasetError, UsageError
+from gym_grasp.errors import UsageError
 from gym_grasp.study.controls import Held, Keys
 from gym_grasp.study.flow import (
     ABORTED,
@@ -21,34 +19,26 @@ from gym_grasp.study.flow import (
     Kind,
     Progress,
     Step,
+    key_of,
     plan,
     trial_seed,
 )
 from gym_grasp.study.folder import JOURNAL, Study
 from gym_grasp.study.journal import Journal
-from gym_grasp.study.protocol import CONDITIONS, Protocol
+from gym_grasp.study.protocol import CONDITIONS
 from gym_grasp.study.screens import Screen, screen_of
 from gym_grasp.study.trials import (
     UNRECOVERABLE,
     Judge,
     Sink,
     file_of,
-    measures,
-    read_events,
-    write_trial,
+    found_trial,
+    keep_trial,
+    trial_spec,
 )
 from gym_grasp.tasks.study_scene import ALL
 from gym_grasp.teleop.hand.input import Device
 from gym_grasp.teleop.session.session import Session, SessionConfig, State
-
-ROW = ("seconds", "mean_force", "peak_force", "wall_seconds", "engagements")
-
-
-def trial_spec(protocol: Protocol, goal: str) -> EnvSpec:
-    """Return the environment of a task's trials, or with `all` of the practice."""
-    seconds = protocol.practice_seconds if goal == ALL else protocol.time_limit
-    spec = EnvSpec("study-scene", {"goal": goal}, robot=protocol.robot)
-    return spec.replace(max_episode_steps=max(1, round(max(1.0, seconds) * spec.control_rate)))
 
 
 class Conductor:
@@ -88,7 +78,8 @@ class Conductor:
         """How the trial before ended."""
         self.now = 0.0
         self._keys = Keys()
-        self._step: Step | None = None
+        self.step: Step | None = None
+        """What is being done; None: the participant is done, or does not go on."""
         self._began: float | None = None
         self._held = 0.0
         self._write("started", participant=participant, slot=self.slot, versions=package_versions())
@@ -104,7 +95,7 @@ class Conductor:
             now: in [s], of the clock that the device's input has.
         """
         passed, self.now = max(0.0, now - self.now), now
-        step = self._step
+        step = self.step
         if self.device.paused and self._began is not None:
             self._held += passed
         if step is None or step.kind in (Kind.CONSENT, Kind.ITEM):
@@ -123,21 +114,16 @@ class Conductor:
             self._end_trial()
 
     @property
-    def step(self) -> Step | None:
-        """What is being done; None: the participant is done, or does not go on."""
-        return self._step
-
-    @property
     def over(self) -> bool:
         """Whether nothing is left to do."""
-        return self._step is None
+        return self.step is None
 
     def screen(self) -> Screen:
         """Return what the participant is shown."""
         return screen_of(
             self.protocol,
             self.progress,
-            self._step,
+            self.step,
             selected=self.selected,
             last=self.last,
             paused=self.device.paused,
@@ -160,7 +146,7 @@ class Conductor:
 
     def confirm(self) -> None:
         """Confirm what is chosen, or that the practice is over."""
-        step = self._step
+        step = self.step
         if step is None or self.device.paused:
             return
         if step.kind is Kind.PRACTICE:
@@ -176,7 +162,7 @@ class Conductor:
 
     def back(self) -> None:
         """Return to the item before."""
-        before = None if self._step is None else self.progress.previous_item(self._step)
+        before = None if self.step is None else self.progress.previous_item(self.step)
         if before is not None and not self.device.paused:
             self._write("went-back", key=before.key)
             self._enter()
@@ -184,7 +170,7 @@ class Conductor:
     @property
     def values(self) -> range:
         """What may be chosen on the screen."""
-        step = self._step
+        step = self.step
         if step is not None and step.kind is Kind.CONSENT:
             return range(2)
         if step is not None and step.kind is Kind.ITEM:
@@ -226,21 +212,21 @@ class Conductor:
 
     def mark(self, label: str) -> None:
         """Mark this moment of the running trial, such as a tower that fell."""
-        self._write("marked", key=self._key, label=label, seconds=self.seconds)
+        self._write("marked", key=key_of(self.step), label=label, seconds=self.seconds)
 
     def note(self, text: str) -> None:
         """Leave a note."""
-        self._write("note", key=self._key, text=text)
+        self._write("note", key=key_of(self.step), text=text)
 
     def ready(self) -> None:
         """End the practice."""
-        if self._step is None or self._step.kind is not Kind.PRACTICE:
+        if self.step is None or self.step.kind is not Kind.PRACTICE:
             raise UsageError("Nobody is practising.")
         self._end_practice("experimenter")
 
     def abort(self, reason: str) -> None:
         """End the session for good; what was recorded is kept."""
-        if self._step is None:
+        if self.step is None:
             raise UsageError("The session is over already.")
         if self.progress.running is not None:
             self._abandon(ABORTED)
@@ -264,7 +250,7 @@ class Conductor:
 
     def _enter(self) -> None:
         """Take up the step that the journal leaves to be done."""
-        self._step = step = self.progress.current
+        self.step = step = self.progress.current
         self.selected, self._began, self._held = None, None, 0.0
         self._keys.hold()
         if step is None:
@@ -297,83 +283,54 @@ class Conductor:
             self._enter()
 
     def _end_practice(self, by: str) -> None:
-        assert self._step is not None
-        self._write("practised", key=self._step.key, seconds=self.seconds, by=by)
+        assert self.step is not None
+        self._write("practised", key=self.step.key, seconds=self.seconds, by=by)
         self.last = ""
         self._enter()
 
     def _end_trial(self, by: str = "") -> None:
-        assert self._step is not None
-        self.last = self.session.outcome
-        values = self._keep(self._step)
-        self._write("ended", key=self._step.key, **values, **({"by": by} if by else {}))
+        assert self.step is not None
+        self.last = self.session.ending
+        values = self._keep(self.step)
+        self._write("ended", key=self.step.key, **values, **({"by": by} if by else {}))
         self._enter()
 
     def _abandon(self, reason: str) -> None:
         """Keep the running trial as one that does not count."""
-        assert self._step is not None
+        assert self.step is not None
         self.session.end(reason)
-        self._write("ended", key=self._step.key, **self._keep(self._step))
-        self._write("voided", key=self._step.key, reason=reason)
+        self._write("ended", key=self.step.key, **self._keep(self.step))
+        self._write("voided", key=self.step.key, reason=reason)
 
     def _keep(self, step: Step) -> dict[str, Any]:
         """Write the trial's file, and return what the journal says of it."""
         wall = 0.0 if self._began is None else self.now - self._began - self._held
-        values: dict[str, Any] = {
-            "attempt": self._attempt,
-            "outcome": self.session.outcome,
-            **measures(self.sink.episode, self.session.env.control_rate),
-            "wall_seconds": round(wall, 4),
-            "engagements": self.session.engagement,
-            "seed": self._seed,
-            "began": self._when,
-        }
-        if self.sink.episode is None:
-            return values
-        about = {k: v for k, v in values.items() if k not in ("seed", "began")}
-        episode = dataclasses.replace(
+        about = {"participant": self.participant, "condition": step.condition, "task": step.task}
+        values = keep_trial(
+            self.study.path(self.participant),
+            file_of(step, self._attempt),
+            self.session,
             self.sink.episode,
-            events={
-                **self.sink.episode.events,
-                **about,
-                "participant": self.participant,
-                "condition": step.condition,
-                "task": step.task,
-                "key": step.key,
-            },
+            describe_dataset(self.session.env, self.operator, self.protocol.seed),
+            {"attempt": self._attempt, "wall_seconds": round(wall, 4)},
+            {**about, "key": step.key},
         )
-        file = file_of(step, self._attempt)
-        meta = describe_dataset(self.session.env, self.operator, self.protocol.seed)
-        values["sha256"] = write_trial(self.study.path(self.participant) / file, meta, episode)
-        return {**values, "file": file}
+        began = self.progress.running["time"] if self.progress.running else ""
+        return {**values, "seed": self._seed, "began": began}
 
     def _clear_up(self) -> None:
         """Settle the trial that was running when the process before was killed."""
         running = self.progress.running
-        for key, event in self.progress.unsettled.items():
-            self._write("voided", key=key, reason=event["outcome"])
-        if running is None:
-            return
-        step = next(one for one in self.progress.steps if one.key == running["key"])
-        file = file_of(step, running["attempt"])
-        path = self.study.path(self.participant) / file
-        try:  # it had ended, and its file was whole, but that was not in the journal yet
-            events = read_events(path)
-        except DatasetError:
-            self._write("voided", key=step.key, reason=CRASHED, attempt=running["attempt"])
-            return
-        values = {name: events[name] for name in ROW if name in events}
-        self._write(
-            "ended",
-            key=step.key,
-            attempt=running["attempt"],
-            outcome=events["outcome"],
-            **values,
-            seed=running["seed"],
-            began=running["time"],
-            file=file,
-            adopted=True,
-        )
+        if running is not None:
+            step = next(one for one in self.progress.steps if one.key == running["key"])
+            file = file_of(step, running["attempt"])
+            values = found_trial(self.study.path(self.participant), file)
+            about = {"key": step.key, "attempt": running["attempt"]}
+            if values is None:
+                self._write("voided", **about, reason=CRASHED)
+            else:  # it had ended, and its file was whole, but that was not in the journal yet
+                more = {"seed": running["seed"], "began": running["time"], "adopted": True}
+                self._write("ended", **{**values, **about, **more})
         for key, event in self.progress.unsettled.items():
             self._write("voided", key=key, reason=event["outcome"])
 
@@ -392,11 +349,3 @@ class Conductor:
     def _write(self, event: str, **values: Any) -> None:
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.progress.take(self.journal.add(event, time=when, **values))
-
-    @property
-    def _key(self) -> str:
-        return "" if self._step is None else self._step.key
-
-    @property
-    def _when(self) -> str:
-        return "" if self.progress.running is None else self.progress.running["time"]

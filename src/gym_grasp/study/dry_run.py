@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gym_grasp.study.conductor import Conductor
 from gym_grasp.study.folder import Study
-from gym_grasp.study.host import Host
+from gym_grasp.study.host import StudyHost
 from gym_grasp.study.synthetic import Participant, skill_of
 from gym_grasp.teleop.web.page import PageDevice
 
@@ -60,7 +60,7 @@ def take_part(folder: Path, name: str) -> None:
 
 
 async def _take_part(conductor: Conductor, page: PageDevice) -> None:
-    host = Host(conductor, page, files={}, lockstep=True)
+    host = StudyHost(conductor, page, files={}, lockstep=True)
     await host.start("127.0.0.1", 0)
     running = asyncio.create_task(host.run())
     slot, seed = conductor.slot, conductor.protocol.seed

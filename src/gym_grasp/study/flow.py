@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from gym_grasp.study.journal import Event
 from gym_grasp.study.orders import order_of
@@ -179,7 +178,6 @@ class Progress:
         return "done" if self.done(step) else ""
 
 
-def describe(step: Step) -> dict[str, Any]:
-    """Return what a table says of a trial's or an item's step."""
-    names = ("condition", "part", "task", "repetition", "place")
-    return {name: getattr(step, name) for name in names}
+def key_of(step: Step | None) -> str:
+    """Return a step's name in the journal; empty: there is none."""
+    return "" if step is None else step.key

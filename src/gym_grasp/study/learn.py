@@ -11,9 +11,8 @@ from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.experiments.perform import attempt
 from gym_grasp.experiments.sweep import RESULT, Place, Run, Variant, is_done
-from gym_grasp.study.conductor import trial_spec
 from gym_grasp.study.folder import Study
-from gym_grasp.study.trials import read_trial
+from gym_grasp.study.trials import read_trial, trial_spec
 from gym_grasp.teleop.session.session import SUCCESS
 
 METHODS: Final[tuple[Variant, ...]] = ("bc", "dapg-sparse")
@@ -63,7 +62,7 @@ def train_conditions(
                 episodes=episodes,
             )
             for method in METHODS:
-                row = {"task": task, "condition": condition, "method": method}
+                row: dict[str, Any] = {"task": task, "condition": condition, "method": method}
                 row |= {"demonstrations": count, "successes": 0, "episodes": episodes}
                 if count < FEWEST:
                     found.append(row | {"error": f"{count} demonstrations are too few"})

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gym_grasp.study.conductor import Conductor
-from gym_grasp.study.flow import Kind
+from gym_grasp.study.flow import Kind, key_of
 
 
 def overview_of(conductor: Conductor) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def overview_of(conductor: Conductor) -> dict[str, Any]:
     items = [step for step in progress.steps if step.kind is Kind.ITEM]
     return {
         "participant": conductor.participant,
-        "step": key_of(conductor),
+        "step": key_of(conductor.step),
         "condition": conductor.step.condition if conductor.step else "",
         "over": conductor.over,
         "paused": conductor.device.paused,
@@ -37,8 +37,3 @@ def overview_of(conductor: Conductor) -> dict[str, Any]:
         ],
         "running": progress.running is not None,
     }
-
-
-def key_of(conductor: Conductor) -> str:
-    """Return the name of the participant's present step; empty: there is none."""
-    return conductor.step.key if conductor.step else ""

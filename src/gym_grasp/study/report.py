@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gym_grasp.files import write_atomically, write_json
-from gym_grasp.study import figures
-from gym_grasp.study.analysis import Comparison, Learning, Outcomes, Survival, analyse
+from gym_grasp.study import figures, sections
+from gym_grasp.study.analysis import Comparison, Outcomes, Survival, analyse
 from gym_grasp.study.document import (
     Block,
     Heading,
@@ -18,7 +18,7 @@ from gym_grasp.study.document import (
     to_markdown,
 )
 from gym_grasp.study.protocol import PROTOCOL, load_protocol
-from gym_grasp.study.stats import LEVEL, detectable, pairs_for
+from gym_grasp.study.sections import labelled, test_table
 from gym_grasp.study.tables import Records, read_records
 
 ASSUMPTIONS = """\
@@ -69,11 +69,11 @@ def write_report(
     blocks += _times(records, found.times, out)
     blocks += _successes(records, found.outcomes, found.success_p)
     blocks += _survival(records, found.survival, out)
-    blocks += _answers(records, found.answers, folder, out)
-    blocks += _learning(records, found.learning, out)
-    blocks += _sample(records)
+    blocks += sections.answers(records, found.answers, folder, out)
+    blocks += sections.learning(records, found.learning, out)
+    blocks += sections.sample(records)
     if trained is not None:
-        blocks += _policies(records, trained)
+        blocks += sections.policies(records, trained)
     language = load_protocol(folder).language if (folder / PROTOCOL).exists() else "en"
     page = out / "report.html"
     write_atomically(page, to_html(blocks, records.title, language).encode())
@@ -118,7 +118,7 @@ def _table2(records: Records, found: list[Outcomes]) -> list[Block]:
     )
     return [
         Heading(2, "Success and time"),
-        Table(_caption(records, "As the paper's Table II"), header, tuple(rows)),
+        Table(labelled(records, "As the paper's Table II"), header, tuple(rows)),
         Text(
             "Time: mean ± standard deviation over the trials that were done, as the paper's Table "
             "II; trials that were not done have no time and are left out of it."
@@ -148,42 +148,15 @@ def _times(records: Records, found: list[Comparison], out: Path) -> list[Block]:
         figures.boxes(values, "time [s]", records.synthetic), out, "completion-times"
     )
     blocks: list[Block] = [
-        Picture("completion-times", _caption(records, "Times of the trials that were done"), svg)
+        Picture("completion-times", labelled(records, "Times of the trials that were done"), svg)
     ]
     if found:
         blocks += [
             Heading(2, "Does the condition change the time?"),
-            _tests(records, "Wilcoxon signed-rank tests of the time", found, "s"),
+            test_table(records, "Wilcoxon signed-rank tests of the time", found, "s"),
             Text(ASSUMPTIONS),
         ]
     return blocks
-
-
-def _tests(records: Records, caption: str, found: list[Comparison], unit: str) -> Table:
-    header = (
-        "", "pairs", "difference (Hodges–Lehmann) [95 %]", "effect r [95 %]", "p", "p (Holm)",
-    )  # fmt: skip
-    rows = tuple(
-        (
-            one.name,
-            f"{one.test.pairs}",
-            f"{one.test.difference:.2f} {unit} {_interval(one.test.low, one.test.high)}".strip(),
-            f"{one.test.effect:.2f} {_interval(one.test.effect_low, one.test.effect_high)}",
-            f"{one.test.p:.3f}" + ("" if one.test.exact else " ≈"),
-            f"{one.adjusted:.3f}",
-        )
-        for one in found
-    )
-    first, second = records.conditions[:2]
-    what = f"{caption}: {second} minus {first}; r is the matched-pairs rank-biserial correlation"
-    return Table(_caption(records, what), header, rows)
-
-
-def _interval(low: float, high: float) -> str:
-    if math.isnan(low) or math.isnan(high):
-        return "[–]"
-    ends = ("−∞" if low == -math.inf else f"{low:.2f}", "∞" if high == math.inf else f"{high:.2f}")
-    return f"[{ends[0]}, {ends[1]}]"
 
 
 def _successes(
@@ -204,7 +177,7 @@ def _successes(
     header = ("task", "condition", "done", "95 % (Wilson)", "time was up", "beyond mending")
     blocks: list[Block] = [
         Heading(2, "How trials ended"),
-        Table(_caption(records, "Ends of the trials"), header, rows),
+        Table(labelled(records, "Ends of the trials"), header, rows),
     ]
     if p:
         said = "; ".join(f"{task}: p = {raw:.3f}, Holm {one:.3f}" for task, (raw, one) in p.items())
@@ -230,118 +203,9 @@ def _survival(records: Records, found: list[Survival], out: Path) -> list[Block]
     )
     return [
         Heading(2, "Time with everyone in it"),
-        Picture("done-by-when", _caption(records, "Share of the trials done by a time"), svg),
-        Table(_caption(records, "Survival analysis"), header, rows),
+        Picture("done-by-when", labelled(records, "Share of the trials done by a time"), svg),
+        Table(labelled(records, "Survival analysis"), header, rows),
         Text(SURVIVAL),
-    ]
-
-
-def _answers(
-    records: Records, found: Mapping[str, list[Comparison]], folder: Path, out: Path
-) -> list[Block]:
-    blocks: list[Block] = []
-    for name, tests in found.items():
-        asked = records.answers[records.answers["questionnaire"] == name]
-        items = list(dict.fromkeys(asked["item"].astype(str)))
-        values = {
-            condition: {
-                item: asked[
-                    (asked["condition"] == condition) & (asked["item"].astype(str) == item)
-                ]["value"].tolist()
-                for item in items
-            }
-            for condition in records.conditions
-        }
-        limits = None
-        if {"first", "last"} <= set(asked):
-            low, high = float(asked["first"].min()), float(asked["last"].max())
-            limits = low - 0.04 * (high - low), high + 0.04 * (high - low)
-        drawn = figures.boxes(values, "answer", records.synthetic, limits)
-        svg = figures.save(drawn, out, f"answers-{name}")
-        caption = f"Answers to {name}, by item, as the paper's Fig. 6"
-        blocks += [
-            Heading(2, f"Questionnaire: {name}"),
-            Picture(f"answers-{name}", _caption(records, caption), svg),
-        ]
-        if tests:
-            blocks.append(_tests(records, f"Wilcoxon signed-rank tests of {name}", tests, ""))
-        if source := _source(folder, name):
-            blocks.append(Text(source))
-    return blocks
-
-
-def _source(folder: Path, name: str) -> str:
-    if not (folder / PROTOCOL).exists():
-        return ""
-    asked = load_protocol(folder).questionnaires
-    return next((one.source for one in asked if one.name == name), "")
-
-
-def _learning(records: Records, found: Learning | None, out: Path) -> list[Block]:
-    if found is None:
-        return []
-    svg = figures.save(figures.learning(found.means, records.synthetic), out, "learning")
-    blocks: list[Block] = [
-        Heading(2, "Do people learn?"),
-        Picture("learning", _caption(records, "Times by the order in which trials came"), svg),
-    ]
-    if found.period is not None:
-        test = found.period
-        blocks.append(
-            Text(
-                "Second part against first, whatever the condition, as logarithm of the time "
-                f"(so that tasks count alike): factor {math.exp(test.difference):.2f} "
-                f"{_interval(_exp(test.low), _exp(test.high))}, p = {test.p:.3f} (Wilcoxon "
-                f"signed-rank, {test.pairs} people). Below 1, people got faster. "
-                "Counterbalancing keeps this from favouring a condition."
-            )
-        )
-    return blocks
-
-
-def _exp(value: float) -> float:
-    return value if value == -math.inf else math.exp(value)
-
-
-def _sample(records: Records) -> list[Block]:
-    people = records.participants
-    shown = detectable(people)
-    said = (
-        f"{people} people are too few for any signed-rank test to reach p ≤ {LEVEL}, which takes 6."
-        if people < 6
-        else f"{people} people show, with a power of 80 % at the 5 % level, a standardised "
-        f"difference of d = {shown:.2f} or more (before Holm's correction, which asks for more)."
-    )
-    needed = ", ".join(f"d = {d}: {pairs_for(d)}" for d in (0.2, 0.5, 0.8))
-    return [
-        Heading(2, "How many people would it take?"),
-        Text(
-            f"{said} People needed: {needed}. A test that shows nothing with few people does not "
-            "say that there is no difference: look at the interval."
-        ),
-    ]
-
-
-def _policies(records: Records, trained: list[dict[str, Any]]) -> list[Block]:
-    rows = tuple(
-        (
-            one["task"],
-            one["condition"],
-            one["method"],
-            f"{one['demonstrations']}",
-            f"{one['successes']} of {one['episodes']}" if one["error"] is None else one["error"],
-        )
-        for one in trained
-    )
-    header = ("task", "condition", "method", "demonstrations", "success")
-    return [
-        Heading(2, "Does touch give better data?"),
-        Table(_caption(records, "Policies trained on each condition's trials"), header, rows),
-        Text(
-            "Equal numbers of demonstrations, drawn by the seed; one training each, so that small "
-            "differences mean nothing. Success is of the last policy in start states that no "
-            "participant met."
-        ),
     ]
 
 
@@ -349,7 +213,3 @@ def _seconds(records: Records, task: str, condition: str) -> Any:
     trials = records.trials
     chosen = (trials["task"] == task) & (trials["condition"] == condition)
     return trials[chosen & (trials["outcome"] == "success")]["seconds"]
-
-
-def _caption(records: Records, text: str) -> str:
-    return f"SYNTHETIC. {text}" if records.synthetic else text

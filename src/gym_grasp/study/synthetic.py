@@ -14,7 +14,7 @@ import numpy as np
 
 from gym_grasp.errors import GymGraspError
 from gym_grasp.study.conductor import Conductor
-from gym_grasp.study.host import PARTICIPANT, SOCKETS, Host
+from gym_grasp.study.host import PARTICIPANT, StudyHost
 from gym_grasp.study.protocol import CONDITIONS, Protocol
 from gym_grasp.teleop.devices.operator import OperatorDevice
 from gym_grasp.teleop.hand import frames
@@ -43,7 +43,7 @@ class Participant:
         seed: of their answers.
     """
 
-    def __init__(self, host: Host, skill: float, seed: int) -> None:
+    def __init__(self, host: StudyHost, skill: float, seed: int) -> None:
         self._host, self._skill = host, skill
         self._random = random.Random(seed)
         self._told: dict[str, Any] = {}
@@ -56,12 +56,12 @@ class Participant:
     async def take_part(self) -> None:
         """Do everything from consent to the end."""
         host = self._host
-        address = f"http://127.0.0.1:{host.port}{SOCKETS[PARTICIPANT]}"
+        address = f"http://127.0.0.1:{host.port}{PARTICIPANT}"
         async with (
             aiohttp.ClientSession() as client,
             client.ws_connect(address, protocols=(protocol.SUBPROTOCOL,)) as socket,
         ):
-            token = host.tokens[PARTICIPANT]
+            token = host.sockets[PARTICIPANT]
             await socket.send_json(
                 {"type": "hello", "version": protocol.VERSION, "token": token, "role": "drive"}
             )

@@ -1,6 +1,6 @@
 """What a device is to `gym-grasp teleop`: options on the command line, and how they open it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -37,6 +37,12 @@ class OpenedDevice:
     """The same device, where a browser's page drives; None: every page only watches."""
     browse: bool = False
     """Whether to open the page in this machine's browser."""
+    shown: bool = False
+    """Whether it is there to be looked at: nothing is written unless asked for, and without
+    anybody who watches it stands still, unless it writes."""
+    controls: Mapping[str, str] | None = None
+    """What its controls for `clutch`, `next`, `reset` and `discard` are called, such as "left
+    trigger"; None: it has none, or is the page."""
 
 
 class DeviceOptions(Protocol):

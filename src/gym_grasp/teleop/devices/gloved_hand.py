@@ -10,7 +10,7 @@ import numpy as np
 
 from gym_grasp.errors import UsageError
 from gym_grasp.teleop.devices.base import DeviceContext, OpenedDevice
-from gym_grasp.teleop.devices.openxr import open_device
+from gym_grasp.teleop.devices.openxr import CONTROLS, open_device
 from gym_grasp.teleop.devices.senseglove import DEFAULT_ADDRESS, SenseGlove
 from gym_grasp.teleop.hand.calibration import (
     Calibrator,
@@ -83,7 +83,7 @@ class SenseGloveOptions:
         path = calibration_path(context.operator, "glove")
         ask = context.say if self.calibrate else None
         device = open_gloved_hand(lambda: open_device(self.wrist), self.bridge, path, ask)
-        return OpenedDevice(device)
+        return OpenedDevice(device, controls=CONTROLS)
 
 
 def open_gloved_hand(

@@ -17,8 +17,17 @@ from gym_grasp.teleop.devices.openxr_frame import XrPose, XrSession
 from gym_grasp.teleop.devices.openxr_session import PyOpenXrSession
 from gym_grasp.teleop.hand.frames import position_to_world, quaternion_to_world
 from gym_grasp.teleop.hand.input import Buttons, HandInput, Haptics, Pose
+from gym_grasp.teleop.hand.plausible import Stillness
 from gym_grasp.teleop.hand.retargeting import flexion_from_controller
 
+FROZEN = "the tracked wrist has not moved at all for a second, as if tracking had stopped"
+CONTROLS = {
+    "clutch": "the left trigger",
+    "next": "the left grip",
+    "reset": "the left menu button",
+    "discard": "the left trackpad",
+}
+"""What a Vive controller's parts are called; see `openxr_session`."""
 PULSE = 0.05
 """Duration of a vibration, renewed at every tick: a dead link stops it, in [s]."""
 
@@ -50,14 +59,18 @@ class OpenXrDevice:
         self._clock = clock
         self._sequence = 0
         self._last: HandInput | None = None
+        self._stillness = Stillness()
 
     def latest(self) -> HandInput | None:
         """Return the present input; without tracking, the last pose with `tracked` false."""
         frame = self._session.poll()
         if frame is None:
             return None
+        frozen = False
         if frame.wrist is not None:
             wrist = _palm(frame.wrist, self._palm)
+            measured = frame.wrist.position.tobytes() + frame.wrist.quaternion.tobytes()
+            frozen = self._stillness.frozen(measured, frame.time)
         elif self._last is not None:
             wrist = Pose(self._last.wrist_position, self._last.wrist_quaternion)
         else:
@@ -68,8 +81,8 @@ class OpenXrDevice:
             wrist_quaternion=wrist.quaternion,
             flexion=flexion_from_controller(frame.trigger, frame.squeeze),
             clutch=frame.clutch,
-            tracked=frame.wrist is not None,
-            lost="tracking of the wrist is lost",
+            tracked=frame.wrist is not None and not frozen,
+            lost=FROZEN if frozen else "tracking of the wrist is lost",
             head=None if frame.head is None else _world(frame.head),
             buttons=Buttons(reset=frame.reset, discard=frame.discard, next=frame.next),
             sequence=self._sequence,
@@ -98,7 +111,7 @@ class OpenXrOptions:
 
     def open(self, context: DeviceContext) -> OpenedDevice:
         """Connect to the OpenXR runtime of this machine; see `open_device`."""
-        return OpenedDevice(open_device(self.wrist))
+        return OpenedDevice(open_device(self.wrist), controls=CONTROLS)
 
 
 def open_device(wrist: str, palm: Pose | None = None) -> OpenXrDevice:

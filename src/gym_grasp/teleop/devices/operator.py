@@ -27,7 +27,7 @@ class OperatorOptions:
 
     def open(self, context: DeviceContext) -> OpenedDevice:
         """Let it watch the session's environment."""
-        return OpenedDevice(OperatorDevice(context.env), moved_by="synthetic")
+        return OpenedDevice(OperatorDevice(context.env), moved_by="synthetic", shown=True)
 
 
 class OperatorDevice:

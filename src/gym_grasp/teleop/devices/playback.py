@@ -47,7 +47,7 @@ class PlaybackOptions:
                 f"{len(dataset) - 1}."
             )
         device = Playback(dataset.episode(self.episode), env.controller.config.interval)
-        return OpenedDevice(device, moved_by="playback", first_seed=device.seed)
+        return OpenedDevice(device, moved_by="playback", first_seed=device.seed, shown=True)
 
 
 class Playback:

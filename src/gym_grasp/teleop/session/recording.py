@@ -1,10 +1,12 @@
 """From control steps to episodes on disk, without holding the session up."""
 
+import shlex
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,36 +20,6 @@ from gym_grasp.errors import DatasetError
 from gym_grasp.teleop.hand.input import HandInput, Haptics
 
 JOINTS = (25, 8)
-
-
-class Keeper(Protocol):
-    """Where a session's episodes go."""
-
-    @property
-    def error(self) -> str | None:
-        """What is not safe yet, and why; None: everything is."""
-        ...
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Episodes kept and failures so far."""
-        ...
-
-    def add(self, episode: Episode) -> None:
-        """Take in an episode that ended, success or failure."""
-        ...
-
-    def drop_last(self) -> None:
-        """Count the newest kept episode as a failure instead."""
-        ...
-
-    def fail(self) -> None:
-        """Count a failure that left no episode."""
-        ...
-
-    def close(self) -> None:
-        """End; every episode that was kept is safe."""
-        ...
 
 
 class EpisodeRows:
@@ -87,6 +59,39 @@ class EpisodeRows:
         return self._recorder.episode(0, events)
 
 
+class Tally:
+    """Counts attempts in the place of a `Recorder`, and writes nothing."""
+
+    error: str | None = None
+    path: Path | None = None
+
+    def __init__(self) -> None:
+        self.counts = (0, 0)
+        self.dropped = 0
+
+    @property
+    def attempts(self) -> int:
+        """Attempts so far, whatever became of them."""
+        return sum(self.counts) + self.dropped
+
+    def add(self, episode: Episode) -> None:
+        """Count a success or a failure."""
+        kept, failed = self.counts
+        self.counts = (kept + episode.success, failed + (not episode.success))
+
+    def drop_last(self) -> None:
+        """Take the newest success back."""
+        self.counts = (self.counts[0] - 1, self.counts[1])
+        self.dropped += 1
+
+    def fail(self) -> None:
+        """Count a failure that left no episode."""
+        self.counts = (self.counts[0], self.counts[1] + 1)
+
+    def close(self) -> None:
+        """Nothing is to be written."""
+
+
 class Recorder:
     """Writes episodes in a thread of its own, in order; what could not be written is tried again.
 
@@ -96,7 +101,9 @@ class Recorder:
 
     def __init__(self, writer: DatasetWriter) -> None:
         self.writer = writer
+        self.path: Path | None = writer.path
         self.error: str | None = None
+        """What is not on disk yet, and why; None: everything is."""
         self._waiting: deque[Callable[[], object]] = deque()
         self._pool = ThreadPoolExecutor(1, "recorder")
         self._last: Future[None] | None = None
@@ -107,7 +114,7 @@ class Recorder:
         self._put(lambda: self.writer.add(episode))
 
     def drop_last(self) -> None:
-        """Count the newest kept episode as a failure instead."""
+        """Drop the newest kept episode; it counts as no failure."""
         self._put(self.writer.drop_last)
 
     def fail(self) -> None:
@@ -118,6 +125,16 @@ class Recorder:
     def counts(self) -> tuple[int, int]:
         """Episodes kept and failures so far that are on disk."""
         return len(self.writer), self.writer.failures
+
+    @property
+    def dropped(self) -> int:
+        """Successes that were dropped again, on disk."""
+        return self.writer.dropped
+
+    @property
+    def attempts(self) -> int:
+        """Attempts on disk, whatever became of them."""
+        return len(self.writer.finished)
 
     def flush(self) -> None:
         """Wait until everything is on disk that can be."""
@@ -152,6 +169,12 @@ class Recorder:
             self.error = None
         except DatasetError as error:
             self.error = f"{len(self._waiting)} change(s) of the recording not on disk: {error}"
+
+
+def next_commands(task: str, path: Path | str) -> list[str]:
+    """Return what to do with a dataset that a session made, as commands."""
+    file = shlex.quote(str(path))
+    return [f"gym-grasp demos info {file}", f"gym-grasp train {task} --demos {file}"]
 
 
 def _channels(hand: HandInput, engagement: int, now: float, start: float) -> dict[str, np.ndarray]:

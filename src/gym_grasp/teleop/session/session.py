@@ -12,11 +12,19 @@ from gym_grasp.demos.episode import Scalar
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.tasks.random import episode_seeds
 from gym_grasp.teleop.hand.input import Device, HandInput, Haptics, Pose
+from gym_grasp.teleop.hand.plausible import jumped
 from gym_grasp.teleop.haptics.forces import FingertipForces
 from gym_grasp.teleop.haptics.levels import HapticFilter
 from gym_grasp.teleop.session.clutch import Clutch, Press
 from gym_grasp.teleop.session.latency import LatencyMeter
-from gym_grasp.teleop.session.recording import EpisodeRows, Keeper, as_recorded, to_tensor
+from gym_grasp.teleop.session.recording import (
+    EpisodeRows,
+    Recorder,
+    Tally,
+    as_recorded,
+    next_commands,
+    to_tensor,
+)
 
 MAX_AGE = 0.1
 """Oldest newest pose with which the robot moves, in [s]."""
@@ -70,7 +78,7 @@ class Session:
     Args:
         env: a single environment on the CPU, without autoreset.
         device: where the operator's hand comes from and its feedback goes.
-        recorder: where episodes go; None: nowhere.
+        recorder: where episodes go; None: nowhere, they are counted only.
         config: start states and clutch.
         judge: looked at after every control step; a word ends the episode as that kind of failure,
             the empty one lets it go on.
@@ -80,7 +88,7 @@ class Session:
         self,
         env: GraspVectorEnv,
         device: Device,
-        recorder: Keeper | None = None,
+        recorder: Recorder | Tally | None = None,
         config: SessionConfig | None = None,
         judge: Callable[[GraspVectorEnv], str] = lambda env: "",
     ) -> None:
@@ -88,7 +96,7 @@ class Session:
         assert not env.autoreset
         self.env = env
         self.device = device
-        self.recorder = recorder
+        self.recorder: Recorder | Tally = recorder or Tally()
         self.config = config or SessionConfig()
         self._judge = judge
         self.rate = 1.0 / env.physics.timestep
@@ -108,7 +116,8 @@ class Session:
         self._press = Press()
         self._reset, self._discard, self._next = Press(), Press(), Press()
         self._clutch: Clutch | None = None
-        self._first = self._episode = sum(recorder.counts) if recorder else 0
+        self._before: HandInput | None = None
+        self._first = self._episode = self.recorder.attempts
         # A pose is acted on for the whole control step that it begins. Every tick looks at the
         # newest; what the limit leaves is for a tick itself and for a busy machine.
         self._max_age = MAX_AGE - (self.interval - 1) * env.physics.timestep
@@ -123,6 +132,7 @@ class Session:
         newest = self.device.latest()
         hand = self.hand = None if newest is None else as_recorded(newest)
         fault = self._fault(hand, now)
+        self._before = hand
         if hand is not None:
             self._buttons(hand, fault)
         if self.state is State.ENGAGED and fault is not None:
@@ -142,21 +152,16 @@ class Session:
         if getattr(self.device, "finished", False):
             return True
         limit = self.config.max_episodes
-        return (
-            limit is not None
-            and self.recorder is not None
-            and self.state is State.DONE
-            and self.recorder.counts[0] >= limit
-        )
+        return limit is not None and self.state is State.DONE and self.recorder.counts[0] >= limit
 
     def status(self) -> dict[str, Any]:
         """Return what an operator is told: plain values for JSON."""
-        kept, failed = self.recorder.counts if self.recorder else (0, 0)
+        kept, failed = self.recorder.counts
         return {
             "task": self.env.task_name,
             "summary": self.env.task.summary,
             "state": str(self.state),
-            "notice": (self.recorder.error if self.recorder else None) or self.notice,
+            "notice": self.recorder.error or self.notice,
             "time": round(len(self.rows) / self.env.control_rate, 2),
             "time_limit": self.env.max_episode_steps / self.env.control_rate,
             "progress": round(self.progress, 3),
@@ -164,6 +169,10 @@ class Session:
             "success": self.success,
             "kept": kept,
             "failed": failed,
+            "dropped": self.recorder.dropped,
+            "wanted": self.config.max_episodes,
+            "hold": self.config.hold,
+            "recorded": self.recorder.path is not None,
         }
 
     def end(self, outcome: str) -> None:
@@ -171,11 +180,23 @@ class Session:
         if self.state is not State.DONE:
             self._finish(outcome)
 
+    def outcome(self) -> dict[str, Any]:
+        """Return the dataset's path, None where none is made, and commands to go on with."""
+        kept, path = self.recorder.counts[0], self.recorder.path
+        if path is None or not kept:
+            return {"path": None, "kept": kept, "next": []}
+        commands = next_commands(self.env.task_name, path)
+        return {"path": str(path), "kept": kept, "next": commands}
+
     def close(self) -> None:
         """Make the dataset file; every episode that was kept is in it."""
-        if self.recorder is not None:
-            self.recorder.close()
+        self.recorder.close()
         self.device.close()
+
+    def stop(self, reason: str) -> None:
+        """Stop the robot, if it moves, until a fresh press of the clutch."""
+        if self.state is State.ENGAGED:
+            self._pause(reason)
 
     # Transitions --------------------------------------------------------------------------------
 
@@ -188,11 +209,11 @@ class Session:
         self._clutch = None
         self._substep = 0
         self.success = False
-        self.outcome = ""
+        self.ending = ""
         self.progress = 0.0
         self.at_limit = False
         self.state = State.WAITING
-        self.notice = "Press the clutch to begin."
+        self.notice = ""
 
     def _next_seed(self) -> torch.Tensor:
         index = torch.tensor([self._episode])
@@ -220,12 +241,14 @@ class Session:
         """Begin the next episode; one that has not moved yet only begins again."""
         if len(self.rows):
             self._episode += 1  # as many as attempts, so that no seed comes twice
-        if self.recorder is not None:
-            if self.state is State.DONE and self.success and discard:
-                self.recorder.drop_last()
-            elif self.state is not State.DONE and len(self.rows):
-                self.recorder.fail()
+        dropped = self.state is State.DONE and self.success and discard
+        if dropped:
+            self.recorder.drop_last()
+        elif self.state is not State.DONE and len(self.rows):
+            self.recorder.fail()
         self._begin_episode()
+        if dropped:
+            self.notice = "The success was discarded; it counts as no failure."
 
     def _engage(self) -> None:
         self._engaged_steps = 0
@@ -243,7 +266,7 @@ class Session:
         self._clutch = None
         self._press.hold()
         self.state = State.PAUSED
-        self.notice = f"Stopped: {reason}. Press the clutch to go on."
+        self.notice = f"Stopped: {reason}."
 
     def _fault(self, hand: HandInput | None, now: float) -> str | None:
         if hand is None:
@@ -252,6 +275,8 @@ class Session:
             return hand.lost
         if now - hand.time > self._max_age:
             return "the newest pose is too old"
+        if self.state is State.ENGAGED and self._before and jumped(self._before, hand):
+            return "the tracked hand jumped"
         return None
 
     # Control and physics ------------------------------------------------------------------------
@@ -299,11 +324,11 @@ class Session:
 
     def _finish(self, outcome: str) -> None:
         self.state = State.DONE
-        self.outcome = outcome
+        self.ending = outcome
         self.success = outcome == SUCCESS
         self._clutch = None
         self.notice = NOTICES.get(outcome, f"The episode ended: {outcome}.")
-        if self.recorder is not None and self.rows.whole:
+        if self.rows.whole:
             self.recorder.add(self.rows.episode(self._events()))
 
     def _events(self) -> dict[str, Scalar]:

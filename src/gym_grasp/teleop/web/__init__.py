@@ -1,1 +1,1 @@
-"""The host of the browser page: server, wire protocol, drawn scene, certificate."""
+"""The hosts of browser pages: gate, host, server of teleoperation, wire protocol, drawn scene."""

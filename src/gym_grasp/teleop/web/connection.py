@@ -26,14 +26,23 @@ class Client:
     socket: web.WebSocketResponse
     unsent: Callable[[], int]
     """Bytes that its network has not taken yet."""
+    name: str = ""
+    """What its page calls itself, to be known again after its connection died; empty: nothing."""
+    place: str = "/socket"
+    """Where it connected; see `Host.sockets`."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     scene: bytes | None = None
     """The newest scene; one that was not sent in time is replaced, never queued."""
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any] | bytes] = field(default_factory=list)
     sent: Callable[[], None] = lambda: None
 
     def say(self, **message: Any) -> None:
         """Send a JSON message, all of which arrive."""
+        self.messages.append(message)
+        self.wake.set()
+
+    def tell(self, message: bytes) -> None:
+        """Send a binary message, all of which arrive, in order with those that `say` sends."""
         self.messages.append(message)
         self.wake.set()
 
@@ -50,7 +59,10 @@ class Client:
             self.wake.clear()
             messages, self.messages = self.messages, []
             for message in messages:
-                await self.socket.send_json(message)
+                if isinstance(message, bytes):
+                    await self.socket.send_bytes(message)
+                else:
+                    await self.socket.send_json(message)
             scene, self.scene = self.scene, None
             if scene is not None:
                 await self.socket.send_bytes(scene)
@@ -59,8 +71,8 @@ class Client:
 
 async def admit(
     request: web.Request, socket: web.WebSocketResponse, token: str, guesses: Guesses
-) -> bool:
-    """Let a client in that is the host's own page and knows the token; tell whether it may drive.
+) -> dict[str, Any]:
+    """Let a client in that is the host's own page and knows the token; return what it said.
 
     Args:
         request: its first.
@@ -95,4 +107,4 @@ async def admit(
         raise ProtocolError(Close.TOKEN, "wrong token; open the address that the host printed")
     if hello.get("version") != protocol.VERSION:
         raise ProtocolError(Close.VERSION, f"speak version {protocol.VERSION}; reload the page")
-    return hello.get("role") != "watch"
+    return hello

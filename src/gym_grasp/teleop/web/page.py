@@ -9,6 +9,7 @@ from gym_grasp.math.rotations import np_multiply
 from gym_grasp.teleop.hand import frames
 from gym_grasp.teleop.hand.calibration import Calibrator, Phase, save_calibration
 from gym_grasp.teleop.hand.input import Buttons, HandInput, Haptics, Pose
+from gym_grasp.teleop.hand.plausible import Stillness
 from gym_grasp.teleop.hand.retargeting import (
     TYPICAL,
     Calibration,
@@ -22,6 +23,8 @@ PINCH, PART = 0.015, 0.030
 """Distances of thumb and fingertip below which a pinch begins and beyond which it ends, in [m]."""
 FARTHEST = 20.0
 """A position farther out than this is no measurement, in [m]."""
+SETTLING = 0.3
+"""How long poses are not believed after the headset was re-centred, in [s]."""
 
 _LEFT, _RIGHT = 0, 1
 _THUMB_TIP, _INDEX_TIP, _MIDDLE_TIP, _RING_TIP = 4, 9, 14, 19
@@ -56,6 +59,8 @@ class PageDevice:
         self._pinches = [Pinch(tip) for tip in (_INDEX_TIP, _MIDDLE_TIP, _RING_TIP)]
         self._newest: tuple[np.void, float] | None = None
         self._converted: HandInput | None = None
+        self._stillness = Stillness()
+        self._settled = -np.inf
 
     def receive(self, record: np.void, arrival: float) -> None:
         """Take in an INPUT record that arrived at a time in [s]."""
@@ -97,10 +102,10 @@ class PageDevice:
             flexion = flexion_from_controller(*right["values"][:2].astype(float))
         else:
             flexion = np.clip(np.nan_to_num(right["values"].astype(float)), 0.0, 1.0)
-        visible = bool(flags & Flag.VISIBLE)
         capture = float(record["capture"])
         turn = _PALM_FROM_JOINT if kind is Kind.HAND else np.array([1.0, 0.0, 0.0, 0.0])
         wrist = pose or Pose(np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
+        lost = self._lost(flags, kind, right, arrival)
         clutch, buttons = self._buttons(flags, left, right)
         return HandInput(
             time=min(capture, arrival) if np.isfinite(capture) else -np.inf,
@@ -108,14 +113,28 @@ class PageDevice:
             wrist_quaternion=np_multiply(wrist.quaternion, turn),
             flexion=flexion,
             clutch=clutch,
-            tracked=visible and kind is not Kind.NONE and pose is not None,
-            lost="tracking of the right hand is lost" if visible else "the page is hidden",
+            tracked=not lost and kind is not Kind.NONE and pose is not None,
+            lost=lost or "tracking of the right hand is lost",
             head=_pose(record["head"]) if flags & Flag.HEAD else None,
             buttons=buttons,
             sequence=int(record["sequence"]),
             arrival=arrival,
             joints=None if joints is None else _in_world(joints),
         )
+
+    def _lost(self, flags: int, kind: Kind, right: np.void, arrival: float) -> str:
+        """Return why the right hand's pose is not to be believed, if it is one; empty: it is."""
+        if flags & Flag.RECENTRED:
+            self._settled = arrival + SETTLING
+        if not flags & Flag.VISIBLE:
+            return "the page is hidden"
+        if arrival < self._settled:
+            return "the headset was re-centred"
+        measured = kind in (Kind.CONTROLLER, Kind.HAND)  # keys and mouse may rest
+        pose = right["pose"].tobytes() if measured else b""
+        if self._stillness.frozen(pose, arrival) and measured:
+            return "the tracked hand has not moved at all for a second, as if tracking had stopped"
+        return ""
 
     def _buttons(self, flags: int, left: np.void, right: np.void) -> tuple[bool, Buttons]:
         joints = _joints(left)[:, :3] if left["kind"] == Kind.HAND else None

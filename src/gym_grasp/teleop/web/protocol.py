@@ -3,9 +3,10 @@
 Little-endian binary for what streams, JSON for what does not. Poses are position [m] and
 quaternion x y z w in the headset's frame (see `frames`); times are the host's, in [s].
 
-Client to host: `hello` (JSON) first, then INPUT at every frame, and JSON messages `ping`, `drive`
-and `calibrate`. Host to client: `welcome` (JSON), then SCENE at every tick and JSON messages
-`status`, `role` and `pong`.
+Client to host: `hello` (JSON) first, then INPUT at every frame, and JSON messages `ping`,
+`calibrate`, `task` (another task is wanted), `drive` (the client asks for the robot) and `answer`
+(to another's asking). Host to client: `welcome` (JSON), then SCENE at every tick and JSON messages
+`status`, `role`, `pong` and, before the host ends, `over`.
 """
 
 import json
@@ -39,6 +40,8 @@ class Flag(IntFlag):
     RESET = 8
     DISCARD = 16
     NEXT = 32
+    RECENTRED = 64
+    """The headset's origin moved, and with it every pose."""
 
 
 class Kind(IntEnum):

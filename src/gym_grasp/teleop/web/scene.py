@@ -60,7 +60,8 @@ class Scene:
             if model.geom_group[index] in GROUPS and _colour(model, index)[3] > 0
         ]
         moving = sorted({int(model.geom_bodyid[g]) for g in drawn if _moves(model, g)})
-        self._bodies = np.array(moving, dtype=np.intp)
+        self.bodies = np.array(moving, dtype=np.intp)
+        """Which of the model's bodies are drawn and move, in the order of the poses. Shape (B,)."""
         self._poses = np.empty((len(moving), 7), np.float32)
         data = mujoco.MjData(model)
         mujoco.mj_kinematics(model, data)
@@ -92,8 +93,8 @@ class Scene:
 
         Shape (B, 7), float32; valid until the next call.
         """
-        self._poses[:, :3] = frames.position_from_world(self._xpos[0].numpy()[self._bodies])
-        self._poses[:, 3:] = frames.quaternion_from_world(self._xquat[0].numpy()[self._bodies])
+        self._poses[:, :3] = frames.position_from_world(self._xpos[0].numpy()[self.bodies])
+        self._poses[:, 3:] = frames.quaternion_from_world(self._xquat[0].numpy()[self.bodies])
         return self._poses
 
 

@@ -7,7 +7,7 @@ from gym_grasp.errors import DependencyError
 
 PAGE = Path(__file__).parents[1] / "webxr" / "dist"
 NOT_BUILT = (
-    "The page of the teleoperation is not built. In a git checkout: "
+    "The page is not built. In a git checkout: "
     "cd src/gym_grasp/teleop/webxr && npm ci && npm run build."
 )
 HEADERS = {
@@ -22,13 +22,17 @@ HEADERS = {
 }
 
 
-def load_page(folder: Path = PAGE) -> dict[str, tuple[bytes, str]]:
-    """Return the page's files, body and content type by path.
+def load_page(folder: Path = PAGE, first: str = "index.html") -> dict[str, tuple[bytes, str]]:
+    """Return the pages' files, body and content type by path.
+
+    Args:
+        folder: where they lie.
+        first: the page that `/` is: `index.html`, teleoperation, or another there.
 
     Raises:
         DependencyError: the page is not built.
     """
-    if not (folder / "index.html").exists():
+    if not (folder / first).exists():
         raise DependencyError(NOT_BUILT)
     files = {
         "/" + path.relative_to(folder).as_posix(): (
@@ -38,4 +42,4 @@ def load_page(folder: Path = PAGE) -> dict[str, tuple[bytes, str]]:
         for path in folder.rglob("*")
         if path.is_file()
     }
-    return {**files, "/": files["/index.html"]}
+    return {**files, "/": files[f"/{first}"]}

@@ -1,10 +1,10 @@
-// Bundles the page into dist/: two scripts, no addresses of other hosts.
+// Bundles the pages into dist/: a script each and the worker, no addresses of other hosts.
 import { build } from "esbuild";
 import { cp, rm } from "node:fs/promises";
 
 await rm("dist", { recursive: true, force: true });
 await build({
-  entryPoints: { main: "src/main.ts", worker: "src/worker.ts" },
+  entryPoints: { main: "src/main.ts", view: "src/view/main.ts", worker: "src/worker.ts" },
   outdir: "dist",
   bundle: true,
   minify: true,

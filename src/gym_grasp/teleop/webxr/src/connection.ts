@@ -1,6 +1,7 @@
 // The page's end of the connection: the newest scene, what was told, and where input goes.
 
-import { readScene, type Manifest, type SceneMessage, type Status, type Told } from "./protocol";
+import type { Desk } from "./hand";
+import { readScene, type Manifest, type Outcome, type SceneMessage, type Status, type Told } from "./protocol";
 import type { FromWorker, ToWorker } from "./worker";
 
 export class Connection {
@@ -11,6 +12,12 @@ export class Connection {
   epoch = 0;
   online = false;
   roundTrip = 0;
+  /** What the host says to this visitor alone about who drives. */
+  note = "";
+  /** Whether the host still has to answer that this visitor asks to drive. */
+  asks = false;
+  /** What came of the session, once it is over. */
+  over: Outcome | undefined;
   /** Why there is no connection. */
   problem = "";
 
@@ -25,15 +32,34 @@ export class Connection {
 
   open(token: string, role: "drive" | "watch"): void {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.post({ type: "open", address: `${scheme}://${location.host}/socket`, token, role });
+    const name = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16)).join("");
+    this.post({ type: "open", address: `${scheme}://${location.host}/socket`, token, role, name });
   }
 
   send(message: ArrayBuffer): void {
     if (this.role === "drive") this.post({ type: "input", message }, [message]);
   }
 
+  /** Tells the hand of mouse and keyboard what is pressed. */
+  desk(desk: Desk): void {
+    this.post({ type: "desk", desk });
+  }
+
+  /** Whether a headset gives the poses, instead of mouse and keyboard. */
+  headset(on: boolean): void {
+    this.post({ type: "headset", on });
+  }
+
   say(message: Record<string, unknown>): void {
     this.post({ type: "say", message });
+  }
+
+  /** Asks to drive. */
+  ask(): void {
+    if (this.role === "drive" || this.asks) return;
+    this.asks = true;
+    this.say({ type: "drive" });
+    this.onChange();
   }
 
   private post(message: ToWorker, transfer: Transferable[] = []): void {
@@ -52,6 +78,7 @@ export class Connection {
     if (message.type === "closed") {
       this.online = false;
       this.role = "watch";
+      this.asks = false;
       this.problem = message.reason || "the host cannot be reached";
       if (!message.final) this.problem += "; trying again";
     } else {
@@ -63,14 +90,20 @@ export class Connection {
   private told(message: Told): void {
     if (message.type === "welcome") {
       this.online = true;
+      this.over = undefined;
       this.scene = undefined;
       this.manifest = message.scene;
       this.onManifest(message.scene);
     } else if (message.type === "role") {
       this.role = message.role;
       this.epoch = message.epoch;
+      this.note = message.note;
+      this.asks = message.note === "You asked to drive.";
     } else if (message.type === "status") {
       this.status = message;
+      if (!message.asked) this.asks = false;
+    } else if (message.type === "over") {
+      this.over = message;
     }
   }
 }

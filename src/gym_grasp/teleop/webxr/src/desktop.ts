@@ -1,105 +1,125 @@
-// A hand for those without a headset: moved by mouse and keyboard.
+// Keys, mouse and touch: what is pressed and dragged, for the hand in the other thread.
 
-import { Quaternion, Vector3, type Camera } from "three";
-import { Flag, Kind, RIGHT, type InputMessage, type Manifest } from "./protocol";
+import { Vector3, type PerspectiveCamera } from "three";
+import { BUTTONS, HAND_KEYS, type Desk } from "./hand";
 
-const SPEED = 0.25; // m/s
-const TURN_SPEED = 1.2; // rad/s
-const FINGER_SPEED = 1.5; // ranges of motion per second
-const SHORTEST_PRESS = 120; // ms; the host looks at the newest input only
 const DRAG = 0.0008; // m per pixel
+const PERIOD = 30; // ms between two reports, where drawing does not report anyway
 
-/** Direction of each movement key in the headset's axes: x right, y up, z back. */
-const MOVES: Record<string, [number, number, number]> = {
-  KeyW: [0, 0, -1],
-  KeyS: [0, 0, 1],
-  KeyA: [-1, 0, 0],
-  KeyD: [1, 0, 0],
-  KeyE: [0, 1, 0],
-  KeyQ: [0, -1, 0],
-};
-const TURNS: Record<string, [number, number, number]> = {
-  ArrowUp: [1, 0, 0],
-  ArrowDown: [-1, 0, 0],
-  ArrowLeft: [0, 1, 0],
-  ArrowRight: [0, -1, 0],
-  KeyZ: [0, 0, 1],
-  KeyX: [0, 0, -1],
-};
-const BUTTONS: Record<string, number> = {
-  Space: Flag.clutch,
-  Enter: Flag.reset,
-  Delete: Flag.discard,
-  Backspace: Flag.discard,
-};
-
-export class DesktopHand {
+export class Desktop {
   private pressed = new Set<string>();
-  /** When each button was pressed last: a short tap must be seen as well. */
-  private taps = new Map<number, number>();
-  private position = new Vector3(0, 1, -0.65);
-  private orientation = new Quaternion();
-  private fingers: { value: number; relaxed: number }[] = [];
+  private taps = 0;
+  private dragged = new Vector3();
+  private fingers = new Map<number, { x: number; y: number }>();
 
-  constructor(canvas: HTMLElement, private camera: Camera) {
-    addEventListener("keydown", (event) => {
-      if (event.repeat || event.target instanceof HTMLButtonElement) return;
-      this.pressed.add(event.code);
-      const button = BUTTONS[event.code];
-      if (button) this.taps.set(button, performance.now());
-      if (event.code in BUTTONS || event.code in TURNS) event.preventDefault();
-    });
-    addEventListener("keyup", (event) => this.pressed.delete(event.code));
-    addEventListener("blur", () => this.pressed.clear());
-    canvas.addEventListener("pointermove", (event) => {
-      if (event.buttons === 1) this.drag(event.movementX, event.movementY);
-    });
+  /**
+   * @param report called with everything that changed.
+   * @param actions what other keys do.
+   * @param drives whether keys are the robot's; else they do what they do on any page.
+   */
+  constructor(
+    private canvas: HTMLElement,
+    private camera: PerspectiveCamera,
+    private report: () => void,
+    private actions: Record<string, () => void>,
+    private drives: () => boolean,
+  ) {
+    addEventListener("keydown", (event) => this.down(event), { capture: true });
+    addEventListener("keyup", (event) => this.up(event), { capture: true });
+    addEventListener("blur", () => this.release());
+    canvas.addEventListener("pointerdown", (event) => this.grip(event));
+    canvas.addEventListener("pointermove", (event) => this.drag(event));
+    for (const end of ["pointerup", "pointercancel"] as const)
+      canvas.addEventListener(end, (event) => this.fingers.delete(event.pointerId));
+    for (const button of document.querySelectorAll<HTMLElement>("[data-key]")) this.offer(button);
+    setInterval(report, PERIOD);
   }
 
-  /** Takes up as many fingers as the host knows of. */
-  begin(manifest: Manifest): void {
-    if (this.fingers.length === manifest.flexions.length) return;
-    this.fingers = manifest.flexions.map(({ relaxed }) => ({ value: relaxed, relaxed }));
+  /** Returns what happened since the last call. */
+  take(scene: number): Desk {
+    const ahead = new Vector3(0, 0, -1).applyQuaternion(this.camera.quaternion);
+    const desk: Desk = {
+      keys: [...this.pressed],
+      taps: this.taps,
+      drag: this.dragged.toArray(),
+      yaw: Math.atan2(-ahead.x, -ahead.z),
+      hidden: document.hidden,
+      scene,
+    };
+    this.taps = 0;
+    this.dragged.set(0, 0, 0);
+    return desk;
   }
 
-  capture(message: InputMessage, seconds: number): void {
-    const slow = this.pressed.has("ShiftLeft") ? 0.3 : 1;
-    let flags = 0;
-    for (const [button, time] of this.taps) {
-      flags |= button;
-      if (performance.now() - time > SHORTEST_PRESS) this.taps.delete(button);
+  private down(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey || dialogIsOpen()) return;
+    const robots = event.code in BUTTONS || HAND_KEYS.has(event.code);
+    // whatever has the focus: space and enter are the robot's, and press nothing on the page
+    if (robots && this.drives()) {
+      event.preventDefault();
+      event.stopPropagation();
+      if (!event.repeat) this.press(event.code);
+      return;
     }
-    const turn = new Quaternion();
-    for (const key of this.pressed) {
-      flags |= BUTTONS[key] ?? 0;
-      const move = MOVES[key];
-      if (move) this.position.addScaledVector(new Vector3(...move), SPEED * slow * seconds);
-      const axis = TURNS[key];
-      if (axis) {
-        turn.setFromAxisAngle(new Vector3(...axis), TURN_SPEED * slow * seconds);
-        this.orientation.premultiply(turn);
-      }
-    }
-    this.orientation.normalize();
-    this.bend(FINGER_SPEED * seconds);
-    message.addFlags(flags);
-    const pose = [...this.position.toArray(), ...this.orientation.toArray()];
-    message.hand(RIGHT, Kind.virtual, pose);
-    message.values(RIGHT, this.fingers.map(({ value }) => value));
+    const action = this.actions[event.code];
+    if (!action || event.repeat) return;
+    event.preventDefault();
+    action();
   }
 
-  /** F closes and G opens all fingers that are open at first; a digit closes one, with shift it opens. */
-  private bend(step: number): void {
-    const all = Number(this.pressed.has("KeyF")) - Number(this.pressed.has("KeyG"));
-    this.fingers.forEach((finger, index) => {
-      const one = Number(this.pressed.has(`Digit${index + 1}`)) * (this.pressed.has("ShiftLeft") ? -1 : 1);
-      const change = one + (finger.relaxed < 0.5 ? all : 0);
-      finger.value = Math.min(1, Math.max(0, finger.value + change * step));
+  private up(event: KeyboardEvent): void {
+    if (this.drives() && event.code in BUTTONS && !dialogIsOpen()) event.preventDefault();
+    if (this.pressed.delete(event.code)) this.report();
+  }
+
+  private press(code: string): void {
+    this.pressed.add(code);
+    this.taps |= BUTTONS[code] ?? 0;
+    this.report();
+  }
+
+  private release(): void {
+    this.pressed.clear();
+    this.report();
+  }
+
+  /** Lets a button on the screen be held down like the key whose name it bears. */
+  private offer(button: HTMLElement): void {
+    const name = () => button.dataset["key"]!;
+    let held = "";
+    button.addEventListener("pointerdown", (event) => {
+      event.preventDefault(); // no focus, no selection
+      button.setPointerCapture(event.pointerId);
+      held = name();
+      this.press(held);
+    });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"] as const)
+      button.addEventListener(end, () => {
+        if (this.pressed.delete(held)) this.report();
+      });
+    button.addEventListener("click", (event) => {
+      if (event.detail !== 0) return; // a pointer's click was dealt with above
+      this.press(name());
+      this.pressed.delete(name());
     });
   }
 
-  private drag(right: number, down: number): void {
-    const offset = new Vector3(right * DRAG, -down * DRAG, 0);
-    this.position.add(offset.applyQuaternion(this.camera.quaternion));
+  private grip(event: PointerEvent): void {
+    if (event.button === 0) this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
+  }
+
+  private drag(event: PointerEvent): void {
+    const before = this.fingers.get(event.pointerId);
+    if (!before) return;
+    const [right, down] = [event.clientX - before.x, event.clientY - before.y];
+    this.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (this.fingers.size > 1) return; // two fingers look around
+    const scale = (DRAG * 900) / Math.max(300, this.canvas.clientHeight);
+    const offset = new Vector3(right * scale, -down * scale, 0);
+    this.dragged.add(offset.applyQuaternion(this.camera.quaternion));
+    this.report();
   }
 }
+
+const dialogIsOpen = () => document.querySelector("dialog[open]") !== null;

@@ -7,11 +7,12 @@ export const JOINTS = 25;
 const HAND_SIZE = 856;
 const HANDS_AT = 52;
 export const INPUT_SIZE = HANDS_AT + 2 * HAND_SIZE;
+export const SEQUENCE_AT = 4;
 export const CAPTURE_AT = 16;
 const SCENE_HEADER = 36;
 const FINGERS_AT = 32;
 
-export const Flag = { visible: 1, head: 2, clutch: 4, reset: 8, discard: 16, next: 32 } as const;
+export const Flag = { visible: 1, head: 2, clutch: 4, reset: 8, discard: 16, next: 32, recentred: 64 } as const;
 export const Kind = { none: 0, controller: 1, hand: 2, virtual: 3 } as const;
 export const LEFT = 0;
 export const RIGHT = 1;
@@ -58,17 +59,44 @@ export interface Status {
   success: boolean;
   kept: number;
   failed: number;
+  /** Successes that the operator discarded. */
+  dropped: number;
+  /** After how many kept episodes the session ends; null: never. */
+  wanted: number | null;
+  /** Whether the clutch is held down, instead of pressed to begin and again to stop. */
+  hold: boolean;
+  recorded: boolean;
   clients: number;
-  driven: boolean;
+  driver: "page" | "nobody" | "kept" | "device";
+  /** Whether someone asks to drive. */
+  asked: boolean;
+  moved_by: string;
+  /** What the controls of a device on the host are called. */
+  controls: Partial<Record<"clutch" | "next" | "reset" | "discard", string>> | null;
+  /** What each task is about that the operator may go on with. */
+  tasks: Record<string, string>;
+  /** What came of the tasks before this one. */
+  earlier: { task: string; kept: number; failed: number }[];
+  /** Since the host started [s]. */
+  session_time: number;
   late: number;
   skipped: number;
   latency: Record<string, { p50_ms: number; p99_ms: number }>;
 }
 
+/** What came of the session. */
+export interface Outcome {
+  path: string | null;
+  kept: number;
+  /** Commands to go on with. */
+  next: string[];
+}
+
 /** What the host says in JSON. */
 export type Told =
   | { type: "welcome"; version: number; scene: Manifest }
-  | { type: "role"; role: "drive" | "watch"; epoch: number }
+  | { type: "role"; role: "drive" | "watch"; epoch: number; note: string }
+  | ({ type: "over" } & Outcome)
   | ({ type: "status" } & Status)
   | { type: "pong"; time: number; host: number };
 
@@ -76,7 +104,6 @@ export type Told =
 export class InputMessage {
   private buffer = new ArrayBuffer(INPUT_SIZE);
   private view = new DataView(this.buffer);
-  private sequence = 0;
 
   begin(flags: number, scene: number, epoch: number, capture: number): void {
     new Uint8Array(this.buffer).fill(0);
@@ -84,7 +111,6 @@ export class InputMessage {
     view.setUint8(0, 1);
     view.setUint8(1, VERSION);
     view.setUint16(2, flags, true);
-    view.setUint32(4, ++this.sequence, true);
     view.setUint32(8, scene, true);
     view.setUint32(12, epoch, true);
     view.setFloat64(CAPTURE_AT, capture, true);

@@ -1,0 +1,1 @@
+"""Looking at policies and demonstrations in the browser."""
