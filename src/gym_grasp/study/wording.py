@@ -3,16 +3,16 @@
 from typing import Any, Final
 
 CONSENT: Final = """\
-You are about to move a simulated robot hand with your own. A headset shows a virtual table; a
-glove, a controller or the keyboard takes your movements. Twice you will practise and then do a few
-short tasks, and afterwards answer questions about how it was. It takes about 45 minutes.
+You are about to move a simulated robot hand with your own. A headset shows a virtual table; a \
+glove, a controller or the keyboard takes your movements. Twice you will practise, do a few short \
+tasks and answer questions about how it was. It takes about 45 minutes.
 
-What is stored: the movements of your hand and head during the tasks, times, and your answers, under
-a number. Your name is not stored, nor anything else about you. The records may be published.
+What is stored: the movements of your hand and head during the tasks, times, and your answers, \
+under a number. Your name is not stored, nor anything else about you. The records may be published.
 
-Taking part is voluntary. You can pause or stop at any time, without giving a reason; ask the
-experimenter then. Your records can be removed later if you say your number. A headset can make one
-feel unwell: if it does, take it off at once.\
+Taking part is voluntary. You can pause or stop at any time, without giving a reason; ask the \
+experimenter then. Your records can be removed later if you say your number. A headset can make \
+one feel unwell: if it does, take it off at once.\
 """
 
 TEXTS: Final[dict[str, str]] = {
@@ -40,9 +40,9 @@ TEXTS: Final[dict[str, str]] = {
     "end": "That was all. Thank you for taking part!",
     "haptics": "with touch",
     "no-haptics": "without touch",
-    "keys": "Keyboard: Space right, Delete left, Enter confirms. Controllers: A right, Y left, B "
-    "or X confirms. Bare hands: left thumb to index right, to ring finger left, to middle "
-    "confirms.",
+    "keys": "Keyboard: arrows or Space choose, Enter goes on. Controllers: A right, Y left, B or X "
+    "goes on. Bare hands: left thumb to index right, to ring finger left, to middle "
+    "goes on.",
 }
 """By what they are for; `{…}` is filled in."""
 
