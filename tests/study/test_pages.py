@@ -67,6 +67,9 @@ def until(condition: Callable[[], object]) -> None:
 class Visitor(web.Page):
     """A page of the study."""
 
+    def _request(self, url: str, origin: str) -> None:
+        super()._request(url, "/".join(origin.split("/")[:3]))
+
     def screen(self, kind: str) -> None:
         selector = f'body[data-screen="{kind}"]'
         self.tab.wait_for_selector(selector, timeout=1000 * PATIENCE)
