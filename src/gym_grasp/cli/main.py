@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "sweep": "train and evaluate many policies, one after the other or at once",
     "reproduce": "make the paper's tables and figures anew",
     "teleop": "let a person's hand drive the robot's, and record it",
+    "study": "run a user study, and analyse it",
     "audit": "measure speeds, forces, depths and couplings against what the robot can do",
     "benchmark": "measure control steps per second",
     "render": "draw a picture of a task's scene",

@@ -7,6 +7,7 @@ import signal
 import ssl
 import sys
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ async def serve(
     addresses: list[str],
     *,
     invitation: str,
-    note: str = "",
+    note: str | Callable[[], str] = "",
     lan: bool,
     port: int,
     browse: bool,
@@ -78,7 +79,7 @@ async def serve(
         host: what to serve.
         addresses: names that a browser may use.
         invitation: printed above the addresses.
-        note: printed below them; empty: nothing.
+        note: printed below them, or what returns it once the port is known; empty: nothing.
         lan: be reached from other machines.
         port: where to listen; 0 takes any that is free.
         browse: open the page in this machine's browser.
@@ -91,7 +92,7 @@ async def serve(
     if lan:
         say("Its certificate is our own: let the browser go on.")
     if note:
-        say(note)
+        say(note() if callable(note) else note)
     if browse:
         webbrowser.open(urls[0])
     loop = asyncio.get_running_loop()

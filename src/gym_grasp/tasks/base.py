@@ -256,6 +256,13 @@ class Task(ABC):
         """Share of what is to be poured that lies elsewhere, (N,); None: there is nothing."""
         return None
 
+    def lost(self, physics: Physics) -> Tensor:
+        """Whether nothing can mend what happened: the task can no longer be done. (N,), bool.
+
+        Episodes go on all the same; the user study ends its trials by it.
+        """
+        return torch.zeros(len(physics.bind("qpos")), dtype=torch.bool, device=self.device)
+
     def dense_reward(self, physics: Physics, progress: Tensor) -> Tensor:
         """`progress` − 1, at most 0, less 0.3·tanh(`hand_distance` / 0.3), in m.
 

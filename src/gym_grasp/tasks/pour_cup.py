@@ -123,6 +123,10 @@ class PourCup(Task):
         over_bowl = (x.hypot(y) < BOWL_RIM_RADIUS) & (z > -LYING)
         return ((z < BOWL_HEIGHT) & ~over_bowl & ~self.in_cup(physics)).float().mean(dim=-1)
 
+    def lost(self, physics: Physics) -> Tensor:
+        """Whether more particles are spilled than may be missing from the bowl."""
+        return self.spilled(physics) > 1.0 - POURED + 1e-4
+
     def in_cup_frame(self, physics: Physics) -> Tensor:
         """Positions of the particles in the cup's frame, in m. Shape (N, particles, 3)."""
         positions = physics.bind("xpos")

@@ -27,6 +27,8 @@ LEVEL = 0.005
 """Largest deviation of a cube's height from that in a tower, in m."""
 STILL = 0.05
 """Largest speed of a standing cube, in m/s, and rad/s times an edge."""
+FALLEN = 0.03
+"""Depth of a cube's middle below the table top from which it has left the table, in m."""
 HAND_OFF = 0.02
 """Smallest distance of palm and fingertips from every cube, in m."""
 REACH = (0.10, 0.14)
@@ -169,6 +171,10 @@ class StackCubes(Task):
         level = (error[..., 2].abs() < LEVEL).all(-1) & ((lowest - self.edge / 2).abs() < LEVEL)
         still = self.speed_of_cubes(physics) < STILL
         return stands & level & still & (self.hand_off(physics) > HAND_OFF)
+
+    def lost(self, physics: Physics) -> Tensor:
+        """Whether a cube is off the table; a tower that fell can be built again."""
+        return (physics.bind("xpos")[:, self.cube_ids, 2] < -FALLEN).any(-1)
 
     def progress(self, physics: Physics) -> Tensor:
         """Closeness of the second and third cube to their places in the tower, half each."""

@@ -1,11 +1,13 @@
 """StudyScene: cubes to stack, a door to open and a cup to pour, all on one table."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks.base import Task
@@ -21,10 +23,27 @@ MOVES = {"cube": (-0.13, -0.35, 0.0), "bowl cup particle": (-0.04, 0.37, 0.0)}
 in m: the cubes to the right of the opening door, the vessels to its left."""
 VIEW = ((0.02, -1.2, 1.3), (0.9231, -0.3846, 0.0, 0.2609, 0.6261, 0.7348))
 """From where everything is seen: position in m, x and y axes of the cameras."""
+ALL = "all"
+"""Goal of whoever does all three tasks."""
+GOALS = (ALL, *(part.name for part in PARTS))
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What can be chosen about StudyScene."""
+
+    goal: str = ALL
+    """What counts: `all` three tasks, or the only one named `stack-cubes`, `open-door` or
+    `pour-cup`, as in a trial of the study."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a goal that does not exist."""
+        if self.goal not in GOALS:
+            raise unknown("goal", self.goal, GOALS)
 
 
 class StudyScene(Task):
-    """The scene of the user study: three tasks, to be done in any order."""
+    """The scene of the user study: three tasks, to be done in any order, or one of them."""
 
     name = "study-scene"
     version = 4
@@ -39,7 +58,10 @@ class StudyScene(Task):
         "Stack the cubes, open the door and pour the particles into the bowl, in any order. Done "
         "when all three are."
     )
-    success_threshold = "the ends of StackCubes, OpenDoor and PourCup, all at once"
+    success_threshold = (
+        "the ends of StackCubes, OpenDoor and PourCup, all at once; of one with `goal`"
+    )
+    Options = StudyOptions
     time_limit = 180.0
     for_people = True
 
@@ -48,6 +70,11 @@ class StudyScene(Task):
     ) -> None:
         super().__init__(model, device, robot, options)
         self.parts = [part(model, device, robot) for part in PARTS]
+        goal = self.options.goal
+        self.wanted = [part for part in self.parts if goal in (ALL, part.name)]
+        """What counts."""
+        counts = [float(part in self.wanted) for part in self.parts]
+        self.shares = torch.tensor(counts, device=device) / len(self.wanted)
 
     @classmethod
     def build_scene(cls, options: Any) -> mujoco.MjSpec:
@@ -85,15 +112,18 @@ class StudyScene(Task):
         return {**poses, "parts_done": self.parts_done(physics)}
 
     def progress(self, physics: Physics) -> Tensor:
-        """Mean of the three parts' progress."""
-        return self.parts_done(physics).mean(-1)
+        """Mean of the progress of the parts that count."""
+        return (self.parts_done(physics) * self.shares).sum(-1)
 
     def hand_distance(self, physics: Physics) -> Tensor:
         """Distance from the nearest thing to grasp of what is left to do."""
-        distance = torch.stack([part.hand_distance(physics) for part in self.parts], dim=-1)
-        left = torch.stack([~part.success(physics) for part in self.parts], dim=-1)
+        distance = torch.stack([part.hand_distance(physics) for part in self.wanted], dim=-1)
+        left = torch.stack([~part.success(physics) for part in self.wanted], dim=-1)
         nearest = torch.where(left, distance, torch.inf).amin(-1)
         return torch.where(left.any(-1), nearest, 0.0)
 
     def success(self, physics: Physics) -> Tensor:
-        return torch.stack([part.success(physics) for part in self.parts]).all(0)
+        return torch.stack([part.success(physics) for part in self.wanted]).all(0)
+
+    def lost(self, physics: Physics) -> Tensor:
+        return torch.stack([part.lost(physics) for part in self.wanted]).any(0)

@@ -4,6 +4,7 @@ import numpy as np
 
 from gym_grasp.demos.operators import open_door, pour_cup, stack_cubes
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script
+from gym_grasp.tasks.study_scene import ALL
 
 ABOVE = np.array([0.0, 0.0, 0.12])
 """How far the hand rises from what it has done, in m."""
@@ -11,13 +12,35 @@ ASIDE = np.array([-0.02, -0.10, 0.0])
 """How it lets go of the cup, in m."""
 REST = np.array([0.36, 0.0, 0.34])
 """Where the wrist is before each of its tasks, world, in m."""
+LOOK = 1.0
+"""How long it looks whether its task is done, in s."""
 IN_BOWL = (0.08, 0.05)
 """Horizontal distance from the bowl's middle and height of what lies in it, at most, in m."""
 POURED = 0.9
 """Share of the particles in the bowl with which it is content."""
 
+ONE = {
+    "stack-cubes": stack_cubes.script,
+    "open-door": open_door.script,
+    "pour-cup": pour_cup.script,
+}
+"""What it does where one task counts alone."""
+
 
 def script(human: Human) -> Script:
+    """Do the task that counts, again and again until it is over; or all three."""
+    goal = human.task.options.goal
+    if goal == ALL:
+        yield from everything(human)
+    while goal != ALL:
+        human.care = 0.0
+        yield from human.move(REST, FLAT, OPEN_HAND, through=0.8)
+        yield from ONE[goal](human)
+        yield from human.wait(LOOK)
+        yield from retreat(human)
+
+
+def everything(human: Human) -> Script:
     """Pour, put the cup back, stack; then the door, which a hand that lets go would push back."""
     human.care = 0.0
     yield from human.move(REST, FLAT, OPEN_HAND, through=0.8)

@@ -14,6 +14,11 @@ from gym_grasp.teleop.hand.input import Buttons, HandInput, Haptics
 
 PATIENCE = 0.5
 """How long it waits for what its buttons should do, in [s] of ticks."""
+FELT = 0.02
+"""Brake or vibration from which it feels something."""
+TACTILE = 0.7
+"""Its reaction time to touch, as a share of that to what it sees: people's simple reaction times
+are about 155 ms to touch and 180 to 220 ms to light (Robinson, 1934)."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,19 @@ class OperatorDevice:
     Args:
         env: the session's environment, of one simulation.
         clock: the session's, in [s].
+        skill: from 0, a novice, to 1, an expert; None: another one in each episode.
+        touch: it reacts sooner while its fingers feel something, as people do.
     """
 
-    def __init__(self, env: GraspVectorEnv, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        env: GraspVectorEnv,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        skill: float | None = None,
+        touch: bool = False,
+    ) -> None:
+        self._skill, self._touch = skill, touch
         self._env = env
         self._clock = clock
         self._script_of = load_script(env.task_name)
@@ -71,7 +86,10 @@ class OperatorDevice:
         return hand
 
     def feedback(self, haptics: Haptics) -> None:
-        """It has no sense of touch."""
+        """Feel the contacts, if it has a sense of touch."""
+        if self._touch and self._seed is not None:
+            felt = max(haptics.brake.max(), haptics.vibration.max()) > FELT
+            self._human.traits.reaction = self._reaction * (TACTILE if felt else 1.0)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -83,7 +101,8 @@ class OperatorDevice:
         self._history = History(self._env.controller.period)
         self._look()
         rng = np.random.default_rng(seed % 2**64)
-        self._human = Human(self._env.task, 0, self._history, rng)
+        self._human = Human(self._env.task, 0, self._history, rng, self._skill)
+        self._reaction = self._human.traits.reaction
         self._script: Script | None = self._script_of(self._human)
         self._send((self._human.position, self._human.quaternion, self._human.fingers))
 

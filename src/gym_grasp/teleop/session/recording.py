@@ -17,7 +17,7 @@ from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError
-from gym_grasp.teleop.hand.input import HandInput
+from gym_grasp.teleop.hand.input import HandInput, Haptics
 
 JOINTS = (25, 8)
 
@@ -40,10 +40,17 @@ class EpisodeRows:
             self._start = now
         self._begun = action, _channels(hand, engagement, now, self._start)
 
-    def end_step(self, info: dict[str, Any]) -> None:
-        """Take in what the step led to."""
+    @property
+    def whole(self) -> int:
+        """The number of control steps that were ended."""
+        return len(self._recorder)
+
+    def end_step(self, info: dict[str, Any], force: np.ndarray, felt: Haptics) -> None:
+        """Take in what the step led to, the forces (F, 3) on the fingertips, and what was felt."""
         assert self._begun is not None
         action, channels = self._begun
+        channels["fingertip_force"] = _float32(force)
+        channels["brake"], channels["vibration"] = _float32(felt.brake), _float32(felt.vibration)
         self._recorder.add(action, info, {key: value[None] for key, value in channels.items()})
         self._begun = None
 

@@ -1,5 +1,6 @@
 """The session: a person's hand drives the robot's, tick by tick, and episodes come of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -27,6 +28,14 @@ from gym_grasp.teleop.session.recording import (
 
 MAX_AGE = 0.1
 """Oldest newest pose with which the robot moves, in [s]."""
+
+SUCCESS, TIME_OUT, DIVERGED = "success", "time-out", "diverged"
+"""How an episode ends by itself."""
+NOTICES = {
+    SUCCESS: "Success; the episode is kept.",
+    TIME_OUT: "Time is up.",
+    DIVERGED: "The simulation broke.",
+}
 
 
 class State(StrEnum):
@@ -57,6 +66,8 @@ class SessionConfig:
     """The clutch is held down to move, instead of pressed once to begin and once to stop."""
     max_episodes: int | None = None
     """The session is over after so many kept episodes."""
+    haptics: bool = True
+    """What the fingers feel is passed on; the contacts are measured and recorded either way."""
 
 
 class Session:
@@ -69,14 +80,17 @@ class Session:
         device: where the operator's hand comes from and its feedback goes.
         recorder: where episodes go; None: nowhere, they are counted only.
         config: start states and clutch.
+        judge: looked at after every control step; a word ends the episode as that kind of failure,
+            the empty one lets it go on.
     """
 
     def __init__(
         self,
         env: GraspVectorEnv,
         device: Device,
-        recorder: Recorder | None = None,
+        recorder: Recorder | Tally | None = None,
         config: SessionConfig | None = None,
+        judge: Callable[[GraspVectorEnv], str] = lambda env: "",
     ) -> None:
         assert env.num_envs == 1
         assert not env.autoreset
@@ -84,6 +98,7 @@ class Session:
         self.device = device
         self.recorder: Recorder | Tally = recorder or Tally()
         self.config = config or SessionConfig()
+        self._judge = judge
         self.rate = 1.0 / env.physics.timestep
         self.interval = env.controller.config.interval
         self.meter = LatencyMeter()
@@ -160,6 +175,11 @@ class Session:
             "recorded": self.recorder.path is not None,
         }
 
+    def end(self, outcome: str) -> None:
+        """End the episode now, as a failure of a kind; what was recorded of it is kept."""
+        if self.state is not State.DONE:
+            self._finish(outcome)
+
     def outcome(self) -> dict[str, Any]:
         """Return the dataset's path, None where none is made, and commands to go on with."""
         kept, path = self.recorder.counts[0], self.recorder.path
@@ -189,6 +209,7 @@ class Session:
         self._clutch = None
         self._substep = 0
         self.success = False
+        self.ending = ""
         self.progress = 0.0
         self.at_limit = False
         self.state = State.WAITING
@@ -280,31 +301,35 @@ class Session:
 
     def _advance(self) -> None:
         self.env.advance()
-        self.haptics = self._feel()
+        force, felt = self._feel()
+        self.haptics = felt if self.config.haptics else self._nothing
         if self._substep < self.interval:
             self._substep += 1
             return
         self._substep = 0
         _, _, terminated, truncated, info = self.env.end_step()
-        self.rows.end_step(info)
+        self.rows.end_step(info, force, self.haptics)
         self.progress = float(info["progress"][0])
         self.at_limit = bool(info["at_limit"][0])
-        if bool(terminated[0] | truncated[0]):
-            self._finish(bool(info["success"][0]), bool(info["diverged"][0]))
+        if bool(terminated[0]):
+            self._finish(SUCCESS)
+        elif bool(truncated[0]):
+            self._finish(DIVERGED if bool(info["diverged"][0]) else TIME_OUT)
+        elif outcome := self._judge(self.env):
+            self._finish(outcome)
 
-    def _feel(self) -> Haptics:
+    def _feel(self) -> tuple[np.ndarray, Haptics]:
         force, closing = self._forces.measure(self.env.physics)
-        return self._filter.tick(force, closing)
+        return force, self._filter.tick(force, closing)
 
-    def _finish(self, success: bool, diverged: bool) -> None:
+    def _finish(self, outcome: str) -> None:
         self.state = State.DONE
-        self.success = success
+        self.ending = outcome
+        self.success = outcome == SUCCESS
         self._clutch = None
-        if success:
-            self.notice = "Success; the episode is kept."
-        else:
-            self.notice = "The simulation broke." if diverged else "Time is up."
-        self.recorder.add(self.rows.episode(self._events()))
+        self.notice = NOTICES.get(outcome, f"The episode ended: {outcome}.")
+        if self.rows.whole:
+            self.recorder.add(self.rows.episode(self._events()))
 
     def _events(self) -> dict[str, Scalar]:
         events: dict[str, Scalar] = {"engagements": self.engagement}

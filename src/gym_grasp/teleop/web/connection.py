@@ -28,6 +28,8 @@ class Client:
     """Bytes that its network has not taken yet."""
     name: str = ""
     """What its page calls itself, to be known again after its connection died; empty: nothing."""
+    place: str = "/socket"
+    """Where it connected; see `Host.sockets`."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     scene: bytes | None = None
     """The newest scene; one that was not sent in time is replaced, never queued."""

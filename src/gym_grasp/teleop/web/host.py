@@ -41,6 +41,10 @@ class Host(ABC):
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.token = token or secrets.token_urlsafe(18)
+        self.sockets = {"/socket": self.token}
+        """Where clients connect, and the token that each of these places takes."""
+        self.rate = protocol.MAX_RATE
+        """Most messages per second from a client."""
         self.port = 0
         self.rejected: dict[str, int] = {}
         """Connections that were closed, by the name of the reason."""
@@ -72,7 +76,8 @@ class Host(ABC):
             GymGraspError: as `Gate.listen`.
         """
         app = web.Application()
-        app.router.add_get("/socket", self._socket)
+        for place in self.sockets:
+            app.router.add_get(place, self._socket)
         app.router.add_get("/{path:.*}", self._file)
         app.on_response_prepare.append(_add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=GOODBYE)
@@ -127,7 +132,7 @@ class Host(ABC):
         return socket
 
     async def _serve(self, request: web.Request, socket: web.WebSocketResponse) -> None:
-        hello = await admit(request, socket, self.token, self._guesses)
+        hello = await admit(request, socket, self.sockets[request.path], self._guesses)
         if len(self.clients) >= MOST_CLIENTS:
             raise ProtocolError(Close.FULL, f"{MOST_CLIENTS} clients are here already")
         transport = request.transport
@@ -135,7 +140,7 @@ class Host(ABC):
         assert isinstance(request.protocol, Handler)
         request.protocol.stay()
         name = str(hello.get("name", ""))[:LONGEST_NAME]
-        client = Client(socket, transport.get_write_buffer_size, name)
+        client = Client(socket, transport.get_write_buffer_size, name, request.path)
         self.clients.add(client)
         writer = asyncio.create_task(client.write())
         try:
@@ -149,13 +154,11 @@ class Host(ABC):
                 await writer
 
     async def _hear(self, client: Client) -> None:
-        bucket = Bucket(protocol.MAX_RATE, protocol.MAX_RATE)
+        bucket = Bucket(self.rate, self.rate)
         async for message in client.socket:
             now = time.perf_counter()
             if not bucket.take(now):
-                raise ProtocolError(
-                    Close.RATE, f"more than {protocol.MAX_RATE:g} messages a second"
-                )
+                raise ProtocolError(Close.RATE, f"more than {self.rate:g} messages a second")
             if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
                 self.heard(client, message.data, now)
 

@@ -4,7 +4,13 @@ import { cp, rm } from "node:fs/promises";
 
 await rm("dist", { recursive: true, force: true });
 await build({
-  entryPoints: { main: "src/main.ts", view: "src/view/main.ts", worker: "src/worker.ts" },
+  entryPoints: {
+    main: "src/main.ts",
+    view: "src/view/main.ts",
+    participant: "src/study/participant.ts",
+    experimenter: "src/study/experimenter.ts",
+    worker: "src/worker.ts",
+  },
   outdir: "dist",
   bundle: true,
   minify: true,

@@ -19,7 +19,7 @@ const SMALL = 40;
 const MARGIN = 44;
 
 /** A canvas in space. */
-class Sheet extends Mesh<PlaneGeometry, MeshBasicMaterial> {
+export class Sheet extends Mesh<PlaneGeometry, MeshBasicMaterial> {
   readonly pen: CanvasRenderingContext2D;
   private texture: CanvasTexture;
   private shown = "";

@@ -1,0 +1,169 @@
+"""Both pages in a real browser: by keyboard alone, by controllers in an emulated headset."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import teleop_browser as web
+from fakes import SHORT
+
+from gym_grasp.study.folder import Study
+from gym_grasp.study.protocol import Protocol
+
+PATIENCE = 60.0
+"""How long a busy machine may take to show what was asked for, in s."""
+SHOTS = os.environ.get("STUDY_SHOTS")
+"""A folder for pictures of the pages, to be looked at."""
+
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(web.missing() is not None, reason=str(web.missing())),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with web.chromium() as running:
+        yield running
+
+
+@contextmanager
+def host(folder: Path, protocol: Protocol) -> Iterator[tuple[str, str]]:
+    """Run a study; yield the addresses of participant and experimenter."""
+    Study.create(folder, protocol)
+    command = [sys.executable, "-m", "gym_grasp.cli.main", "study", "run", str(folder)]
+    process = subprocess.Popen([*command, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        found: list[str] = []
+        while len(found) < 2:
+            line = process.stderr.readline()
+            assert line, "it ended"
+            found += re.findall(r"https?://\S+", line)
+        yield found[0], found[1]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+class Visitor(web.Page):
+    """A page of the study."""
+
+    def _request(self, url: str, origin: str) -> None:
+        super()._request(url, "/".join(origin.split("/")[:3]))
+
+    def screen(self, kind: str) -> None:
+        selector = f'body[data-screen="{kind}"]'
+        self.tab.wait_for_selector(selector, timeout=1000 * PATIENCE)
+
+    @property
+    def step(self) -> str:
+        return self.tab.get_attribute("body", "data-step") or ""
+
+    def shoot(self, name: str) -> None:
+        if SHOTS:
+            time.sleep(0.5)
+            self.tab.screenshot(path=Path(SHOTS) / f"{name}.png")
+
+
+def test_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
+    with host(tmp_path / "study", SHORT) as (guest, staff):
+        page = Visitor(browser, guest, draw=bool(SHOTS))
+        page.screen("consent")
+        page.shoot("consent")
+        keys = page.tab.keyboard
+        keys.press("Enter")  # nothing is chosen: nothing happens
+        keys.press("ArrowRight")
+        until(lambda: not page.tab.evaluate("document.getElementById('confirm').disabled"))
+        keys.press("Enter")
+        page.screen("trial")
+        lead = Visitor(browser, staff, draw=bool(SHOTS))
+        lead.tab.wait_for_selector("#steps tbody tr", timeout=1000 * PATIENCE)
+        for part in (1, 2):
+            page.screen("trial")
+
+            def begun() -> bool:
+                if page.tab.get_attribute("body", "data-screen") != "trial":
+                    return True  # its time is up already
+                if lead.tab.evaluate("!document.getElementById('fail').disabled"):
+                    lead.tab.focus("#fail")
+                    lead.tab.keyboard.press("Enter")
+                else:
+                    keys.press("Space")
+                    time.sleep(0.5)
+                return False
+
+            page.shoot(f"trial-{part}")
+            until(begun)
+            page.screen("item")
+            page.shoot(f"item-{part}")
+            lead.shoot(f"experimenter-{part}")
+            for item in (1, 2):
+                until(lambda item=item: page.step.endswith(f"asked/{item}"))
+                keys.press("ArrowRight")
+                keys.press("ArrowRight")
+                until(lambda: not page.tab.evaluate("document.getElementById('confirm').disabled"))
+                keys.press("Enter")
+        page.screen("end")
+        until(lambda: lead.tab.get_attribute("body", "data-state") == "over")
+        complaints = page.complaints + lead.complaints
+        page.tab.close()
+        lead.tab.close()
+        assert not complaints
+    progress = Study(tmp_path / "study").progress("P01")
+    assert progress.finished
+    assert len(progress.ended) == 2
+    assert set(progress.answers.values()) <= {2, 3}
+
+
+def test_by_controllers_in_the_headset(browser: Any, tmp_path: Path) -> None:
+    with host(tmp_path / "study", SHORT) as (guest, _):
+        page = Visitor(browser, guest, draw=bool(SHOTS))
+        page.screen("consent")
+        page.enter("controller")
+
+        def press(side: str, button: str) -> None:
+            name = json.dumps([side, f"{button}-button"])
+            for value in (1, 0):
+                page.tab.evaluate(
+                    f"emulator.device.controllers[{name}[0]].updateButtonValue({name}[1], {value})"
+                )
+                time.sleep(0.4)
+
+        page.tab.evaluate("emulator.place([0.1, 1.1, -0.5], [0, 0, 0, 1], [1, 0, 0, 0, 0])")
+        page.shoot("headset-consent")
+
+        def accepted() -> bool:
+            if page.tab.evaluate("gymGrasp.status.study.kind") != "consent":
+                return True
+            if page.tab.evaluate("gymGrasp.status.study.selected") != 1:
+                press("right", "a")
+            else:
+                press("right", "b")
+            return False
+
+        until(accepted)
+        page.screen("trial")
+        page.shoot("headset-trial")
+        assert page.tab.evaluate("gymGrasp.status.study.kind") == "trial"
+        assert not page.complaints
+        page.tab.close()
+    assert Study(tmp_path / "study").progress("P01").consent is True
