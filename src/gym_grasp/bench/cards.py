@@ -65,7 +65,7 @@ def card(name: str) -> str:
         "",
         "## Rewards",
         "- sparse: 0 in the step that succeeds, −1 in every other",
-        f"- dense: {_first_paragraph(task.dense_reward)}",
+        f"- dense: {_first_paragraph(task.reward_terms)}",
         f"- `progress`: {_first_paragraph(task.progress)} At least 1 on success.",
         f"- `hand_distance`: {_first_paragraph(task.hand_distance)}",
         "",

@@ -203,7 +203,8 @@ class GraspVectorEnv(VectorFace):
 
         Returns:
             Observation (N, O), reward, terminated, truncated (N,) and info: `success`, `diverged`,
-            `at_limit` (as `Controller` says) (N,) bool, `progress` and `dense_reward` (N,); where
+            `at_limit` (as `Controller` says) (N,) bool, `progress`, `dense_reward` and the terms
+            that it is the sum of, such as `reward/progress` (N,); where
             an episode ended, `final_obs` (N, O) holds its last observation (other rows the present
             one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,).
 
@@ -285,6 +286,11 @@ class GraspVectorEnv(VectorFace):
         self._observation.copy_(observation)
         at_limit = self.controller.at_limit.clone()
         self._outcome |= {"final_obs": observation, "at_limit": at_limit}
+
+    @property
+    def divergences(self) -> Tensor:
+        """How often each environment's simulation has diverged since the start. Shape (N,)."""
+        return self._diverged_count
 
     def counters(self) -> dict[str, int]:
         """What went wrong since the start: diverged simulations, NaN actions."""
