@@ -12,7 +12,7 @@ def test_a_sweep(tmp_path, capsys):
         "sweep", "--tasks", "open-drawer", "--methods", "bc", "--seeds", "0", "1",
         "--epochs", "1", "--episodes", "1", "--set", "hidden_sizes=[8]", "--json",
         "--data", str(tmp_path), "--runs", str(tmp_path / "runs"),
-        "--csv", str(tmp_path / "table.csv"),
+        "--csv", str(tmp_path / "table.csv"), "--plot", str(tmp_path / "table.png"),
     ]  # fmt: skip
     assert main(arguments) == 0
     first = capsys.readouterr()
@@ -23,6 +23,7 @@ def test_a_sweep(tmp_path, capsys):
     table = (tmp_path / "table.csv").read_text().splitlines()
     assert table[0].startswith("task,method,seed,success,episodes")
     assert table[2].startswith("open-drawer,bc,1,")
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
     assert [result["run"]["seed"] for result in results] == [0, 1]
     assert results[0]["config"]["hidden_sizes"] == [8]
     assert "2 runs, 2 to do" in first.err

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gym_grasp.cli.common import print_json
+from gym_grasp.cli.common import Device, print_json
 from gym_grasp.cli.environment import (
     Environment,
     EnvironmentOptions,
@@ -43,7 +43,7 @@ def evaluate(
     environment: EnvironmentOptions,
     episodes: int = 100,
     observation_noise: Noise = NO_NOISE,
-    device: str = "cpu",
+    device: Device = "cpu",
     video: bool = True,
     video_episodes: int = VIDEO_EPISODES,
     film: FilmOptions = DEFAULT,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gym_grasp.cli.common import DATA, print_json
+from gym_grasp.cli.common import DATA, TaskName, print_json
 from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.teleop.devices import DEVICES
@@ -40,9 +40,9 @@ NAMELESS = tyro.conf.arg(name="")
 class Teleop:
     """What every device's session takes."""
 
-    task: tyro.conf.Positional[str]
+    task: TaskName
     """Which task."""
-    device: str = DEFAULT_DEVICE
+    device: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(DEVICES)}}}")] = DEFAULT_DEVICE
     """What drives."""
     lan: bool = False
     """Be reached from other machines, over https with a self-signed certificate."""

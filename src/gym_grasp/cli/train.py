@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gym_grasp.cli.common import RUNS, TASK_NAMES, dataset_path, print_json
+from gym_grasp.cli.common import RUNS, Device, TaskName, dataset_path, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import UsageError
 from gym_grasp.learning.config import TrainConfig, default_num_envs
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Train:
     """Train a policy with BC, PPO or DAPG."""
 
-    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar=TASK_NAMES)]
+    task: TaskName
     """Task to learn, e.g. open-drawer."""
     environment: EnvironmentOptions
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
@@ -34,7 +34,7 @@ class Train:
     observation_noise: Noise = NO_NOISE
     """Noise on what the policy observes while it acts: standard deviations of lengths in m and of
     angles in rad, such as 0.002 0.0175."""
-    device: str = "cpu"
+    device: Device = "cpu"
     """Where physics and learning run: cpu, cuda or cuda:INDEX."""
     demos: Path | None = None
     """Demonstrations; by default data/TASK.hdf5."""
