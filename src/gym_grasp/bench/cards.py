@@ -87,7 +87,7 @@ SHOWN = {
     "open-door": ("close", 0.2, 1.5),
     "open-drawer": ("close", 0.4, 1.3),
     "pour-cup": ("close", 0.33, 1.2),
-    "stack-cubes": ("close", 0.25, 1.5),
+    "stack-cubes": ("close", 0.25, 1.25),
     "study-scene": ("overview", 0.75, 1.1),
 }
 """Camera of a task's picture, the progress of the operator from which it is taken, and how many
