@@ -1,6 +1,7 @@
 # make demo   set up, record demonstrations, train, evaluate and film a policy
 # make test   set up, lint, check types and run the tests
 # make test-slow   run the tests that take minutes each
+# make newcomer   walk the path of README and docs/extending.md in a fresh clone, with all tests
 # make test-gpu    run the tests that need a GPU; give a CUDA build, as TORCH="torch>=2.11,<2.14"
 # make torture      try half a million steps a task, thousands of damaged files, kills and sieges
 # make torture-full    the same for hours; it goes on where it was cut off
@@ -24,7 +25,7 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow test-gpu torture torture-full client check-client dist test-integrations test-datasets lint docs cards datasets constraints clean
+.PHONY: demo test test-slow newcomer test-gpu torture torture-full client check-client dist test-integrations test-datasets lint docs cards datasets constraints clean
 .DEFAULT_GOAL := test
 
 SAY := @echo "make:"
@@ -96,6 +97,9 @@ test: lint check-client $(CLIENT)/dist/index.html
 
 test-slow: $(VENV)/ready
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m slow --durations=0
+
+newcomer:
+	tests/newcomer.sh $(CURDIR)
 
 test-gpu: $(VENV)/ready
 	$(PIP) --constraint $(TESTED) --editable ".[cuda]"
