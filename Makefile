@@ -118,7 +118,8 @@ torture torture-full: $(VENV)/ready
 docs: $(VENV)/ready
 	@$(PIP) --constraint $(TESTED) --editable ".[docs]"
 	$(BIN)/python docs/assemble.py build/docs $(URL)
-	$(BIN)/zensical build --clean --strict
+	@$(BIN)/zensical build --clean --strict > build/docs.log 2>&1 || { cat build/docs.log; exit 1; }
+	@cat build/docs.log; ! grep -q griffe build/docs.log
 
 cards: $(VENV)/ready
 	$(BIN)/python -m gym_grasp.bench.cards docs data

@@ -47,8 +47,12 @@ class GraspVectorEnv(VectorFace):
         first_env: number of the first environment, from which the seeds of its episodes follow:
             where processes share a batch, how many environments come before.
         observation_noise: on what policies act on: deviations of lengths in m and angles in rad.
-        task_options, robot, control, max_episode_steps: parts of the spec, see `EnvSpec`; only
-            with the name of a task.
+        render_mode: None; `envs.render.Camera` draws, and `ArrayVectorEnv` takes `rgb_array`.
+        task_options: part of the spec, see `EnvSpec.options`; as the next three, only with the name
+            of a task.
+        robot: see `EnvSpec`.
+        control: see `EnvSpec`; a mapping names fields of `ControlConfig`.
+        max_episode_steps: see `EnvSpec`.
 
     Raises:
         UsageError: something does not exist, is out of range, or is given twice.
