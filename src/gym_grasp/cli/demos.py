@@ -170,7 +170,8 @@ def validate(file: File, /, *, json: bool = False) -> None:
     from gym_grasp.demos.reader import check, open_dataset
 
     dataset = open_dataset(file)
-    check(dataset)
+    with bar("checking", len(dataset)) as tell:
+        check(dataset, tell)
     _replay(dataset, "cpu", json)
 
 

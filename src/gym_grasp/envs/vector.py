@@ -255,7 +255,10 @@ class GraspVectorEnv(VectorFace):
 
     @insulated
     def end_step(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Observe, reward and, where an episode ended, reset; returns what `step` returns."""
+        """Observe, reward and reset; return what `step` returns.
+
+        Reset is where an episode ended, without autoreset only where a simulation diverged.
+        """
         self._judge()
         outcome = self._outcome
         on_host = self.device.type == "cpu"

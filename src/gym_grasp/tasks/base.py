@@ -197,7 +197,14 @@ class Task(ABC):
 
     @abstractmethod
     def start(self, seeds: Tensor) -> Tensor:
-        """Return start positions drawn from the episodes' seeds. Shape (N, nq)."""
+        """Return the start positions (qpos) that follow from the episodes' seeds.
+
+        Args:
+            seeds: int64, shape (N,); equal seeds give equal positions, whatever N is.
+
+        Returns:
+            In MuJoCo's order and units. Shape (N, nq).
+        """
 
     def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
         """Return model fields for the episodes of these seeds, each (N, …); by default none.
