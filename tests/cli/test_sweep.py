@@ -34,6 +34,11 @@ def test_a_sweep(tmp_path, capsys):
         refused = capsys.readouterr()
         assert json.loads(refused.out)["results"] == []
         assert "holds a run with other settings" in refused.err
+    record("open-drawer", tmp_path / "open-drawer.hdf5", episodes=4, seed=9, overwrite=True)
+    assert main(arguments) == 1
+    refused = capsys.readouterr()
+    assert json.loads(refused.out)["results"] == []
+    assert "demonstrations: was" in refused.err
     assert main([*arguments, "--demos", "99"]) == 1
     again = capsys.readouterr()
     assert "2 of 2 runs failed" in again.err.splitlines()[-1]
