@@ -137,8 +137,8 @@ class TrainConfig:
     """Episodes of each of these evaluations."""
 
     film_interval: int | None = None
-    """Epochs between films of an evaluation episode, RUN/films/epoch-N.mp4, and after the last
-    epoch; by default none."""
+    """Epochs between films of an evaluation episode, RUN/films/epoch-N.mp4. After pretraining and
+    after the last epoch too; by default none."""
 
     wandb: bool = False
     """Mirror the metrics to Weights & Biases (needs gym-grasp[wandb])."""
