@@ -11,9 +11,9 @@ import imageio.v3
 import numpy as np
 
 from gym_grasp.envs.render import Camera
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
-from gym_grasp.experiments.perform import spec_of_policy
 from gym_grasp.learning.checkpoint import load_policy
 from gym_grasp.learning.evaluate import FIRST_SEED
 
@@ -32,7 +32,7 @@ QUALITY = 55
 def acted(run: Path) -> Iterator[np.ndarray]:
     """Yield frames (height, width, 3) uint8 of one evaluation episode after the other, for ever."""
     policy = load_policy(run)
-    env = GraspVectorEnv(spec_of_policy(policy), 1, autoreset=False)
+    env = GraspVectorEnv(EnvSpec.from_dict(policy.identity.spec), 1, autoreset=False)
     with Camera(env, "close", 2 * SIZE[0], 2 * SIZE[1], fine=True) as lens:
         seed: int | None = FIRST_SEED
         while True:

@@ -48,8 +48,7 @@ class GraspVectorEnv(VectorFace):
             where processes share a batch, how many environments come before.
         observation_noise: on what policies act on: deviations of lengths in m and angles in rad.
         render_mode: None; `envs.render.Camera` draws, and `ArrayVectorEnv` takes `rgb_array`.
-        task_options: part of the spec, see `EnvSpec.options`; as the next three, only with the name
-            of a task.
+        task_options: see `EnvSpec`; this and the next three go with the name of a task alone.
         robot: see `EnvSpec`.
         control: see `EnvSpec`; a mapping names fields of `ControlConfig`.
         max_episode_steps: see `EnvSpec`.
@@ -118,7 +117,8 @@ class GraspVectorEnv(VectorFace):
         self._begun = False
         self._diverged = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
         self._outcome: dict[str, Tensor] = {}
-        self._diverged_count = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        self.divergences = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        """How often each environment's simulation has diverged so far. Shape (N,)."""
         self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
         self._command = Captured(self._command_joints, self.device)
         self._judge = Captured(self._judge_step, self.device)
@@ -207,10 +207,10 @@ class GraspVectorEnv(VectorFace):
 
         Returns:
             Observation (N, O), reward, terminated, truncated (N,) and info: `success`, `diverged`,
-            `at_limit` (as `Controller` says) (N,) bool, `progress`, `dense_reward` and the terms
-            that it is the sum of, such as `reward/progress` (N,); where
-            an episode ended, `final_obs` (N, O) holds its last observation (other rows the present
-            one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,).
+            `at_limit` (as `Controller` says) (N,) bool, `progress`, `dense_reward` and its terms,
+            `reward/…` (N,); where an episode ended, `final_obs` (N, O) holds its last observation
+            (other rows the present one; `_final_obs` is the mask), `episode_return` and
+            `episode_length` its sums (N,).
 
         Raises:
             UsageError: the actions are no numbers of that shape on that device or, on the CPU, hold
@@ -255,10 +255,7 @@ class GraspVectorEnv(VectorFace):
 
     @insulated
     def end_step(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Observe, reward and reset; return what `step` returns.
-
-        Reset is where an episode ended, without autoreset only where a simulation diverged.
-        """
+        """Observe, reward, reset what ended (without autoreset what diverged); return as `step`."""
         self._judge()
         outcome = self._outcome
         on_host = self.device.type == "cpu"
@@ -288,21 +285,15 @@ class GraspVectorEnv(VectorFace):
         diverged = self._diverged.clone()
         parts = self.task, self.physics, self.episodes
         self._outcome = judge(*parts, diverged, self.reward_kind, self.max_episode_steps)
-        self._diverged_count += diverged
+        self.divergences += diverged
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
-        at_limit = self.controller.at_limit.clone()
-        self._outcome |= {"final_obs": observation, "at_limit": at_limit}
-
-    @property
-    def divergences(self) -> Tensor:
-        """How often each environment's simulation has diverged since the start. Shape (N,)."""
-        return self._diverged_count
+        self._outcome |= {"final_obs": observation, "at_limit": self.controller.at_limit.clone()}
 
     def counters(self) -> dict[str, int]:
         """What went wrong since the start: diverged simulations, NaN actions."""
         return {
-            "diverged": int(self._diverged_count.sum()),
+            "diverged": int(self.divergences.sum()),
             "nan_actions": int(self._nan_count),
             **self.physics.counters(),
         }
