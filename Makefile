@@ -66,7 +66,7 @@ check-client: $(MODULES)
 # What setup.py refuses to do without the client.
 URL ?=
 dist: $(VENV)/ready client
-	rm -rf dist build
+	rm -rf dist build/lib build/bdist.*
 	PROJECT_URL="$(URL)" $(BIN)/python -m build --outdir dist
 	$(BIN)/python tests/packaging/smoke.py $$(ls $(CURDIR)/dist/*.whl) "$(TORCH)" $(CURDIR)/$(TESTED)
 
@@ -111,7 +111,9 @@ torture: INPUTS := 5000
 torture-full: AMOUNT := full
 torture-full: INPUTS := 100000
 torture torture-full: $(VENV)/ready
-	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -m "slow or not slow" -n $(WORKERS) --dist worksteal $(PYTEST_FLAGS)
+	rm -f build/torture-short.jsonl
+	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -m "not realtime" -n $(WORKERS) --dist worksteal $(PYTEST_FLAGS)
+	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -m "realtime" $(PYTEST_FLAGS)
 	PYTHONPATH=tests $(BIN)/python tests/fuzz/test_files.py $(INPUTS)
 
 # Warnings are errors: links, anchors and names of the API have to exist.

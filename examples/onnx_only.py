@@ -27,7 +27,8 @@ def main(path: str, episodes: int = 10) -> int:
     session = load(path)
     about = session.get_modelmeta().custom_metadata_map
     spec = json.loads(about["spec"])
-    env = gymnasium.make(json.loads(about["env_name"]), task=spec)
+    limit = spec["max_episode_steps"]
+    env = gymnasium.make(json.loads(about["env_name"]), task=spec, max_episode_steps=limit)
     successes = 0
     for episode in range(episodes):
         observation, _ = env.reset(seed=FIRST_SEED + episode)

@@ -36,7 +36,7 @@ class Session:
 
     @property
     def custom_metadata_map(self):
-        name = json.dumps("gym_grasp/OpenDrawer-v3")
+        name = json.dumps(f"gym_grasp/OpenDrawer-v{self.spec.version}")
         return {"spec": json.dumps(self.spec.to_dict()), "env_name": name}
 
     def run(self, outputs, inputs):

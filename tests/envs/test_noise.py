@@ -5,6 +5,7 @@ import torch
 
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
+from gym_grasp.perturbation import Perturbation
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import normal
 
@@ -12,7 +13,8 @@ NOISE = (0.002, 0.0175)
 
 
 def make(count: int, noise=NOISE, **kwargs) -> GraspVectorEnv:
-    return GraspVectorEnv("open-door", count, observation_noise=noise, **kwargs)
+    perturbation = Perturbation(observation_noise=noise)
+    return GraspVectorEnv("open-door", count, perturbation=perturbation, **kwargs)
 
 
 def errors(env: GraspVectorEnv) -> torch.Tensor:

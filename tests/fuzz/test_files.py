@@ -72,7 +72,7 @@ def make_run(folder):
         "reward": "sparse",
         "num_envs": 2,
         "device": "cpu",
-        "observation_noise": [0.0, 0.0],
+        "perturbation": {},
         "demos": None,
         "demos_from_run": None,
     }

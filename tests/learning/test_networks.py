@@ -33,7 +33,7 @@ def test_sizes_are_the_papers():
     shapes = [tuple(p.shape) for p in model.policy.actor.parameters() if p.ndim == 2]
     assert shapes == [(512, 20), (256, 512), (256, 256), (11, 256)]
     assert model.log_std.detach().exp().tolist() == pytest.approx([0.5] * 11)
-    assert model.normalized_value(torch.randn(5, 20)).shape == (5,)
+    assert model.normalized_value(torch.randn(5, 20), torch.zeros(5, 0)).shape == (5,)
 
 
 def test_layers_are_orthogonal_at_first():

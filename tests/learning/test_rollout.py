@@ -40,12 +40,15 @@ def test_bootstraps_where_and_only_where_it_should(reach, model):
     rollout.truncated[0, 0] = rollout.truncated[2, 2] = True
     rollout.terminated[0, 2] = rollout.truncated[0, 2] = True  # success in the last step wins
     last = torch.randn(3, 4)
-    values = model.denormalize_value(values_of(model, rollout.observations))
+    values = model.denormalize_value(values_of(model, rollout.observations, rollout.privileged))
 
     following = next_values(model, rollout, values, last)
 
-    expected = torch.cat((values[1:], model.denormalize_value(values_of(model, last))[None]))
-    final = model.denormalize_value(values_of(model, rollout.final_observations))
+    expected = torch.cat(
+        (values[1:], model.denormalize_value(values_of(model, last, rollout.last_privileged))[None])
+    )
+    seen = rollout.final_observations, rollout.final_privileged
+    final = model.denormalize_value(values_of(model, *seen))
     expected[1, 1] = expected[0, 2] = 0.0
     expected[0, 0], expected[2, 2] = final[0, 0], final[2, 2]
     torch.testing.assert_close(following, expected)

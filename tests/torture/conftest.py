@@ -1,8 +1,8 @@
 """How much is tried, and the table of what was tried, held and failed.
 
 `TORTURE` says how much: `tiny` (the default, in CI), `short` (`make torture`) or `full` (`make
-torture-full`). The latter two keep their results in `build/torture-AMOUNT.jsonl`; a full run that
-was cut off goes on with what has not held yet.
+torture-full`). The latter two keep their results in `build/torture-AMOUNT.jsonl` and go on with
+what has not held yet; `make torture` begins anew.
 """
 
 import json
@@ -23,15 +23,18 @@ def held() -> list[dict]:
     return [json.loads(line) for line in RESULTS.read_text().splitlines()]
 
 
+def pytest_configure(config):
+    if NAME != "tiny":
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.touch()
+
+
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker("torture")
-    if hasattr(config, "workerinput") or NAME == "tiny":
+    if NAME == "tiny":
         return
-    RESULTS.parent.mkdir(exist_ok=True)
-    if NAME != "full" or not RESULTS.exists():
-        RESULTS.write_text("")
     done = {result["test"] for result in held() if not result["failed"]}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in done])
     items[:] = [item for item in items if item.nodeid not in done]

@@ -19,6 +19,9 @@ PERIOD = 0.05
 """Time between two hostile connections, in s."""
 
 
+pytestmark = pytest.mark.realtime
+
+
 @pytest.fixture
 def rig(tmp_path):
     rig = Rig(tmp_path / "session.hdf5", max_episode_steps=10**6)

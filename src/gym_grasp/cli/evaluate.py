@@ -16,7 +16,7 @@ from gym_grasp.cli.environment import (
 )
 from gym_grasp.cli.film import DEFAULT, Film, FilmOptions
 from gym_grasp.errors import GymGraspError, UsageError, reason
-from gym_grasp.noise import NO_NOISE, Noise
+from gym_grasp.perturbation import NONE, Perturbation
 from gym_grasp.progress import bar
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def evaluate(
     *,
     environment: EnvironmentOptions,
     episodes: int = 100,
-    observation_noise: Noise = NO_NOISE,
+    perturbation: Perturbation = NONE,
+    perturb: bool = False,
     device: Device = "cpu",
     video: bool = True,
     video_episodes: int = VIDEO_EPISODES,
@@ -56,8 +57,11 @@ def evaluate(
             as several seeds of one method.
         environment: in which they are evaluated, by default the one that they were trained in.
         episodes: per policy, one in each environment; the same start states for every policy.
-        observation_noise: noise on what the policies observe: standard deviations of lengths in m
-            and of angles in rad, such as 0.002 0.0175; the video shows none.
+        perturbation: by how much the world differs from the model; the video shows the model.
+        perturb: evaluate in one other world after the other: masses, friction, sizes, latency,
+            noise, places of furniture, another physics rate, cone and, where there is a GPU,
+            engine; writes perturbed.json, .md and .png into the first run's folder, or beside a
+            policy file, named like it. Films nothing.
         device: where to simulate: cpu or cuda.
         video: film the first policy at work, once the success is printed; writes video.mp4 and
             still.png into the run's folder, or beside a policy file, named like it.
@@ -67,8 +71,15 @@ def evaluate(
     """
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import spec_of_policy
+    from gym_grasp.experiments.perturbed import check_worlds
     from gym_grasp.learning.checkpoint import load_policy
 
+    if perturb:
+        check_worlds(perturbation)
+        if film != DEFAULT or video_episodes != VIDEO_EPISODES:
+            raise UsageError("Options of the video are given, but --perturb films nothing.")
+        _perturb(runs, episodes, device, environment, json)
+        return
     if video_episodes < 1:
         raise UsageError(f"--video-episodes is {video_episodes}; it must be at least 1.")
     if not video and (film != DEFAULT or video_episodes != VIDEO_EPISODES):
@@ -78,7 +89,7 @@ def evaluate(
         env = GraspVectorEnv(spec, 1)
         film.check(env)
         env.close()
-    result = evaluate_runs(runs, episodes, device, environment, observation_noise)
+    result = evaluate_runs(runs, episodes, device, environment, perturbation)
     if video:
         result["video"], result["still"] = map(str, film_paths(runs[0]))
     if json:
@@ -95,6 +106,52 @@ def evaluate(
             ) from error
         if not json:
             print(f"video: {result['video']}\nstill: {result['still']}")
+
+
+def _perturb(
+    runs: Sequence[Path], episodes: int, device: str, environment: Environment, json: bool
+) -> None:
+    """Evaluate policies in one world after the other, and write down how they fared."""
+    from gym_grasp.experiments.perform import spec_of_policy
+    from gym_grasp.experiments.perturbed import described, evaluate_worlds, worlds, write
+    from gym_grasp.learning.checkpoint import load_policy
+
+    if not runs:
+        raise UsageError("Name at least one run folder or policy file.")
+    spec = environment.spec(spec_of_policy(load_policy(runs[0])).task)
+    columns = worlds(spec, device, other_engine(device))
+
+    def one(there: "EnvSpec", perturbation: Perturbation, where: str) -> dict[str, Any]:
+        return evaluate_runs(runs, episodes, where, there, perturbation)
+
+    rows = []
+    for row in evaluate_worlds(columns, spec, device, one):
+        rows.append(row)
+        if not json:
+            print(f"{row['world']}: {row['success']:.3f}", flush=True)
+    result = {
+        "task": spec.task,
+        "spec": spec.to_dict(),
+        "device": device,
+        "episodes": episodes,
+        "runs": [str(run) for run in runs],
+        "worlds": rows,
+    }
+    stem = runs[0] / "perturbed" if runs[0].is_dir() else runs[0].with_suffix(".perturbed")
+    paths = write(result, stem)
+    if json:
+        print_json(result)
+    else:
+        print("", *described(result), "", f"written: {', '.join(map(str, paths))}", sep="\n")
+
+
+def other_engine(device: str) -> str | None:
+    """Return a device of the other engine, if there is one."""
+    import torch
+
+    if device != "cpu":
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else None
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -120,8 +177,8 @@ def evaluate_runs(
     runs: Sequence[Path],
     episodes: int = 100,
     device: str = "cpu",
-    environment: Environment | None = None,
-    observation_noise: Noise = NO_NOISE,
+    environment: "Environment | EnvSpec | None" = None,
+    perturbation: Perturbation = NONE,
 ) -> dict[str, Any]:
     """Evaluate policies trained in one environment, in that one or another of the same task.
 
@@ -145,9 +202,13 @@ def evaluate_runs(
     for run, policy in zip(runs, policies, strict=True):
         what = f"{runs[0]} and {run} were trained in different environments; evaluate them apart:"
         refuse_differences(trained, spec_of_policy(policy), (str(runs[0]), str(run)), what)
-    spec = trained if environment is None else environment.spec(trained.task)
+    spec = trained
+    if isinstance(environment, Environment):
+        spec = environment.spec(trained.task)
+    elif environment is not None:
+        spec = environment
     _refuse_unfit(runs[0], trained, spec)
-    env = GraspVectorEnv(spec, episodes, device=device, observation_noise=observation_noise)
+    env = GraspVectorEnv(spec, episodes, device=device, perturbation=perturbation)
     rows: list[dict[str, Any]] = []
     for run, policy in zip(runs, policies, strict=True):
         if spec == trained:
@@ -171,7 +232,7 @@ def evaluate_runs(
         **({} if spec == trained else {"trained_spec": trained.to_dict()}),
         "episodes": episodes,
         "evaluation_seed": result.seed,
-        "observation_noise": [*observation_noise],
+        "perturbation": perturbation.to_dict(),
         "device": device,
         "runs": rows,
         "success": interval.rate,

@@ -11,6 +11,7 @@ from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call, refuse_differences, spec_of_run
 from gym_grasp.cli.train import end_of_training, train_one
 from gym_grasp.errors import CheckpointError
+from gym_grasp.perturbation import Perturbation
 
 
 def main(args: Sequence[str]) -> None:
@@ -65,7 +66,8 @@ def resume(
     )
     try:
         arguments = {
-            **{n: settings[n] for n in ("reward", "num_envs", "observation_noise", "device")},
+            **{name: settings[name] for name in ("reward", "num_envs", "device")},
+            "perturbation": Perturbation.from_dict(settings["perturbation"]),
             "demos": demos or stored_dataset(run, settings),
         }
     except (KeyError, TypeError) as error:

@@ -1,5 +1,6 @@
 """`gym-grasp train TASK`."""
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import UsageError
 from gym_grasp.learning.config import TrainConfig, default_num_envs
 from gym_grasp.learning.metrics import CURVE
-from gym_grasp.noise import NO_NOISE, Noise
+from gym_grasp.perturbation import NONE, ROBUST, Perturbation
 
 if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
@@ -31,9 +32,10 @@ class Train:
     """sparse: 0 on success, −1 otherwise; dense: as the task defines it."""
     num_envs: int | None = None
     """Environments at once; by default 256 on a CPU and 16,384 on a GPU."""
-    observation_noise: Noise = NO_NOISE
-    """Noise on what the policy observes while it acts: standard deviations of lengths in m and of
-    angles in rad, such as 0.002 0.0175."""
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    robust: bool = False
+    """Train for other worlds than the model: all that `perturbation` has, in stated ranges (see the
+    guide on learning), and a critic that knows what they are."""
     device: Device = "cpu"
     """Where physics and learning run: cpu, cuda or cuda:INDEX."""
     demos: Path | None = None
@@ -47,12 +49,18 @@ class Train:
 def main(args: Sequence[str]) -> None:
     """Run the subcommand."""
     options = call(Train, args, "gym-grasp train")
+    config, perturbation = options.config, options.perturbation
+    if options.robust:
+        if perturbation != NONE:
+            raise UsageError("--robust chooses the perturbation; leave --perturbation.… out.")
+        perturbation = ROBUST
+        config = dataclasses.replace(config, privileged_critic=True)
     summary = train_one(
         options.environment.spec(options.task),
-        options.config,
+        config,
         reward=options.reward,
         num_envs=options.num_envs,
-        observation_noise=options.observation_noise,
+        perturbation=perturbation,
         device=options.device,
         demos=options.demos,
         folder=options.run,
@@ -90,7 +98,7 @@ def train_one(
     *,
     reward: Literal["sparse", "dense"] = "sparse",
     num_envs: int | None = None,
-    observation_noise: Noise = NO_NOISE,
+    perturbation: Perturbation = NONE,
     device: str = "cpu",
     demos: Path | None = None,
     folder: Path | None = None,
@@ -110,7 +118,7 @@ def train_one(
         for option, given in (
             ("--num-envs", num_envs is not None and not resume),
             ("--reward dense", reward != "sparse"),
-            ("--observation-noise", tuple(observation_noise) != NO_NOISE),
+            ("--perturbation", perturbation != NONE),
         ):
             if given:
                 raise UsageError(
@@ -136,7 +144,8 @@ def train_one(
             reward=reward,
             num_threads=distributed.threads(),
             first_env=num_envs * distributed.rank(),
-            observation_noise=observation_noise,
+            perturbation=perturbation,
+            privileged=config.privileged_critic,
         )
         summary, counters = learn(env, config, folder, demonstrations, demos, device, resume)
     return {"run": str(folder), **summary, "counters": counters} if summary else {}

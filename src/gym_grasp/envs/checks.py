@@ -11,6 +11,7 @@ from torch import Tensor
 from gym_grasp.envs.face import NOT_DRAWN
 from gym_grasp.envs.judge import REWARDS
 from gym_grasp.errors import UsageError, unknown
+from gym_grasp.perturbation import Perturbation
 from gym_grasp.tasks.features import Feature
 
 RESET_OPTIONS = ("reset_mask", "stagger")
@@ -29,12 +30,17 @@ def checked_count(name: str, value: Any, least: int) -> int:
     return count
 
 
-def check_choices(reward: Any, autoreset: Any, mode: Any) -> None:
+def check_choices(
+    reward: Any, autoreset: Any, mode: Any, perturbation: Any, privileged: Any
+) -> None:
     """Raise `UsageError` for the first argument of `GraspVectorEnv` that is no choice."""
     if reward not in REWARDS:
         raise unknown("reward", reward, REWARDS)
-    if not isinstance(autoreset, bool):
-        raise UsageError(f"autoreset is {autoreset!r}; it must be True or False.")
+    for name, value in (("autoreset", autoreset), ("privileged", privileged)):
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} is {value!r}; it must be True or False.")
+    if not isinstance(perturbation, Perturbation):
+        raise UsageError(f"perturbation is {perturbation!r}; expected a Perturbation.")
     if mode is not None:
         raise UsageError(f"render_mode is {mode!r}, but {NOT_DRAWN}")
 

@@ -262,8 +262,12 @@ class Controller:
         error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1)
         arm = self.targets.arm
         arm.copy_(self._kinematics.joint_targets(error, position, arm))
+        return self.holding()
+
+    def holding(self) -> Tensor:
+        """Actuator commands given last, at rest those that hold the robot, in rad. (N, nu)."""
         fingers = self.robot.hand.joint_targets(self.targets.fingers)
-        return torch.cat([arm, fingers[:, self._servos]], dim=-1)
+        return torch.cat([self.targets.arm, fingers[:, self._servos]], dim=-1)
 
     def retarget(self, position: Tensor, orientation: Tensor, flexion: Tensor) -> Tensor:
         """Return the actions that move the targets towards an operator's hand, in [−1, 1].

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gym_grasp.envs.perturber import Perturber
 from gym_grasp.errors import UsageError
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.random import episode_seeds, uniform
@@ -18,14 +19,15 @@ class Episodes:
     were captured with.
 
     Args:
-        task: draws start states and model fields from the seeds.
+        task: draws start states from the seeds.
+        worlds: draws model fields from the seeds.
         num_envs: N.
         first_env: number of the first environment, from which the seeds follow.
     """
 
-    def __init__(self, task: Task, num_envs: int, first_env: int) -> None:
+    def __init__(self, task: Task, worlds: Perturber, num_envs: int, first_env: int) -> None:
         device = task.device
-        self._task = task
+        self._task, self._worlds = task, worlds
         self._env_index = first_env + torch.arange(num_envs, device=device)
         self._base = torch.zeros((), dtype=torch.int64, device=device)
         self.base_seed: int | None = None
@@ -42,9 +44,9 @@ class Episodes:
         """Which environments begin an episode. Shape (N,)."""
         self.start = torch.zeros(num_envs, task.model.nq, device=device)
         """Where these episodes begin. Shape (N, nq)."""
-        self.fields = {name: v.clone() for name, v in task.randomise(self.seed).items()}
+        self.fields = {name: v.clone() for name, v in worlds.randomise(self.seed).items()}
         """Their model fields, each (N, …)."""
-        constants = task.constants(self.seed)
+        constants = worlds.constants(self.seed)
         self.constants = constants and {name: v.clone() for name, v in constants.items()}
         """What follows from these, each (N, …); None: the engine derives it."""
 
@@ -89,9 +91,9 @@ class Episodes:
 
     def _draw(self) -> None:
         self.start.copy_(self._task.start(self.seed))
-        for name, values in self._task.randomise(self.seed).items():
+        for name, values in self._worlds.randomise(self.seed).items():
             self.fields[name].copy_(values)
-        for name, values in (self._task.constants(self.seed) or {}).items():
+        for name, values in (self._worlds.constants(self.seed) or {}).items():
             assert self.constants is not None
             self.constants[name].copy_(values)
 

@@ -3,8 +3,11 @@
 from typing import Any, NoReturn
 
 import gymnasium
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
 
 from gym_grasp.errors import UsageError
 
@@ -35,6 +38,8 @@ class VectorFace(Uncopied, gymnasium.vector.VectorEnv):
     autoreset_mode = AutoresetMode.SAME_STEP
     """As TorchRL looks for it."""
     max_episode_steps: int
+    autoreset: bool
+    control_rate: float
     _spec: EnvSpec | None = None
 
     @property
@@ -47,6 +52,16 @@ class VectorFace(Uncopied, gymnasium.vector.VectorEnv):
         if spec is not None:
             spec.max_episode_steps = self.max_episode_steps
         self._spec = spec
+
+    def _show(self, observation_size: int, action_size: int) -> None:
+        """Say in Gymnasium's words what is observed, done, and when episodes begin."""
+        self.single_observation_space = Box(-np.inf, np.inf, (observation_size,), np.float32)
+        self.single_action_space = Box(-1.0, 1.0, (action_size,), np.float32)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self.metadata = {**self.metadata, "render_fps": round(self.control_rate)}
+        if not self.autoreset:
+            self.metadata["autoreset_mode"] = self.autoreset_mode = AutoresetMode.DISABLED
 
     def render(self) -> NoReturn:
         """Raise `UsageError`; see `NOT_DRAWN`."""

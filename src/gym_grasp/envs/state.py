@@ -13,15 +13,20 @@ FIELD = "field "
 
 
 def take_state(
-    physics: Physics, controller: Controller, episodes: Episodes, task: Task
+    physics: Physics,
+    controller: Controller,
+    episodes: Episodes,
+    task: Task,
+    command: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Return copies, each (N, …)."""
+    """Return copies, each (N, …); the last command counts where commands come late."""
     return {
         "physics": physics.get_state(),
         "targets": controller.targets.flat(),
         "commanded": controller.targets.arm.clone(),
         **episodes.get_state(),
         **({"memory": task.memory.clone()} if task.memory_size else {}),
+        **({} if command is None else {"command": command.clone()}),
         **{f"{FIELD}{name}": values for name, values in physics.fields().items()},
     }
 
@@ -32,9 +37,10 @@ def put_state(
     controller: Controller,
     episodes: Episodes,
     task: Task,
+    command: Tensor | None = None,
 ) -> None:
     """Restore what `take_state` returned; raises `UsageError` where it is another environment's."""
-    present = take_state(physics, controller, episodes, task).items()
+    present = take_state(physics, controller, episodes, task, command).items()
     check_state(state, {k: v for k, v in present if not k.startswith(FIELD)}, FIELD)
     own = {k.removeprefix(FIELD): v for k, v in state.items() if k.startswith(FIELD)}
     physics.set_fields(own)
@@ -43,3 +49,5 @@ def put_state(
     episodes.set_state(state)
     if task.memory_size:
         task.memory.copy_(state["memory"])
+    if command is not None:
+        command.copy_(state["command"])

@@ -6,25 +6,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from gym_grasp.capture import Captured
 from gym_grasp.envs import checks
 from gym_grasp.envs.build import as_spec, compile_scene, make_physics
+from gym_grasp.envs.commands import Commands
 from gym_grasp.envs.control import ControlConfig, Controller
 from gym_grasp.envs.episodes import Episodes
 from gym_grasp.envs.face import VectorFace
 from gym_grasp.envs.judge import RewardKind, diverged_text, judge
 from gym_grasp.envs.noise import ObservationNoise
+from gym_grasp.envs.perturber import Perturber, finer_control, prepare
 from gym_grasp.envs.scene import model_digest
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.state import put_state, take_state
 from gym_grasp.errors import UsageError
 from gym_grasp.insulated import insulated
-from gym_grasp.noise import NO_NOISE, Noise
+from gym_grasp.noise import NO_NOISE
+from gym_grasp.perturbation import NONE, Perturbation
 from gym_grasp.tasks.features import POLICY, Packer
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class GraspVectorEnv(VectorFace):
 
     Args:
         task: an `EnvSpec`, the same as `EnvSpec.to_dict` gives it, or the name of a task, whose
-            spec is made of what follows.
+            spec is made of `task_options`, `robot`, `control` and `max_episode_steps`.
         num_envs: number of environments.
         device: `cpu`, or `cuda[:i]` with the extra `gym-grasp[cuda]`.
         reward: `sparse`, 0 on success and −1 otherwise, or `dense`, as the task defines it.
@@ -46,12 +46,9 @@ class GraspVectorEnv(VectorFace):
         autoreset: whether the next episode begins in the step that ends one.
         first_env: number of the first environment, from which the seeds of its episodes follow:
             where processes share a batch, how many environments come before.
-        observation_noise: on what policies act on: deviations of lengths in m and angles in rad.
+        perturbation: by how much the world differs from the model, see `Perturbation`.
+        privileged: whether `info` says what a critic may see beside the policy, see `privileged`.
         render_mode: None; `envs.render.Camera` draws, and `ArrayVectorEnv` takes `rgb_array`.
-        task_options: see `EnvSpec`; this and the next three go with the name of a task alone.
-        robot: see `EnvSpec`.
-        control: see `EnvSpec`; a mapping names fields of `ControlConfig`.
-        max_episode_steps: see `EnvSpec`.
 
     Raises:
         UsageError: something does not exist, is out of range, or is given twice.
@@ -72,29 +69,30 @@ class GraspVectorEnv(VectorFace):
         task_options: Mapping[str, Any] | None = None,
         first_env: int = 0,
         robot: str | None = None,
-        observation_noise: Noise = NO_NOISE,
+        perturbation: Perturbation = NONE,
+        privileged: bool = False,
     ) -> None:
         num_envs = checks.checked_count("num_envs", num_envs, 1)
         num_threads = checks.checked_count("num_threads", num_threads, 0)
         first_env = checks.checked_count("first_env", first_env, 0)
-        checks.check_choices(reward, autoreset, render_mode)
+        checks.check_choices(reward, autoreset, render_mode, perturbation, privileged)
         parts = {"options": task_options, "robot": robot, "control": control}
         self.env_spec = as_spec(task, **parts, max_episode_steps=max_episode_steps)
         """What this environment is."""
         self.device = checks.checked_device(device)
         spec, self.robot = self.env_spec, self.env_spec.robot_model
         model = compile_scene(spec)
+        self._digest = model_digest(model)
+        prepare(model, perturbation)
         self.physics = make_physics(model, num_envs, self.device, num_threads)
         self.task = spec.task_class(model, self.device, self.robot, spec.task_options)
         self.task.memory = torch.zeros(num_envs, self.task.memory_size, device=self.device)
-        self.controller = Controller(self.physics, spec.control, self.robot)
-        self.num_envs = num_envs
+        control_config = finer_control(spec.control, perturbation)
+        self.controller = Controller(self.physics, control_config, self.robot)
+        self.num_envs, self.task_name = num_envs, spec.task
         self.reward_kind = reward
         self.autoreset = autoreset
         self.control_rate = 1.0 / self.controller.period
-        self.metadata = {**self.metadata, "render_fps": round(self.control_rate)}
-        if not autoreset:
-            self.metadata["autoreset_mode"] = self.autoreset_mode = AutoresetMode.DISABLED
         assert spec.max_episode_steps is not None
         self.max_episode_steps = spec.max_episode_steps
         self.features = spec.features
@@ -103,19 +101,22 @@ class GraspVectorEnv(VectorFace):
         """Packs those that policies act on."""
         self.observation_size, self.observation_units = self.packer.size, self.packer.units
         self.action_size = self.robot.action_size
-        self.single_observation_space = Box(-np.inf, np.inf, (self.observation_size,), np.float32)
-        self.single_action_space = Box(-1.0, 1.0, (self.action_size,), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-
-        self.episodes = Episodes(self.task, num_envs, first_env)
-        self.noise = ObservationNoise(observation_noise, self.packer, self.episodes)
+        self._show(self.observation_size, self.action_size)
+        self.perturber = Perturber(perturbation, self.task, self.controller.period)
+        self.episodes = Episodes(self.task, self.perturber, num_envs, first_env)
+        self.episode_seed, self.elapsed = self.episodes.seed, self.episodes.elapsed
+        """Of the present episodes: seeds, for `reset_to`, and steps so far. Shape (N,), int64."""
+        self.noise = ObservationNoise(perturbation.observation_noise, self.packer, self.episodes)
         # Written in place: a GPU replays captured functions on the very tensors of the capture.
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
         self._actions = torch.zeros(num_envs, self.action_size, device=self.device)
-        self._ctrl = torch.zeros(num_envs, model.nu, device=self.device)
+        self.commands = Commands(self.physics, self.perturber)
+        whole = self.physics, self.controller, self.episodes, self.task
+        self._parts = (*whole, self.commands.state)
+        self._privileged = privileged
+        self.privileged_size = self.privileged().shape[-1] if privileged else 0
+        """P, the number of values of `privileged`; 0 where it was not asked for."""
         self._begun = False
-        self._diverged = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
         self._outcome: dict[str, Tensor] = {}
         self.divergences = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
         """How often each environment's simulation has diverged so far. Shape (N,)."""
@@ -132,25 +133,10 @@ class GraspVectorEnv(VectorFace):
         return self.episodes.base_seed is not None
 
     @property
-    def episode_seed(self) -> Tensor:
-        """Seed of each environment's present episode; `reset_to` begins it anew. Shape (N,)."""
-        return self.episodes.seed
-
-    @property
-    def elapsed(self) -> Tensor:
-        """Steps of each environment's present episode. Shape (N,)."""
-        return self.episodes.elapsed
-
-    @property
-    def task_name(self) -> str:
-        """Name of the task."""
-        return self.task.name
-
-    @property
     def description(self) -> dict[str, Any]:
         """What policies belong to: spec, names of observed values and of actions, and scene."""
         names = {"observations": [*self.packer.names], "actions": [*self.robot.action_names]}
-        return {"spec": self.env_spec.to_dict(), **names, "scene": model_digest(self.physics.model)}
+        return {"spec": self.env_spec.to_dict(), **names, "scene": self._digest}
 
     @insulated
     def reset(  # type: ignore[override]
@@ -242,16 +228,15 @@ class GraspVectorEnv(VectorFace):
         self._actions.copy_(checks.checked_actions(actions, shape, self.device))
         self._command()
         self._begun = True
-        self._diverged.zero_()
+        self.commands.begin()
 
     @insulated
     def advance(self, substeps: int = 1) -> None:
         """Advance the physics by some of the substeps of the step that was begun."""
         if not self._begun and self.controller.config.method == "jacobian-transpose":
-            self._ctrl.copy_(self.controller.joint_targets())
+            self.commands.give(self.controller.joint_targets())
         self._begun = False
-        self.physics.step(self._ctrl, substeps)
-        self._diverged |= self.physics.diverged
+        self.commands.advance(substeps)
 
     @insulated
     def end_step(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -279,16 +264,18 @@ class GraspVectorEnv(VectorFace):
             self._nan_count += nan.any(dim=1).sum()
             actions = torch.where(nan, 0.0, actions)
         self.controller.apply(actions.clamp(-1.0, 1.0))
-        self._ctrl.copy_(self.controller.joint_targets())
+        self.commands.give(self.controller.joint_targets())
 
     def _judge_step(self) -> None:
-        diverged = self._diverged.clone()
+        diverged = self.commands.diverged.clone()
         parts = self.task, self.physics, self.episodes
         self._outcome = judge(*parts, diverged, self.reward_kind, self.max_episode_steps)
         self.divergences += diverged
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
         self._outcome |= {"final_obs": observation, "at_limit": self.controller.at_limit.clone()}
+        if self._privileged:
+            self._outcome["final_privileged"] = self.privileged()
 
     def counters(self) -> dict[str, int]:
         """What went wrong since the start: diverged simulations, NaN actions."""
@@ -301,13 +288,26 @@ class GraspVectorEnv(VectorFace):
     @insulated
     def get_state(self) -> dict[str, Tensor]:
         """Return a copy of all that the next steps depend on, each (N, ...)."""
-        return take_state(self.physics, self.controller, self.episodes, self.task)
+        return take_state(*self._parts)
 
     @insulated
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Restore what `get_state` of an equal environment returned, bit by bit on the CPU."""
-        put_state(state, self.physics, self.controller, self.episodes, self.task)
+        put_state(state, *self._parts)
+        self.commands.enter(self.episodes.seed)
         self._observation.copy_(self._observe())
+
+    @insulated
+    def privileged(self) -> Tensor:
+        """Return what a critic may know beside the policy, now. Shape (N, P).
+
+        Velocities of all joints, by what the world differs from the model, and, where observations
+        are noisy, these without noise. Of simulations that diverged zeros.
+        """
+        parts = [self.physics.bind("qvel"), self.perturber.described(self.episodes.seed)]
+        if self.noise.deviations != NO_NOISE:
+            parts.append(self.packer.pack(self.task.observe(self.physics)))
+        return torch.where(self.commands.diverged[:, None], 0.0, torch.cat(parts, dim=-1))
 
     @insulated
     def observation(self, group: str = POLICY) -> Tensor:
@@ -344,7 +344,7 @@ class GraspVectorEnv(VectorFace):
     def _enter_episodes(self) -> None:
         mask = self.episodes.mask
         self.controller.reset(mask)
+        self.commands.enter(self.episodes.seed, mask, self.controller.holding)
         self.episodes.enter()
         self.task.memory.masked_fill_(mask[:, None], 0.0)
-        observation = torch.where(mask[:, None], self._observe(), self._observation)
-        self._observation.copy_(observation)
+        self._observation.copy_(torch.where(mask[:, None], self._observe(), self._observation))

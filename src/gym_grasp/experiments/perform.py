@@ -36,6 +36,7 @@ from gym_grasp.learning.metrics import METRICS
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.train import train
 from gym_grasp.learning.watch import Watch
+from gym_grasp.perturbation import NONE, ROBUST
 
 PR_SET_PDEATHSIG = 1
 
@@ -71,6 +72,8 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
             device=place.device,
             reward=run.reward,
             num_threads=threads,
+            perturbation=ROBUST if run.robust else NONE,
+            privileged=config.privileged_critic,
         )
         resume = (folder / CHECKPOINT).exists()
         used = path if demonstrations else None
@@ -140,7 +143,7 @@ def learn(
         "spec": env.env_spec.to_dict(),
         "reward": env.reward_kind,
         "num_envs": env.num_envs,
-        "observation_noise": [*env.noise.deviations],
+        "perturbation": env.perturber.perturbation.to_dict(),
         "device": device,
         "demos": None if path is None else str(path.resolve()),
         "demos_from_run": None if path is None else os.path.relpath(path, folder),

@@ -47,6 +47,8 @@ class Run:
     """How actions become joint targets."""
     max_episode_steps: int | None = None
     """Actions after which episodes are truncated; None: the task's own limit."""
+    robust: bool = False
+    """Train as `gym-grasp train --robust` does; evaluated in the model as it is."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what does not exist or does not go together."""
@@ -93,7 +95,8 @@ class Run:
     def label(self) -> str:
         """Which column of a table it belongs to, such as "dapg-sparse" or "dapg-sparse-5-demos"."""
         demos = "" if self.demos is None else f"-{self.demos}-demos"
-        return f"{self.variant}{demos}{self.suffix}"
+        robust = "-robust" if self.robust else ""
+        return f"{self.variant}{robust}{demos}{self.suffix}"
 
     @property
     def name(self) -> str:
@@ -102,12 +105,13 @@ class Run:
 
     def config(self) -> TrainConfig:
         """Return the learner's settings; raises `UsageError` where one is out of range."""
+        chosen = dict(self.overrides) | ({"privileged_critic": True} if self.robust else {})
         return TrainConfig(
             method=self.method,
             seed=self.seed,
             epochs=self.epochs,
             max_minutes=self.max_minutes,
-            **dict(self.overrides),
+            **chosen,
         )
 
     def to_dict(self) -> dict[str, Any]:

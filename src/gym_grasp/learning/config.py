@@ -14,7 +14,7 @@ ROLLOUTS = (
     *("horizon", "mini_epochs", "minibatch_size", "pretrain_epochs", "initial_std"),
     *("learning_rate", "min_learning_rate", "max_learning_rate", "kl_threshold", "discount"),
     *("gae_lambda", "clip_range", "value_weight", "bounds_weight", "mean_limit", "bc_weight"),
-    "bc_decay",
+    *("bc_decay", "privileged_critic"),
 )
 """Settings of the methods that step environments, which bc does not."""
 WATCHED = ("evaluation_interval", "evaluation_episodes", "film_interval")
@@ -114,6 +114,10 @@ class TrainConfig:
 
     bc_decay: float = 0.99
     """λ₁ of DAPG; the exponent k is the epoch, counted from 0."""
+
+    privileged_critic: bool = False
+    """Let the critic see more than the policy: velocities, what the world differs by, observations
+    without noise. Policies are none the wiser once trained."""
 
     mixed_precision: bool | None = None
     """Compute the networks of PPO's updates in bfloat16, everything else in float32; by default on

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from gym_grasp.errors import UsageError
+
 
 class Environment(Protocol):
     """A batch of N environments with O observed values and A actions, on one device.
@@ -90,3 +92,30 @@ class Environment(Protocol):
     def close(self) -> None:
         """Release the simulations."""
         ...
+
+
+class PrivilegedEnvironment(Environment, Protocol):
+    """One that knows more than policies observe, which a critic may see while it trains them.
+
+    Its `step` says in `info["final_privileged"]` (N, P) what `privileged` was before any restart.
+    """
+
+    @property
+    def privileged_size(self) -> int:
+        """P; 0 where it was not made for it."""
+        ...
+
+    def privileged(self) -> Tensor:
+        """Return what a critic may see, now. Shape (N, P)."""
+        ...
+
+
+def privileged_size(env: Environment) -> int:
+    """Return P of an environment; raises `UsageError` where it says nothing to a critic alone."""
+    size = int(getattr(env, "privileged_size", 0))
+    if not size:
+        raise UsageError(
+            "privileged_critic is set, and the environment was made without what a critic may see; "
+            "make it with privileged=True."
+        )
+    return size

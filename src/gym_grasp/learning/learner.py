@@ -11,7 +11,7 @@ from gym_grasp.errors import UsageError
 from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
-from gym_grasp.learning.env import Environment
+from gym_grasp.learning.env import Environment, privileged_size
 from gym_grasp.learning.networks import ActorCritic, Policy, deviation_floor
 from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
 from gym_grasp.learning.samples import Minibatches, Samples, make_samples
@@ -45,10 +45,11 @@ class Learner:
         self.env = env
         self.config = config
         self.device = torch.device(env.device)
-        cuda = self.device.type == "cuda"
-        accelerated = cuda and config.steps_environment
+        cuda, steps = self.device.type == "cuda", config.steps_environment
+        accelerated = cuda and steps
         self._mixed_precision = config.accelerate("mixed_precision", accelerated)
         self._compiles = config.accelerate("compile", accelerated and can_compile())
+        beside = privileged_size(env) if config.privileged_critic else 0
         if cuda:
             torch.set_float32_matmul_precision("high")  # TF32
         with torch.random.fork_rng(devices=[]):
@@ -59,6 +60,7 @@ class Learner:
                 config.hidden_sizes,
                 config.exploration_std,
                 deviation_floor(env.observation_units),
+                beside,
             ).to(self.device)
         seed = distributed.own_seed(config.seed)
         self._generator = torch.Generator(self.device).manual_seed(seed)
@@ -72,7 +74,7 @@ class Learner:
         self._optimizer = torch.optim.Adam(
             self._parameters, lr=self.learning_rate, fused=True, capturable=cuda
         )
-        self._rollout = Rollout.allocate(env, config.horizon) if config.steps_environment else None
+        self._rollout = Rollout.allocate(env, config.horizon, beside) if steps else None
         self._sampler: DemonstrationSampler | None = None
         self._demonstrations: Demonstrations | None = None
         if demonstrations is not None:
@@ -111,10 +113,8 @@ class Learner:
         self._cloning_weight = torch.zeros((), device=self.device)
         self._actor_part, self._critic_part = self._actor_terms, self._critic_terms
         if self._compiles:
-            self._actor_part, self._critic_part = (
-                compiled(self._actor_terms),
-                compiled(self._critic_terms),
-            )
+            self._actor_part = compiled(self._actor_terms)
+            self._critic_part = compiled(self._critic_terms)
         self._backward = Captured(self._compute_gradient, self.device)
         self._apply = Captured(self._apply_gradient, self.device)
 
@@ -168,6 +168,9 @@ class Learner:
             if self._sampler is None:
                 normalizer = self.model.policy.normalizer
                 normalizer.merge(*distributed.moments(self._rollout.observations))
+            if self.config.privileged_critic:
+                normalizer = self.model.privileged_normalizer
+                normalizer.merge(*distributed.moments(self._rollout.privileged))
             sums = self._rollout.statistics * distributed.size()  # about to be averaged
             metrics |= dict(zip(STATISTICS, sums, strict=True)) | self._rollout.reward_terms
         validation = self.validation_loss()
@@ -290,7 +293,7 @@ class Learner:
         if self._samples is None:
             return {}, {}
         rows, samples = self._minibatches.rows, self._samples
-        value = self._in_precision(self.model.critic, samples.features[rows]).squeeze(-1)
+        value = self._in_precision(self.model.critic, samples.seen_by_critic(rows)).squeeze(-1)
         error = loss.value_loss(
             value, samples.old_value[rows], samples.target[rows], self.config.clip_range
         )
@@ -338,13 +341,6 @@ class Learner:
 
     def _adapt_learning_rate(self, kl: Tensor) -> None:
         config = self.config
+        limits = config.kl_threshold, config.min_learning_rate, config.max_learning_rate
         kl = distributed.average(kl)
-        self.learning_rate.copy_(
-            loss.adapt_learning_rate(
-                self.learning_rate,
-                kl,
-                config.kl_threshold,
-                config.min_learning_rate,
-                config.max_learning_rate,
-            )
-        )
+        self.learning_rate.copy_(loss.adapt_learning_rate(self.learning_rate, kl, *limits))

@@ -118,16 +118,30 @@ class ActorCritic(nn.Module):
         hidden_sizes: tuple[int, ...],
         initial_std: float,
         floor: Tensor | None = None,
+        privileged_size: int = 0,
     ) -> None:
         super().__init__()
         self.policy = Policy(observation_size, action_size, hidden_sizes, floor)
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(initial_std)))
-        self.critic = mlp(observation_size, hidden_sizes, 1, output_gain=1.0)
+        self.critic = mlp(observation_size + privileged_size, hidden_sizes, 1, output_gain=1.0)
         self.value_normalizer = RunningNormalizer(1)
+        if privileged_size:
+            self.privileged_normalizer = RunningNormalizer(privileged_size)
 
-    def normalized_value(self, observation: Tensor) -> Tensor:
-        """Return the critic's own output (N,), for observations (N, O)."""
-        return self.critic(self.policy.features(observation)).squeeze(-1)
+    def privileged_features(self, privileged: Tensor) -> Tensor:
+        """Return normalised what the critic sees beside the policy's features. (…, P)."""
+        if not privileged.shape[-1]:
+            return privileged
+        limit = OBSERVATION_LIMIT
+        return self.privileged_normalizer.normalize(privileged).clamp(-limit, limit)
+
+    def normalized_value(self, observation: Tensor, privileged: Tensor) -> Tensor:
+        """Return the critic's own output (N,), for observations (N, O) and what it sees beside
+        them (N, P)."""
+        seen = self.policy.features(observation)
+        if privileged.shape[-1]:
+            seen = torch.cat((seen, self.privileged_features(privileged)), dim=-1)
+        return self.critic(seen).squeeze(-1)
 
     def denormalize_value(self, value: Tensor) -> Tensor:
         """Return normalised values in units of the return."""

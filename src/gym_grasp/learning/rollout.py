@@ -1,11 +1,12 @@
 """Rollouts: stepping the environments into preallocated buffers, and advantage estimates."""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from gym_grasp.learning.env import Environment
+from gym_grasp.learning.env import Environment, PrivilegedEnvironment
 from gym_grasp.learning.networks import ActorCritic
 
 VALUE_CHUNK = 65_536
@@ -34,14 +35,20 @@ class Rollout:
     """Shape (T, N), bool."""
     truncated: Tensor
     """Shape (T, N), bool."""
+    privileged: Tensor
+    """What the critic saw beside the observations. Shape (T, N, P)."""
+    final_privileged: Tensor
+    """The same before any restart. Shape (T, N, P)."""
+    last_privileged: Tensor
+    """The same beside what the rollout ends with. Shape (N, P)."""
     statistics: Tensor
     """Sums over the episodes that ended, named by STATISTICS. Shape (5,)."""
     reward_terms: dict[str, Tensor] = field(default_factory=dict)
     """Mean of each term of the reward over all steps, where the environment tells any."""
 
     @classmethod
-    def allocate(cls, env: Environment, horizon: int) -> "Rollout":
-        """Return empty buffers that fit an environment."""
+    def allocate(cls, env: Environment, horizon: int, privileged_size: int = 0) -> "Rollout":
+        """Return empty buffers that fit an environment, and what a critic sees beside."""
         shape, device = (horizon, env.num_envs), env.device
         observations, actions = (*shape, env.observation_size), (*shape, env.action_size)
         return cls(
@@ -52,6 +59,9 @@ class Rollout:
             rewards=torch.zeros(shape, device=device),
             terminated=torch.zeros(shape, dtype=torch.bool, device=device),
             truncated=torch.zeros(shape, dtype=torch.bool, device=device),
+            privileged=torch.zeros((*shape, privileged_size), device=device),
+            final_privileged=torch.zeros((*shape, privileged_size), device=device),
+            last_privileged=torch.zeros((env.num_envs, privileged_size), device=device),
             statistics=torch.zeros(len(STATISTICS), device=device),
         )
 
@@ -72,15 +82,20 @@ def collect(
     rollout.statistics.zero_()
     rollout.reward_terms.clear()
     terms = rollout.reward_terms
+    privileged = rollout.privileged.shape[-1] > 0
     for t in range(len(rollout.rewards)):
         mean = model.policy.mean(observation)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         action = mean + std * noise
+        if privileged:
+            rollout.privileged[t] = cast(PrivilegedEnvironment, env).privileged()
         rollout.observations[t] = observation
         rollout.means[t] = mean
         rollout.actions[t] = action
         observation, reward, terminated, truncated, info = env.step(action.clamp(-1.0, 1.0))
         rollout.final_observations[t] = info["final_obs"]
+        if privileged:
+            rollout.final_privileged[t] = info["final_privileged"]
         rollout.rewards[t] = reward
         rollout.terminated[t] = terminated
         rollout.truncated[t] = truncated
@@ -99,14 +114,22 @@ def collect(
         for name in (one for one in info if one.startswith(REWARD_TERM)):
             mean_term = info[name].mean() / len(rollout.rewards)
             terms[name] = terms[name] + mean_term if name in terms else mean_term
+    if privileged:
+        rollout.last_privileged.copy_(cast(PrivilegedEnvironment, env).privileged())
     return observation
 
 
 @torch.no_grad()
-def values_of(model: ActorCritic, observations: Tensor) -> Tensor:
-    """Return the critic's normalised output for observations (..., O), in bounded chunks."""
-    flat = observations.reshape(-1, observations.shape[-1])
-    values = torch.cat([model.normalized_value(chunk) for chunk in flat.split(VALUE_CHUNK)])
+def values_of(model: ActorCritic, observations: Tensor, privileged: Tensor) -> Tensor:
+    """Return the critic's normalised output, in bounded chunks. Shape (...).
+
+    Args:
+        model: Networks that made the rollout.
+        observations: Shape (..., O).
+        privileged: What the critic sees beside them. Shape (..., P).
+    """
+    chunks = (whole.flatten(0, -2).split(VALUE_CHUNK) for whole in (observations, privileged))
+    values = torch.cat([model.normalized_value(*pair) for pair in zip(*chunks, strict=True)])
     return values.reshape(observations.shape[:-1])
 
 
@@ -123,11 +146,11 @@ def next_values(model: ActorCritic, rollout: Rollout, values: Tensor, last: Tens
         values: Values of its observations, in units of the return. Shape (T, N).
         last: Observation that the rollout ends with. Shape (N, O).
     """
-    last_values = model.denormalize_value(values_of(model, last))
+    last_values = model.denormalize_value(values_of(model, last, rollout.last_privileged))
     following = torch.cat((values[1:], last_values[None]))
     cut = (rollout.truncated & ~rollout.terminated).nonzero(as_tuple=True)
     if len(cut[0]):
-        final = values_of(model, rollout.final_observations[cut])
+        final = values_of(model, rollout.final_observations[cut], rollout.final_privileged[cut])
         following[cut] = model.denormalize_value(final)
     return following.masked_fill(rollout.terminated, 0.0)
 

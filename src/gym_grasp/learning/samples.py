@@ -18,6 +18,8 @@ class Samples:
 
     features: Tensor
     """Normalised observations. Shape (B, O)."""
+    privileged: Tensor
+    """Normalised, what the critic sees beside them. Shape (B, P)."""
     action: Tensor
     """As drawn, unclipped. Shape (B, A)."""
     old_mean: Tensor
@@ -34,6 +36,13 @@ class Samples:
     def __iter__(self) -> Iterator[Tensor]:
         """Return the tensors, in the order of the fields."""
         return (getattr(self, field.name) for field in fields(self))
+
+    def seen_by_critic(self, rows: Tensor) -> Tensor:
+        """Return what the critic reads of some samples (b,). Shape (b, O + P)."""
+        features = self.features[rows]
+        if not self.privileged.shape[-1]:
+            return features
+        return torch.cat((features, self.privileged[rows]), dim=-1)
 
     def clone(self) -> "Samples":
         """Return the same samples in memory of their own."""
@@ -61,7 +70,7 @@ def make_samples(
         The samples, some of which share the rollout's memory, and the explained variance of the
         critic's values, a scalar.
     """
-    old_values = values_of(model, rollout.observations)
+    old_values = values_of(model, rollout.observations, rollout.privileged)
     values = model.denormalize_value(old_values)
     following = next_values(model, rollout, values, last)
     done = rollout.terminated | rollout.truncated
@@ -74,6 +83,7 @@ def make_samples(
     samples = Samples(
         # The normaliser stands still during an update, so every pass reads the same features.
         features=model.policy.features(rollout.observations),
+        privileged=model.privileged_features(rollout.privileged),
         action=rollout.actions,
         old_mean=rollout.means,
         old_log_prob=loss.log_prob(rollout.actions, rollout.means, model.log_std),

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import mujoco
 import torch
@@ -25,8 +25,17 @@ FARTHEST = 0.3
 
 
 @dataclass(frozen=True)
-class NoOptions:
-    """Options of a task that has none."""
+class Options:
+    """What can be chosen about a task, by default nothing: fields with defaults.
+
+    Fields that are a `Literal` take its values alone.
+    """
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for the first choice that does not exist."""
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
+                raise unknown(name, getattr(self, name), get_args(hint))
 
 
 class Task(ABC):
@@ -61,8 +70,10 @@ class Task(ABC):
     """Duration of a physics step, in s; the paper's rate is 90 Hz."""
     for_people: ClassVar[bool] = False
     """Whether it is made for the user study alone; `demos record --all` leaves it out."""
-    Options: ClassVar[type] = NoOptions
+    Options: ClassVar[type] = Options
     """What can be chosen about it: a frozen dataclass whose fields all have defaults."""
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Other worlds that a policy should cope with, beside `Perturbation`s: options by a name."""
     memory_size: ClassVar[int] = 0
     """Values that it remembers from step to step; see `remember`."""
 

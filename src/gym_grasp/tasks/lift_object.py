@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import numpy as np
@@ -14,7 +14,7 @@ from gym_grasp.errors import UsageError, unknown
 from gym_grasp.math.rotations import quat_turned
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.base import Options, Task
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 from gym_grasp.tasks.settling import settled_poses
@@ -31,26 +31,31 @@ HELD_OUT = OBJECTS / "held_out"
 """Objects kept for evaluation: nothing is trained with them."""
 SPREAD = 0.15
 """Half-width of the uniform spread of the object's size, as a share of it."""
-SIZES = ("fixed", "varied")
+SIZES = {
+    "fixed": (1.0, 1.0),
+    "varied": (1 - SPREAD, 1 + SPREAD),
+    "small": (0.9, 0.9),
+    "large": (1.1, 1.1),
+}
+"""Least and most of the object's size, by name."""
 SHAPES = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_BOX)
 
 
 @dataclass(frozen=True)
-class LiftOptions:
+class LiftOptions(Options):
     """What can be chosen about LiftObject."""
 
     object: str = "box"
     """What lies on the table: box, sphere, capsule, dumbbell, or the path of an MJCF file. Kept for
     evaluation, and refused by training: brick, snowman, tee."""
-    size: str = "varied"
+    size: Literal["fixed", "varied", "small", "large"] = "varied"
     """`varied`: every length up to 15 % smaller or larger in each episode, at constant density;
-    `fixed`: as in its file, the paper's single object."""
+    `fixed`: as in its file, the paper's single object; `small`, `large`: 10 % smaller, larger."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for an object or a size that is not there."""
+        super().__post_init__()
         object_path(self.object)
-        if self.size not in SIZES:
-            raise unknown("size", self.size, SIZES)
 
 
 class LiftObject(Task):
@@ -68,6 +73,7 @@ class LiftObject(Task):
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
     Options = LiftOptions
+    variants: ClassVar = {"size × 0.9": {"size": "small"}, "size × 1.1": {"size": "large"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
@@ -98,7 +104,9 @@ class LiftObject(Task):
         poses = settled_poses(model, "object", self.start_qpos.double().cpu().numpy(), POSES)
         self.settled = torch.tensor(poses, dtype=torch.float32, device=device)
         # What changes with the object's size, with which power of it.
-        self.varied = self.options.size == "varied"
+        ends = SIZES[self.options.size]
+        self.varied = self.options.size != "fixed"
+        self.smallest, self.largest = (torch.tensor([end], device=device) for end in ends)
         self.solid = solid[0]
         geoms = np.flatnonzero(model.geom_bodyid == self.object)
         dofs = int(model.joint("object").dofadr[0]) + np.arange(6)
@@ -125,7 +133,7 @@ class LiftObject(Task):
     def build_scene(cls, options: LiftOptions) -> mujoco.MjSpec:
         scene = with_object(super().build_scene(options), options.object)
         meshes = [g for g in scene.body("object").geoms if g.type == mujoco.mjtGeom.mjGEOM_MESH]
-        if meshes and options.size == "varied":
+        if meshes and options.size != "fixed":
             raise UsageError(
                 f"The object '{options.object}' is drawn by a mesh, whose size cannot differ by "
                 "episode; give size='fixed', or draw it by primitives."
@@ -140,8 +148,7 @@ class LiftObject(Task):
         """Return the object's size in the episodes of these seeds, 1 as in its file. Shape (N,)."""
         if not self.varied:
             return torch.ones(len(seeds), device=self.device)
-        spread = torch.full((1,), SPREAD, device=self.device)
-        return 1.0 + uniform(seeds, -spread, spread, stream=2)[:, 0]
+        return uniform(seeds, self.smallest, self.largest, stream=2)[:, 0]
 
     def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
         if not self.varied:

@@ -2,35 +2,29 @@
 
 from dataclasses import dataclass
 from math import radians
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.base import Options, Task
 from gym_grasp.tasks.features import Feature, pose
-from gym_grasp.tasks.placement import PLACEMENTS, Placement
+from gym_grasp.tasks.placement import Placement
 
 OPEN = radians(45.0)
 """Opening angle at which the task is done, in rad (the paper's)."""
 
 
 @dataclass(frozen=True)
-class DoorOptions:
+class DoorOptions(Options):
     """What can be chosen about OpenDoor."""
 
-    placement: str = "varied"
+    placement: Literal["fixed", "varied"] = "varied"
     """Where the door stands: `varied`, moved by up to 5 cm in x and y and turned by up to 15° about
     its closed handle, or `fixed`."""
-
-    def __post_init__(self) -> None:
-        """Raise `UsageError` for a placement that does not exist."""
-        if self.placement not in PLACEMENTS:
-            raise unknown("placement", self.placement, PLACEMENTS)
 
 
 class OpenDoor(Task):
@@ -51,6 +45,7 @@ class OpenDoor(Task):
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
     Options = DoorOptions
+    variants: ClassVar = {"furniture ± 5 cm, 15°": {"placement": "varied"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

@@ -1,36 +1,30 @@
 """OpenDrawer: pull the drawer open by its handle."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.base import Options, Task
 from gym_grasp.tasks.features import Feature, pose, scalar
-from gym_grasp.tasks.placement import PLACEMENTS, Placement
+from gym_grasp.tasks.placement import Placement
 
 OPEN = 0.20
 """Opening at which the task is done, in m (the paper's)."""
 
 
 @dataclass(frozen=True)
-class DrawerOptions:
+class DrawerOptions(Options):
     """What can be chosen about OpenDrawer."""
 
-    placement: str = "fixed"
+    placement: Literal["fixed", "varied"] = "fixed"
     """Where the cabinet stands: `fixed`, so that the opening alone tells where the handle is, as in
     the paper, or `varied`, moved by up to 5 cm in x and y and turned by up to 15° about the closed
     handle, whose pose is observed then."""
-
-    def __post_init__(self) -> None:
-        """Raise `UsageError` for a placement that does not exist."""
-        if self.placement not in PLACEMENTS:
-            raise unknown("placement", self.placement, PLACEMENTS)
 
 
 class OpenDrawer(Task):
@@ -47,6 +41,7 @@ class OpenDrawer(Task):
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
     Options = DrawerOptions
+    variants: ClassVar = {"furniture ± 5 cm, 15°": {"placement": "varied"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

@@ -13,8 +13,6 @@ SHIFT = 0.05
 """Half-width of the uniform shift along x and y, world, in m."""
 TURN = math.radians(15.0)
 """Half-width of the uniform turn about the vertical, in rad."""
-PLACEMENTS = ("fixed", "varied")
-"""Where furniture may stand: as in the scene's file, or differently in every episode."""
 _STREAM = 1
 
 

@@ -1,16 +1,15 @@
 """PourCup: pour the particles from the cup into the bowl."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import torch
 from torch import Tensor
 
-from gym_grasp.errors import unknown
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.base import Options, Task
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 
@@ -24,8 +23,6 @@ CUP_OFFSET = 0.06
 """Half-width of the uniform noise on the cup's start position, along x and y, in m."""
 BOWL_OFFSET = 0.04
 """The same of the bowl's where it varies; its middle is as much farther from the cup then."""
-BOWLS = ("fixed", "varied")
-"""What the option `bowl` may be."""
 LYING = 0.02
 """Depth below the table top from which a particle has left it, in m."""
 
@@ -35,17 +32,12 @@ BOWL_RADIUS, BOWL_RIM_RADIUS, BOWL_HEIGHT = 0.052, 0.089, 0.055
 
 
 @dataclass(frozen=True)
-class PourOptions:
+class PourOptions(Options):
     """What can be chosen about PourCup."""
 
-    bowl: str = "fixed"
+    bowl: Literal["fixed", "varied"] = "fixed"
     """Where the bowl stands: `fixed` and not observed, as in the paper, or `varied`, anywhere
     within 4 cm along x and y of a place 4 cm farther left, and observed."""
-
-    def __post_init__(self) -> None:
-        """Raise `UsageError` for a choice that does not exist."""
-        if self.bowl not in BOWLS:
-            raise unknown("bowl", self.bowl, BOWLS)
 
 
 class PourCup(Task):
@@ -70,6 +62,7 @@ class PourCup(Task):
     )
     time_limit = 42.0
     Options = PourOptions
+    variants: ClassVar = {"bowl ± 4 cm": {"bowl": "varied"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

@@ -1,7 +1,8 @@
 """StackCubes: build a tower of three cubes."""
 
+from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import mujoco
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from gym_grasp.physics.base import Physics
 from gym_grasp.robots.robot import Robot
-from gym_grasp.tasks.base import Task
+from gym_grasp.tasks.base import Options, Task
 from gym_grasp.tasks.features import Feature, pose
 from gym_grasp.tasks.random import uniform
 
@@ -37,6 +38,18 @@ PLACED = 0.03
 ORDERS = ((1, 0, 2), *(o for o in permutations(range(3)) if o != (1, 0, 2)))
 """Bottom, middle and top; where all are equally good, as at the start, the first counts."""
 
+SIZES = {"fixed": 1.0, "small": 0.9, "large": 1.1}
+"""Sizes of the cubes, by name."""
+
+
+@dataclass(frozen=True)
+class StackOptions(Options):
+    """What can be chosen about StackCubes."""
+
+    size: Literal["fixed", "small", "large"] = "fixed"
+    """Edge of the cubes: `fixed`, 6 cm, or 10 % less or more at the same density, `small` or
+    `large`. Lengths of the success rule stay."""
+
 
 class StackCubes(Task):
     """Three cubes stand side by side on the table; any of them may be the lowest."""
@@ -55,6 +68,8 @@ class StackCubes(Task):
         "three cubes on one another, each at most 0.03 m off the one below and slower than "
         "0.05 m/s; palm and fingertips at least 0.02 m off them"
     )
+    Options = StackOptions
+    variants: ClassVar = {"size × 0.9": {"size": "small"}, "size × 1.1": {"size": "large"}}
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
@@ -64,14 +79,26 @@ class StackCubes(Task):
         self.cube_ids = torch.tensor(self.cubes, device=device)
         self.free = [int(model.joint(cube).qposadr[0]) for cube in CUBES]
         self.speed = [int(model.joint(cube).dofadr[0]) for cube in CUBES]
+        self.edge = EDGE * SIZES[self.options.size]
         points = [self.palm, *self.indices.fingertips]
         self.points = torch.tensor(points, device=device)
         self.orders = torch.tensor(ORDERS, device=device)
         self.preference = 1e-6 * torch.arange(len(ORDERS), device=device)
         # The second and the third cube's places above the lowest. Shape (2, 3)
-        self.places = torch.tensor([[0.0, 0.0, EDGE], [0.0, 0.0, 2 * EDGE]], device=device)
+        self.places = torch.tensor(
+            [[0.0, 0.0, self.edge], [0.0, 0.0, 2 * self.edge]], device=device
+        )
         self.spread = torch.tensor([SPREAD, SPREAD, TURN] * len(CUBES), device=device)
         self.reach = torch.tensor(REACH, device=device)
+
+    @classmethod
+    def build_scene(cls, options: StackOptions) -> mujoco.MjSpec:
+        scene, size = super().build_scene(options), SIZES[options.size]
+        for body in map(scene.body, CUBES):
+            body.pos[2] *= size
+            for geom in body.geoms:
+                geom.size, geom.mass = geom.size * size, geom.mass * size**3
+        return scene
 
     def start(self, seeds: Tensor) -> Tensor:
         """Cubes at slightly random places and yaws, and a slightly random arm."""
@@ -124,7 +151,7 @@ class StackCubes(Task):
         # Not a matrix product, which may run in TF32. In the cubes' frames: (cubes, points, 3, N)
         offset = points - cubes[:, None]
         local = (offset[..., None, :] * rotation).sum(2)
-        apart = (local.abs() - EDGE / 2).clamp_min(0.0).square().sum(2)
+        apart = (local.abs() - self.edge / 2).clamp_min(0.0).square().sum(2)
         return apart.amin((0, 1)).sqrt()
 
     def speed_of_cubes(self, physics: Physics) -> Tensor:
@@ -132,14 +159,14 @@ class StackCubes(Task):
         qvel = physics.bind("qvel")
         linear = torch.stack([qvel[:, dof : dof + 3].norm(dim=-1) for dof in self.speed], -1)
         angular = torch.stack([qvel[:, dof + 3 : dof + 6].norm(dim=-1) for dof in self.speed], -1)
-        return torch.maximum(linear, angular * EDGE).amax(-1)
+        return torch.maximum(linear, angular * self.edge).amax(-1)
 
     def success(self, physics: Physics) -> Tensor:
         error, order = self.tower(physics)
         lowest = physics.bind("xpos")[:, self.cube_ids, 2].gather(1, order[:, :1])[:, 0]
         steps = torch.stack([error[:, 0], error[:, 1] - error[:, 0]], dim=1)
         stands = (steps[..., :2].norm(dim=-1) < OFFSET).all(-1)
-        level = (error[..., 2].abs() < LEVEL).all(-1) & ((lowest - EDGE / 2).abs() < LEVEL)
+        level = (error[..., 2].abs() < LEVEL).all(-1) & ((lowest - self.edge / 2).abs() < LEVEL)
         still = self.speed_of_cubes(physics) < STILL
         return stands & level & still & (self.hand_off(physics) > HAND_OFF)
 

@@ -1,0 +1,76 @@
+"""What the servos are told, and when: at once, or some physics steps later."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gym_grasp.envs.perturber import Perturber
+from gym_grasp.physics.base import Physics
+
+
+class Commands:
+    """Commands to the servos of a batch, on their way into the physics.
+
+    Written in place: a GPU replays captured functions on the very tensors of the capture.
+
+    Args:
+        physics: the simulations.
+        perturber: says by how many physics steps commands come late in an episode.
+    """
+
+    def __init__(self, physics: Physics, perturber: Perturber) -> None:
+        self._physics, self._perturber = physics, perturber
+        count, device = physics.num_envs, physics.device
+        self.diverged = torch.zeros(count, dtype=torch.bool, device=device)
+        """Simulations that broke since `begin`. Shape (N,)."""
+        self._present = torch.zeros(count, physics.model.nu, device=device)
+        self._former = torch.zeros_like(self._present)
+        self._delay = torch.zeros(count, dtype=torch.int64, device=device)
+        self._step = 0
+
+    @property
+    def state(self) -> Tensor | None:
+        """What the next step depends on: the last command, where commands come late. (N, nu)."""
+        return self._present if self._perturber.late else None
+
+    def give(self, command: Tensor) -> None:
+        """Take over the next command. Shape (N, nu), in rad."""
+        self._former.copy_(self._present)
+        self._present.copy_(command)
+
+    def begin(self) -> None:
+        """Begin a control step."""
+        self._step = 0
+        self.diverged.zero_()
+
+    def advance(self, substeps: int) -> None:
+        """Advance the physics under what has arrived."""
+        if not self._perturber.late:
+            self._physics.step(self._present, substeps)
+            self.diverged |= self._physics.diverged
+            return
+        for _ in range(substeps):
+            due = (self._step >= self._delay)[:, None]
+            self._physics.step(torch.where(due, self._present, self._former), 1)
+            self.diverged |= self._physics.diverged
+            self._step += 1
+
+    def enter(
+        self,
+        seeds: Tensor,
+        mask: Tensor | None = None,
+        holding: Callable[[], Tensor] | None = None,
+    ) -> None:
+        """Begin or go on with the episodes of these seeds.
+
+        Args:
+            seeds: of all present episodes. Shape (N,), int64.
+            mask: which of them begin. Shape (N,), bool.
+            holding: returns the commands that hold a robot still. Shape (N, nu).
+        """
+        if not self._perturber.late:
+            return
+        self._delay.copy_(self._perturber.delay(seeds))
+        if mask is not None and holding is not None:
+            self._present.copy_(torch.where(mask[:, None], holding(), self._present))
