@@ -1,6 +1,7 @@
 # make demo   set up, record demonstrations, train, evaluate and film a policy
 # make test   set up, lint, check types and run the tests
 # make test-slow   run the tests that take minutes each
+# make newcomer   walk the path of README and docs/extending.md in a fresh clone, with all tests
 # make test-gpu    run the tests that need a GPU; give a CUDA build, as TORCH="torch>=2.11,<2.14"
 # make torture      try half a million steps a task, thousands of damaged files, kills and sieges
 # make torture-full    the same for hours; it goes on where it was cut off
@@ -9,6 +10,7 @@
 # make dist   build wheel and source distribution, the client inside, and try the wheel;
 #             URL=https://… names the repository in the metadata
 # make test-integrations  train with each foreign library, in an environment of its own
+# make docs   build the documentation's site into build/site; URL=https://… lets it link to the code
 # make cards  write the cards and pictures of tasks anew, and the cards of the datasets in data/
 # make datasets    record all demonstrations anew, replay them, and write the cards
 # make constraints install the newest releases that pyproject.toml allows, and write them down
@@ -23,33 +25,43 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow test-gpu torture torture-full client check-client dist test-integrations test-datasets lint cards datasets constraints clean
+.PHONY: demo test test-slow newcomer test-gpu torture torture-full client check-client dist test-integrations test-datasets lint docs cards datasets constraints clean
 .DEFAULT_GOAL := test
 
+SAY := @echo "make:"
+
 $(VENV)/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade pip
-	$(PIP) "$(TORCH)"
-	grep -v '^torch==' constraints.txt > $(TESTED)
-	$(PIP) --constraint $(TESTED) --editable ".[dev,teleop]"
-	touch $@
+	$(SAY) "1/3 an environment of its own in $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) has no venv; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PIP) --upgrade pip
+	$(SAY) "2/3 installing $(TORCH), 200 MB and more: up to some minutes without a word"
+	@$(PIP) "$(TORCH)"
+	@grep -v '^torch==' constraints.txt > $(TESTED)
+	$(SAY) "3/3 installing gym-grasp with MuJoCo and its tools, about a minute"
+	@$(PIP) --constraint $(TESTED) --editable ".[dev,teleop]"
+	@touch $@
+	$(SAY) "done; 'source $(BIN)/activate' puts the command gym-grasp within reach"
 
 demo: $(VENV)/ready
-	$(BIN)/gym-grasp demo
+	@$(BIN)/gym-grasp demo
+	$(SAY) "'source $(BIN)/activate' puts the command gym-grasp within reach"
 
 # The browser client of teleoperation; without npm its end-to-end tests are skipped.
+NO_NPM := npm is not installed: the page of teleoperation is not built, and what tests it in a browser is skipped; on Debian or Ubuntu: apt-get install npm
 CLIENT := src/gym_grasp/teleop/webxr
 MODULES := $(CLIENT)/node_modules/.package-lock.json
 $(MODULES): $(CLIENT)/package-lock.json
-	if command -v npm >/dev/null; then cd $(CLIENT) && npm ci --silent && touch node_modules/.package-lock.json; fi
+	@if command -v npm >/dev/null; then echo "make: installing what builds the browser client"; \
+		cd $(CLIENT) && npm ci --silent && touch node_modules/.package-lock.json; fi
 
-$(CLIENT)/dist/index.html: $(wildcard $(CLIENT)/src/* $(CLIENT)/src/*/* $(CLIENT)/public/*) $(MODULES)
-	if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent build; fi
+$(CLIENT)/dist/index.html: $(shell find $(CLIENT)/src $(CLIENT)/public -type f) $(MODULES)
+	@if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent build; else echo "make: $(NO_NPM)"; fi
 
 client: $(CLIENT)/dist/index.html
+	@test -f $< || { echo "make: without npm there is no client"; exit 1; }
 
 check-client: $(MODULES)
-	if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent check; fi
+	@if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent check; fi
 
 # What setup.py refuses to do without the client.
 URL ?=
@@ -78,12 +90,16 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint check-client client
+test: lint check-client $(CLIENT)/dist/index.html
+	$(SAY) "running the tests on $(WORKERS) workers: some ten minutes"
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow and not realtime" -n $(WORKERS) --dist worksteal --durations=10 $(PYTEST_FLAGS)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "realtime" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
 
 test-slow: $(VENV)/ready
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m slow --durations=0
+
+newcomer:
+	tests/newcomer.sh $(CURDIR)
 
 test-gpu: $(VENV)/ready
 	$(PIP) --constraint $(TESTED) --editable ".[cuda]"
@@ -100,6 +116,13 @@ torture torture-full: $(VENV)/ready
 	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -m "realtime" $(PYTEST_FLAGS)
 	PYTHONPATH=tests $(BIN)/python tests/fuzz/test_files.py $(INPUTS)
 
+# Warnings are errors: links, anchors and names of the API have to exist.
+docs: $(VENV)/ready
+	@$(PIP) --constraint $(TESTED) --editable ".[docs]"
+	$(BIN)/python docs/assemble.py build/docs $(URL)
+	@$(BIN)/zensical build --clean --strict > build/docs.log 2>&1 || { cat build/docs.log; exit 1; }
+	@cat build/docs.log; ! grep -q griffe build/docs.log
+
 cards: $(VENV)/ready
 	$(BIN)/python -m gym_grasp.bench.cards docs data
 
@@ -110,7 +133,7 @@ datasets: $(VENV)/ready
 
 # Without CUDA's packages, and torch without its build: which of them fits is the machine's affair.
 constraints: $(VENV)/ready
-	$(PIP) --upgrade --upgrade-strategy eager "$(TORCH)" --editable ".[dev,teleop]"
+	$(PIP) --upgrade --upgrade-strategy eager "$(TORCH)" --editable ".[dev,teleop,docs]"
 	$(BIN)/pip freeze --exclude-editable \
 		| grep -Eiv '^(nvidia|cuda|triton|warp-lang|mujoco-warp)' | sed 's/+.*//' > constraints.txt
 	touch $(VENV)/ready

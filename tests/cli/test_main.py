@@ -111,7 +111,7 @@ def test_resume_of_another_version(capsys, dataset, tmp_path, monkeypatch):
     run = tmp_path / "run"
     args = ["train", "open-drawer", "--method", "bc", "--demos", str(dataset), "--epochs", "1"]
     assert main([*args, "--run", str(run)]) == 0
-    monkeypatch.setattr("gym_grasp.learning.train.__version__", "9.9.9")
+    monkeypatch.setattr("gym_grasp.learning.resuming.__version__", "9.9.9")
     code, message = refusal(capsys, "resume", str(run), "--epochs", "2")
     assert code == 1
     assert "9.9.9" in message

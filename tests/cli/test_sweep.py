@@ -12,7 +12,7 @@ def test_a_sweep(tmp_path, capsys):
         "sweep", "--tasks", "open-drawer", "--methods", "bc", "--seeds", "0", "1",
         "--epochs", "1", "--episodes", "1", "--set", "hidden_sizes=[8]", "--json",
         "--data", str(tmp_path), "--runs", str(tmp_path / "runs"),
-        "--csv", str(tmp_path / "table.csv"),
+        "--csv", str(tmp_path / "table.csv"), "--plot", str(tmp_path / "table.png"),
     ]  # fmt: skip
     assert main(arguments) == 0
     first = capsys.readouterr()
@@ -23,6 +23,7 @@ def test_a_sweep(tmp_path, capsys):
     table = (tmp_path / "table.csv").read_text().splitlines()
     assert table[0].startswith("task,method,seed,success,episodes")
     assert table[2].startswith("open-drawer,bc,1,")
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
     assert [result["run"]["seed"] for result in results] == [0, 1]
     assert results[0]["config"]["hidden_sizes"] == [8]
     assert "2 runs, 2 to do" in first.err
@@ -33,6 +34,11 @@ def test_a_sweep(tmp_path, capsys):
         refused = capsys.readouterr()
         assert json.loads(refused.out)["results"] == []
         assert "holds a run with other settings" in refused.err
+    record("open-drawer", tmp_path / "open-drawer.hdf5", episodes=4, seed=9, overwrite=True)
+    assert main(arguments) == 1
+    refused = capsys.readouterr()
+    assert json.loads(refused.out)["results"] == []
+    assert "demonstrations: was" in refused.err
     assert main([*arguments, "--demos", "99"]) == 1
     again = capsys.readouterr()
     assert "2 of 2 runs failed" in again.err.splitlines()[-1]

@@ -70,6 +70,7 @@ def test_collect_records_what_happened(reach, model):
     # −1 per step, 0 in the successful one, over the episodes that ended.
     assert return_sum == successes - length_sum
     assert diverged == 0
+    assert rollout.reward_terms == {}  # the toy task tells none
     following = torch.cat((rollout.observations[1:], last[None]))
     torch.testing.assert_close(rollout.final_observations[~done], following[~done])
     assert not torch.isclose(rollout.final_observations[done], following[done]).all(-1).any()
@@ -79,3 +80,20 @@ def test_collect_records_what_happened(reach, model):
     noise = (rollout.actions - rollout.means) / 0.5
     assert noise.mean().abs() < 0.1
     assert noise.std() == pytest.approx(1, abs=0.1)
+
+
+def test_terms_of_the_reward_are_averaged_over_all_steps(reach, model):
+    env = reach(num_envs=2)
+    step, count = env.step, iter(range(100))
+
+    def told(action):
+        *outcome, info = step(action)
+        return *outcome, info | {"reward/near": torch.tensor([1.0, 3.0]) * next(count)}
+
+    env.step = told
+    observation, _ = env.reset(seed=0)
+    rollout = Rollout.allocate(env, horizon=4)
+    generator = torch.Generator().manual_seed(0)
+    for expected in (3.0, 11.0):  # 2 · mean(0 … 3), 2 · mean(4 … 7)
+        observation = collect(env, model, observation, rollout, generator)
+        assert {n: float(v) for n, v in rollout.reward_terms.items()} == {"reward/near": expected}

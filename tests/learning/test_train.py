@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gym_grasp.errors import CheckpointError, DatasetError, UsageError
 from gym_grasp.learning.checkpoint import CHECKPOINT, POLICY, load, load_policy
@@ -12,6 +13,8 @@ from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.evaluate import evaluate
 from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.record import load_config
+from gym_grasp.learning.train import train
+from gym_grasp.learning.watch import Watch
 from training import SMALL, run, same
 
 
@@ -259,3 +262,44 @@ def test_demonstrations_make_sparse_rewards_learnable(reach, demonstrate, tmp_pa
         rates[method] = evaluate(load_policy(folder), test).success_rate
     assert rates["dapg"] >= 0.9
     assert rates["ppo"] <= 0.5
+
+
+class Filmed:
+    """Stands in for a film: says what it was asked for."""
+
+    def __init__(self):
+        self.paths = []
+
+    def __call__(self, policy, path):
+        assert policy(torch.zeros(1, 4)).shape == (1, 2)
+        self.paths.append(path.name)
+
+
+def test_a_run_is_looked_at_without_changing_it(reach, demonstrate, tmp_path):
+    """Evaluations after pretraining, at their interval and at the end; films likewise."""
+    run(reach(), tmp_path / "plain", demonstrate(), epochs=5, pretrain_epochs=3)
+    filmed, evaluated = Filmed(), reach(num_envs=20)
+    small = SMALL | {"pretrain_epochs": 3, "epochs": 5}
+    config = TrainConfig(**small, evaluation_interval=2, evaluation_episodes=20, film_interval=3)
+    watch = Watch(evaluated, filmed)
+    folder = tmp_path / "watched"
+    train(reach(), config, folder, demonstrate(), progress=False, watch=watch)
+    assert same(learned(tmp_path / "plain"), learned(folder))
+    assert filmed.paths == ["epoch-0.mp4", "epoch-3.mp4", "epoch-5.mp4"]
+    record = json.loads((folder / "metrics.json").read_text())
+    *_, cloned = record["pretraining"]
+    assert [row["epoch"] for row in record["pretraining"]] == [0, 1, 2]
+    rows = [cloned, *(row for row in record["epochs"] if "evaluation/success" in row)]
+    assert [row["epoch"] for row in rows] == [2, 1, 3, 4]
+    for row in rows:
+        assert 0 <= row["evaluation/low"] <= row["evaluation/success"] <= row["evaluation/high"]
+        assert row["evaluation/high"] - row["evaluation/low"] > 0.1
+    tags = EventAccumulator(str(folder)).Reload().Tags()["scalars"]
+    assert {"evaluation/low", "pretraining/loss/cloning", "pretraining/evaluation/success"} <= {
+        *tags
+    }
+    config = replace(config, epochs=6, film_interval=None)
+    train(reach(), config, folder, demonstrate(), resume=True, progress=False, watch=watch)
+    assert json.loads((folder / "metrics.json").read_text())["pretraining"] == record["pretraining"]
+    with pytest.raises(UsageError, match="evaluation_interval is given"):
+        train(reach(), config, tmp_path / "none", demonstrate(), progress=False)

@@ -204,7 +204,9 @@ def test_recorded_actions_succeed_again_bit_by_bit(task, episodes):
 def test_dense_reward_is_what_is_missing_and_a_bounded_distance(task):
     env = make(task, 4)
     env.reset(seed=5)
-    reward = env.task.dense_reward(env.physics, torch.tensor([0.0, 0.25, 1.0, 1.5]))
+    terms = env.task.reward_terms(env.physics, torch.tensor([0.0, 0.25, 1.0, 1.5]))
+    assert set(terms) == {"progress", "hand_distance"}
+    reward = sum(terms.values())
     distance = env.task.hand_distance(env.physics).numpy()
     assert (distance > 0.05).all()
     expected = [-1.0, -0.75, 0.0, 0.0] - 0.3 * np.tanh(distance / 0.3)

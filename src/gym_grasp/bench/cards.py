@@ -9,6 +9,7 @@ from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
+import mujoco
 import numpy as np
 
 from gym_grasp.demos.card import dataset_card
@@ -65,7 +66,7 @@ def card(name: str) -> str:
         "",
         "## Rewards",
         "- sparse: 0 in the step that succeeds, −1 in every other",
-        f"- dense: {_first_paragraph(task.dense_reward)}",
+        f"- dense: {_first_paragraph(task.reward_terms)}",
         f"- `progress`: {_first_paragraph(task.progress)} At least 1 on success.",
         f"- `hand_distance`: {_first_paragraph(task.hand_distance)}",
         "",
@@ -82,14 +83,15 @@ def card(name: str) -> str:
 
 
 SHOWN = {
-    "lift-object": ("close", 0.35),
-    "open-door": ("close", 0.2),
-    "open-drawer": ("close", 0.4),
-    "pour-cup": ("close", 0.33),
-    "stack-cubes": ("close", 0.25),
-    "study-scene": ("overview", 0.75),
+    "lift-object": ("close", 0.35, 1.8),
+    "open-door": ("close", 0.2, 1.5),
+    "open-drawer": ("close", 0.4, 1.3),
+    "pour-cup": ("close", 0.33, 1.2),
+    "stack-cubes": ("close", 0.25, 1.25),
+    "study-scene": ("overview", 0.75, 1.1),
 }
-"""Camera of a task's picture, and the progress of the operator from which it is taken."""
+"""Camera of a task's picture, the progress of the operator from which it is taken, and how many
+times closer to the hand it looks than the camera."""
 PICTURE = 1280, 960
 
 
@@ -112,7 +114,7 @@ def picture(name: str, size: tuple[int, int] = PICTURE) -> np.ndarray:
     Returns:
         Shape (height, width, 3), uint8.
     """
-    camera, progress = SHOWN.get(name, ("overview", 0.4))
+    camera, progress, zoom = SHOWN.get(name, ("overview", 0.4, 1.0))
     env = GraspVectorEnv(name, 1, autoreset=False)
     env.reset(seed=0)
     operator = SyntheticOperator(env, 1.0)
@@ -120,10 +122,28 @@ def picture(name: str, size: tuple[int, int] = PICTURE) -> np.ndarray:
         *_, terminated, truncated, info = env.step(operator.act()[0])
         if float(info["progress"][0]) >= progress or bool(terminated[0] | truncated[0]):
             break
-    with Camera(env, camera, *size, fine=True) as lens:
+    width, height = (round(zoom * one) for one in size)
+    with Camera(env, camera, width, height, fine=True) as lens:
         frame = lens.frame()
+    palm = env.physics.bind("site_xpos")[0, env.task.palm].double().numpy()
+    middle = _seen_at(env.task.model, camera, palm, width, height)
+    left, top = (
+        round(min(max(at - one / 2, 0), whole - one))
+        for at, one, whole in zip(middle, size, (width, height), strict=True)
+    )
     env.close()
-    return frame
+    return frame[top : top + size[1], left : left + size[0]]
+
+
+def _seen_at(
+    model: mujoco.MjModel, camera: str, point: np.ndarray, width: int, height: int
+) -> tuple[float, float]:
+    """Return column and row of a point, world, in the picture of a camera that stands still."""
+    lens, matrix = model.camera(camera), np.zeros(9)
+    mujoco.mju_quat2Mat(matrix, lens.quat)
+    x, y, z = matrix.reshape(3, 3).T @ (point - lens.pos)
+    focus = height / 2 / np.tan(np.radians(lens.fovy[0]) / 2)
+    return width / 2 - focus * x / z, height / 2 + focus * y / z
 
 
 def write_dataset_cards(folder: Path, data: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gym_grasp.cli.common import print_json
+from gym_grasp.cli.common import TaskName, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import GymGraspError, UsageError
 
@@ -31,11 +31,11 @@ def main(args: Sequence[str]) -> None:
 
 
 def audit(
-    task: Annotated[str, tyro.conf.Positional],
+    task: TaskName,
     /,
     *,
     environment: EnvironmentOptions,
-    policy: str | None = None,
+    policy: Annotated[str | None, tyro.conf.arg(metavar="{PATH,random,press}")] = None,
     demos: Path | None = None,
     held: bool = False,
     episodes: int = 16,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from gym_grasp.cli.common import print_json
+from gym_grasp.cli.common import TASK_NAMES, Device, print_json
 from gym_grasp.cli.environment import (
     Environment,
     EnvironmentOptions,
@@ -28,12 +28,14 @@ def main(args: Sequence[str]) -> None:
 
 
 def benchmark(
-    tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    tasks: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar=f"[{TASK_NAMES} ...]")
+    ] = (),
     /,
     *,
     environment: EnvironmentOptions,
     num_envs: tuple[int, ...] = (1024,),
-    device: str = "cpu",
+    device: Device = "cpu",
     rounds: int = 5,
     train: bool = True,
     run: Path | None = None,

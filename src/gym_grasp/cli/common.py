@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from gym_grasp.tasks import TASKS
 
@@ -14,6 +16,10 @@ RUNS = Path("runs")
 
 TASK_NAMES = f"{{{','.join(TASKS)}}}"
 """What help shows where a task is named."""
+TaskName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar=TASK_NAMES)]
+"""A task among a subcommand's arguments."""
+Device = Annotated[str, tyro.conf.arg(metavar="{cpu,cuda,cuda:INDEX}")]
+"""Where something is computed, among a subcommand's options."""
 
 
 def dataset_path(task: str) -> Path:

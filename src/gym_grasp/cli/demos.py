@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gym_grasp.cli.common import TASK_NAMES, dataset_path, print_json
+from gym_grasp.cli.common import TASK_NAMES, Device, dataset_path, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.cli.film import DEFAULT, FilmOptions
 from gym_grasp.errors import DatasetError, UsageError, unknown
@@ -170,11 +170,12 @@ def validate(file: File, /, *, json: bool = False) -> None:
     from gym_grasp.demos.reader import check, open_dataset
 
     dataset = open_dataset(file)
-    check(dataset)
+    with bar("checking", len(dataset)) as tell:
+        check(dataset, tell)
     _replay(dataset, "cpu", json)
 
 
-def replay(file: File, /, *, device: str = "cpu", json: bool = False) -> None:
+def replay(file: File, /, *, device: Device = "cpu", json: bool = False) -> None:
     """Apply every episode's actions to its start state again, and count the successes.
 
     Args:
@@ -270,7 +271,7 @@ def export(
     *,
     format: Literal["robomimic", "lerobot", "minari"],
     to: Path,
-    camera: str | None = None,
+    camera: Literal["overview", "close"] | None = None,
     json: bool = False,
 ) -> None:
     """Write a dataset in another tool's format.
@@ -279,7 +280,7 @@ def export(
         file: the dataset.
         format: which tool's.
         to: the file (robomimic) or folder to write.
-        camera: lerobot only: also film every episode from `overview` or `close`.
+        camera: lerobot only: also film every episode from there.
         json: print what was written as one JSON object.
     """
     from gym_grasp.demos.export import export as export_dataset

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import tyro
 from tyro.constructors import (
@@ -90,9 +91,11 @@ def _registry(task: str | None, base: "EnvSpec | None") -> ConstructorRegistry:
 
 def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Let help show what an option takes, such as INT, and not {None}|INT."""
+    if info.type == bool | None:
+        return _optional_switch()
     kind = next((one for one in (int, float, str, Path) if info.type == one | None), None)
     if kind is None:
-        return None
+        return _optional_choice(info)
     name = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}[kind]
     return PrimitiveConstructorSpec(
         nargs=1,
@@ -100,6 +103,33 @@ def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         instance_from_str=lambda words: None if words[0] == "None" else kind(words[0]),
         is_instance=lambda value: value is None or isinstance(value, kind),
         str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _optional_switch() -> PrimitiveConstructorSpec[Any]:
+    values = {"True": True, "False": False, "None": None}
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{True,False}",
+        instance_from_str=lambda words: values[words[0]],
+        is_instance=lambda value: value is None or isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+        choices=tuple(values),
+    )
+
+
+def _optional_choice(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    parts = [one for one in get_args(info.type) if one is not NoneType]
+    if len(parts) != 1 or get_origin(parts[0]) is not Literal:
+        return None
+    names = get_args(parts[0])
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(names)}}}",
+        instance_from_str=lambda words: None if words[0] == "None" else words[0],
+        is_instance=lambda value: value is None or value in names,
+        str_from_instance=lambda value: [str(value)],
+        choices=(*names, "None"),
     )
 
 

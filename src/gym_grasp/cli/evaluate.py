@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gym_grasp.cli.common import print_json
+from gym_grasp.cli.common import Device, print_json
 from gym_grasp.cli.environment import (
     Environment,
     EnvironmentOptions,
@@ -44,7 +44,7 @@ def evaluate(
     episodes: int = 100,
     perturbation: Perturbation = NONE,
     perturb: bool = False,
-    device: str = "cpu",
+    device: Device = "cpu",
     video: bool = True,
     video_episodes: int = VIDEO_EPISODES,
     film: FilmOptions = DEFAULT,

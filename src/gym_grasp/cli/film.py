@@ -33,12 +33,12 @@ class Film:
 
     def check(self, env: "GraspVectorEnv") -> "Shot":
         """Return it in numbers, for an environment; raises `UsageError` for what cannot be."""
-        from gym_grasp.envs.render import BOTH, WIDTH, cameras_of, check_size
+        from gym_grasp.envs.render import WIDTH, cameras_of, check_size, views_of
 
         known = cameras_of(env.task.model)
         views: tuple[str, ...] = (self.camera,)
         if self.camera == "both":
-            views = tuple(name for name in BOTH if name in known)
+            views = views_of(env)
         if not views or views[0] not in known:
             raise unknown("camera of this scene", self.camera, ["both", *known])
         width = WIDTH * len(views) if self.width is None else self.width

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
-
+from gym_grasp.cli.common import TaskName
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import GymGraspError
 
@@ -16,7 +15,7 @@ def main(args: Sequence[str]) -> None:
 
 
 def render(
-    task: Annotated[str, tyro.conf.Positional],
+    task: TaskName,
     /,
     *,
     environment: EnvironmentOptions,

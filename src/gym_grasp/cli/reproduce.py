@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from gym_grasp.cli.common import DATA, RUNS, print_json
+from gym_grasp.cli.common import DATA, RUNS, TASK_NAMES, Device, print_json
 from gym_grasp.cli.environment import call
 from gym_grasp.cli.sweep import raise_failures
 from gym_grasp.errors import UsageError
@@ -29,13 +29,13 @@ class Reproduce:
 
     what: tyro.conf.Positional[Literal["table1", "table3", "fig7", "demos"]]
     """Which table or figure."""
-    tasks: tuple[str, ...] = ()
+    tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar=TASK_NAMES)] = ()
     """Only these tasks."""
     methods: tuple[Variant, ...] = ()
     """Only these methods (table3)."""
     seeds: tuple[int, ...] = ()
     """Only these training seeds; by default 0 1 2."""
-    device: str = "cpu"
+    device: Device = "cpu"
     """cpu or cuda."""
     gather: bool = False
     """Train nothing: make tables and figures from the runs at hand."""

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -29,6 +29,8 @@ def resume(
     epochs: int | None = None,
     max_minutes: float | None = None,
     demos: Path | None = None,
+    evaluation_interval: int | None = None,
+    film_interval: int | None = None,
     json: bool = False,
 ) -> None:
     """Go on with a training run from its last checkpoint; on the CPU bit by bit as if never cut.
@@ -39,6 +41,8 @@ def resume(
         epochs: train up to this epoch instead of the one first asked for.
         max_minutes: stop after this much training in all, the time before the cut included.
         demos: the run's demonstrations, where they have moved; others are refused.
+        evaluation_interval: epochs between evaluations, as `train` takes it; by default the run's.
+        film_interval: epochs between films, likewise.
         json: print the summary as one JSON object.
     """
     from gym_grasp.learning.record import load_config, stored_dataset
@@ -51,10 +55,14 @@ def resume(
         ("run", "options"),
         f"{run} is resumed in the environment that it began in; leave these options out:",
     )
+    changes: dict[str, Any] = {
+        "epochs": epochs,
+        "max_minutes": max_minutes,
+        "evaluation_interval": evaluation_interval,
+        "film_interval": film_interval,
+    }
     config = dataclasses.replace(
-        config,
-        epochs=config.epochs if epochs is None else epochs,
-        max_minutes=config.max_minutes if max_minutes is None else max_minutes,
+        config, **{name: value for name, value in changes.items() if value is not None}
     )
     try:
         arguments = {

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from gym_grasp.cli.common import DATA, RUNS, TASK_NAMES, print_json
+from gym_grasp.cli.common import DATA, RUNS, TASK_NAMES, Device, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import GymGraspError, UsageError, reason
 from gym_grasp.experiments.executors import Execution
@@ -43,7 +43,7 @@ class Sweep:
     """Demonstrations that bc and dapg learn from, drawn by the seed; by default all."""
     set: tuple[str, ...] = ()
     """Further settings of `gym-grasp train`, such as learning_rate=1e-3."""
-    device: str = "cpu"
+    device: Device = "cpu"
     """cpu or cuda."""
     episodes: int = 100
     """Evaluation episodes of a run."""
@@ -54,6 +54,8 @@ class Sweep:
     execution: Annotated[Execution, tyro.conf.arg(name="")] = field(default_factory=Execution)
     csv: Path | None = None
     """Also write a CSV file with a row for each run."""
+    plot: Path | None = None
+    """Also draw mean success and 95 % interval of each method on each task, as a PNG."""
     json: bool = False
     """Print the results as one JSON object."""
 
@@ -96,6 +98,8 @@ def main(args: Sequence[str]) -> None:
     summary = summarise(results)
     if options.csv is not None:
         write_csv(options.csv, results)
+    if options.plot is not None:
+        plot_summary(options.plot, summary)
     if options.json:
         failures = {run.name: error for run, error in failed}
         print_json({"results": results, "summary": summary, "failed": failures})
@@ -139,6 +143,34 @@ def write_csv(path: Path, results: Sequence[dict[str, Any]]) -> None:
                 success = result["successes"] / result["episodes"]
                 values = (result[name] for name in names)
                 table.writerow((run.task, run.label, run.seed, success, *values))
+    except OSError as error:
+        raise GymGraspError(f"Cannot write {path}: {reason(error)}.") from error
+
+
+def plot_summary(path: Path, summary: Sequence[dict[str, Any]]) -> None:
+    """Draw the rows of `summarise` as a PNG; raises `GymGraspError` where that cannot be."""
+    from matplotlib.figure import Figure
+
+    tasks = list(dict.fromkeys(row["task"] for row in summary))
+    methods = list(dict.fromkeys(row["method"] for row in summary))
+    figure = Figure(figsize=(2 + 1.6 * max(1, len(tasks)), 4), layout="constrained")
+    axes = figure.subplots()
+    for index, method in enumerate(methods):
+        rows = [row for row in summary if row["method"] == method]
+        x = [tasks.index(row["task"]) + (index + 0.5) / len(methods) * 0.8 - 0.4 for row in rows]
+        ends = [
+            [row["success"] - row["low"] for row in rows],
+            [row["high"] - row["success"] for row in rows],
+        ]
+        rates = [row["success"] for row in rows]
+        axes.errorbar(x, rates, ends, fmt="o", capsize=4, label=method)
+    axes.set_xticks(range(len(tasks)), tasks)
+    axes.set(ylabel="success, 95 % interval", ylim=(-0.02, 1.02))
+    axes.grid(alpha=0.3, axis="y")
+    if methods:
+        axes.legend(loc="lower left")
+    try:
+        figure.savefig(path, dpi=120, format="png")
     except OSError as error:
         raise GymGraspError(f"Cannot write {path}: {reason(error)}.") from error
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gym_grasp.cli.common import DATA, print_json
+from gym_grasp.cli.common import DATA, TaskName, print_json
 from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
 from gym_grasp.cli.serving import check_token, network, require_aiohttp, say, serve
 from gym_grasp.errors import GymGraspError, UsageError
@@ -35,9 +35,9 @@ NAMELESS = tyro.conf.arg(name="")
 class Teleop:
     """What every device's session takes."""
 
-    task: tyro.conf.Positional[str]
+    task: TaskName
     """Which task."""
-    device: str = DEFAULT_DEVICE
+    device: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(DEVICES)}}}")] = DEFAULT_DEVICE
     """What drives."""
     lan: bool = False
     """Be reached from other machines, over https with a self-signed certificate."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from gym_grasp.cli.common import RUNS, TASK_NAMES, dataset_path, print_json
+from gym_grasp.cli.common import RUNS, Device, TaskName, dataset_path, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import UsageError
 from gym_grasp.learning.config import TrainConfig, default_num_envs
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Train:
     """Train a policy with BC, PPO or DAPG."""
 
-    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar=TASK_NAMES)]
+    task: TaskName
     """Task to learn, e.g. open-drawer."""
     environment: EnvironmentOptions
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
@@ -36,7 +36,7 @@ class Train:
     robust: bool = False
     """Train for other worlds than the model: all that `perturbation` has, in stated ranges (see the
     guide on learning), and a critic that knows what they are."""
-    device: str = "cpu"
+    device: Device = "cpu"
     """Where physics and learning run: cpu, cuda or cuda:INDEX."""
     demos: Path | None = None
     """Demonstrations; by default data/TASK.hdf5."""

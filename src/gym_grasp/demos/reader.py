@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -172,10 +172,17 @@ def open_dataset(path: str | Path, spec: EnvSpec | None = None) -> Dataset:
     return Dataset(path, meta, summaries, digests, train, valid)
 
 
-def check(dataset: Dataset) -> None:
-    """Read everything in the file, states and raw input too; raise DatasetError where it is bad.
+def check(dataset: Dataset, progress: Callable[[int], None] = lambda done: None) -> None:
+    """Read everything in the file, states and raw input too.
 
-    This is the structural half of validation; the other is :func:`gym_grasp.demos.replay.replay`.
+    This is the structural half of validation; the other is `gym_grasp.demos.replay.replay`.
+
+    Args:
+        dataset: an opened dataset.
+        progress: called after each episode with how many are done.
+
+    Raises:
+        DatasetError: an episode is damaged, a failure, a copy, or unlike the others.
     """
     states: dict[str, tuple[str, tuple[int, ...]]] | None = None
     seeds: dict[int, int] = {}
@@ -192,6 +199,7 @@ def check(dataset: Dataset) -> None:
                 f" {episode.seed}, so one of them is a copy."
             )
         seeds[episode.seed] = index
+        progress(index + 1)
 
 
 def spec_of(path: Path, meta: DatasetMeta) -> EnvSpec:

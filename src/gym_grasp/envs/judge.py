@@ -23,16 +23,28 @@ def diverged_text(envs: Sequence[int], seeds: Sequence[int]) -> str:
         envs: their numbers.
         seeds: of their episodes.
     """
+    named = [f"{one} (seed {seed})" for one, seed in zip(envs, seeds, strict=True)]
+    return f"{_broke(named)} env.reset_to(seeds) begins the same episodes."
+
+
+def divergences_text(counts: Sequence[int]) -> str:
+    """Return what to say at the end of simulations that broke unseen, most often first.
+
+    Args:
+        counts: how often that of each environment broke.
+    """
+    worst = sorted((env for env, count in enumerate(counts) if count), key=lambda env: -counts[env])
+    return _broke([f"{env} ({counts[env]} times)" for env in worst])
+
+
+def _broke(environments: Sequence[str]) -> str:
     most = 5
-    listed = ", ".join(
-        f"{one} (seed {seed})" for one, seed in zip(envs[:most], seeds, strict=False)
-    )
-    more = f" and {len(envs) - most} more" if len(envs) > most else ""
+    more = f" and {len(environments) - most} more" if len(environments) > most else ""
     return (
-        f"Simulations of environments {listed}{more} diverged (a velocity beyond {MAX_SPEED:g} "
-        "rad/s or m/s, or a state that is not finite); their episodes end as failures and they "
-        "begin anew. If this is frequent, check the masses, contacts and actuators of the scene; "
-        "env.reset_to(seeds) begins the same episodes."
+        f"Simulations of environments {', '.join(environments[:most])}{more} diverged (a velocity "
+        f"beyond {MAX_SPEED:g} rad/s or m/s, or a state that is not finite); their episodes end as "
+        "failures and they begin anew. If this is frequent, check the masses, contacts and "
+        "actuators of the scene."
     )
 
 
@@ -62,8 +74,8 @@ def judge(
     success = task.success(physics) & ~diverged
     progress = task.progress(physics)
     progress = torch.where(success, progress.clamp_min(1.0), progress)
-    dense = task.dense_reward(physics, progress)
-    dense = torch.where(diverged, DIVERGED_REWARD, dense)
+    terms = task.reward_terms(physics, progress)
+    dense = torch.where(diverged, DIVERGED_REWARD, sum(terms.values(), torch.zeros_like(progress)))
     reward = dense if reward_kind == "dense" else success.float() - 1.0
     episodes.elapsed += 1
     episodes.total += reward
@@ -76,6 +88,7 @@ def judge(
         "diverged": diverged,
         "progress": progress,
         "dense_reward": dense,
+        **{f"reward/{name}": term.masked_fill(diverged, 0.0) for name, term in terms.items()},
         "_final_obs": success | truncated,
         "episode_return": episodes.total.clone(),
         "episode_length": episodes.elapsed.clone(),

@@ -114,6 +114,12 @@ def cameras_of(model: mujoco.MjModel) -> list[str]:
     return [model.camera(index).name for index in range(model.ncam)]
 
 
+def views_of(env: GraspVectorEnv) -> tuple[str, ...]:
+    """Return which of the cameras `BOTH` a scene has."""
+    known = cameras_of(env.task.model)
+    return tuple(name for name in BOTH if name in known)
+
+
 def check_size(width: int, height: int) -> None:
     """Raise `UsageError` for a picture that is larger than 4K, or empty."""
     for what, size, most in (("width", width, MOST_WIDTH), ("height", height, MOST_HEIGHT)):

@@ -29,7 +29,11 @@ class GraspEnv(Uncopied, gymnasium.Env):
     Args:
         task: an `EnvSpec`, the same as its `to_dict` gives it, or the name of a task.
         render_mode: `rgb_array` or None.
-        **kwargs: as `GraspVectorEnv` takes them.
+        **kwargs: as `GraspVectorEnv` takes them, but for `num_envs`, `autoreset` and `num_threads`;
+            `device` is the CPU.
+
+    Raises:
+        UsageError: something does not exist, is out of range, or is for batches only.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
@@ -114,7 +118,14 @@ class GraspEnv(Uncopied, gymnasium.Env):
         return observation[0].numpy(), {"episode_seed": self.episode_seed}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Apply one action, shape (A,); info holds `TOLD`."""
+        """Apply one action, shape (A,), in [−1, 1], and return what Gymnasium's `step` does.
+
+        The observation has shape (O,); info holds `success`, `diverged`, `at_limit`, `progress` and
+        `dense_reward`, as `GraspVectorEnv.step` describes them.
+
+        Raises:
+            UsageError: the action is no A numbers, holds NaN, or comes before the first reset.
+        """
         batch = action[None] if isinstance(action, (np.ndarray, Tensor)) else [action]
         _, reward, terminated, truncated, info = self.vector.step(batch)
         told = {name: info[name][0].item() for name in TOLD}

@@ -91,7 +91,7 @@ class EnvSpec:
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """What each action moves."""
+        """What each of the A actions moves, in their order."""
         return self.robot_model.action_names
 
     def replace(self, **changes: Any) -> "EnvSpec":

@@ -38,7 +38,7 @@ class GraspVectorEnv(VectorFace):
 
     Args:
         task: an `EnvSpec`, the same as `EnvSpec.to_dict` gives it, or the name of a task, whose
-            spec is made of what follows.
+            spec is made of `task_options`, `robot`, `control` and `max_episode_steps`.
         num_envs: number of environments.
         device: `cpu`, or `cuda[:i]` with the extra `gym-grasp[cuda]`.
         reward: `sparse`, 0 on success and −1 otherwise, or `dense`, as the task defines it.
@@ -48,8 +48,7 @@ class GraspVectorEnv(VectorFace):
             where processes share a batch, how many environments come before.
         perturbation: by how much the world differs from the model, see `Perturbation`.
         privileged: whether `info` says what a critic may see beside the policy, see `privileged`.
-        task_options, robot, control, max_episode_steps: parts of the spec, see `EnvSpec`; only
-            with the name of a task.
+        render_mode: None; `envs.render.Camera` draws, and `ArrayVectorEnv` takes `rgb_array`.
 
     Raises:
         UsageError: something does not exist, is out of range, or is given twice.
@@ -119,7 +118,8 @@ class GraspVectorEnv(VectorFace):
         """P, the number of values of `privileged`; 0 where it was not asked for."""
         self._begun = False
         self._outcome: dict[str, Tensor] = {}
-        self._diverged_count = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        self.divergences = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        """How often each environment's simulation has diverged so far. Shape (N,)."""
         self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
         self._command = Captured(self._command_joints, self.device)
         self._judge = Captured(self._judge_step, self.device)
@@ -193,9 +193,10 @@ class GraspVectorEnv(VectorFace):
 
         Returns:
             Observation (N, O), reward, terminated, truncated (N,) and info: `success`, `diverged`,
-            `at_limit` (as `Controller` says) (N,) bool, `progress` and `dense_reward` (N,); where
-            an episode ended, `final_obs` (N, O) holds its last observation (other rows the present
-            one; `_final_obs` is the mask), `episode_return` and `episode_length` its sums (N,).
+            `at_limit` (as `Controller` says) (N,) bool, `progress`, `dense_reward` and its terms,
+            `reward/…` (N,); where an episode ended, `final_obs` (N, O) holds its last observation
+            (other rows the present one; `_final_obs` is the mask), `episode_return` and
+            `episode_length` its sums (N,).
 
         Raises:
             UsageError: the actions are no numbers of that shape on that device or, on the CPU, hold
@@ -239,7 +240,7 @@ class GraspVectorEnv(VectorFace):
 
     @insulated
     def end_step(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
-        """Observe, reward and, where an episode ended, reset; returns what `step` returns."""
+        """Observe, reward, reset what ended (without autoreset what diverged); return as `step`."""
         self._judge()
         outcome = self._outcome
         on_host = self.device.type == "cpu"
@@ -269,18 +270,17 @@ class GraspVectorEnv(VectorFace):
         diverged = self.commands.diverged.clone()
         parts = self.task, self.physics, self.episodes
         self._outcome = judge(*parts, diverged, self.reward_kind, self.max_episode_steps)
-        self._diverged_count += diverged
+        self.divergences += diverged
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
-        at_limit = self.controller.at_limit.clone()
-        self._outcome |= {"final_obs": observation, "at_limit": at_limit}
+        self._outcome |= {"final_obs": observation, "at_limit": self.controller.at_limit.clone()}
         if self._privileged:
             self._outcome["final_privileged"] = self.privileged()
 
     def counters(self) -> dict[str, int]:
         """What went wrong since the start: diverged simulations, NaN actions."""
         return {
-            "diverged": int(self._diverged_count.sum()),
+            "diverged": int(self.divergences.sum()),
             "nan_actions": int(self._nan_count),
             **self.physics.counters(),
         }

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import dataclasses
 import json
+import logging
 import os
 import platform
 import random
@@ -11,27 +12,35 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
+from gym_grasp.envs.judge import divergences_text
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError, GymGraspError, UsageError
 from gym_grasp.experiments.sweep import RESULT, Place, Run
 from gym_grasp.files import locked, write_json
+from gym_grasp.learning import distributed
 from gym_grasp.learning.checkpoint import CHECKPOINT, LoadedPolicy, load_policy
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
-from gym_grasp.learning.evaluate import Evaluation, evaluate
+from gym_grasp.learning.evaluate import FIRST_SEED, Evaluation, evaluate
 from gym_grasp.learning.metrics import METRICS
+from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.train import train
+from gym_grasp.learning.watch import Watch
 from gym_grasp.perturbation import NONE, ROBUST
 
 PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger(__name__)
 
 
 def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
@@ -139,12 +148,53 @@ def learn(
         "demos": None if path is None else str(path.resolve()),
         "demos_from_run": None if path is None else os.path.relpath(path, folder),
     }
+    watch = watching(env, config)
     try:
-        summary = train(env, config, folder, demonstrations, resume=resume, settings=settings)
+        summary = train(
+            env, config, folder, demonstrations, resume=resume, settings=settings, watch=watch
+        )
     finally:
         counters = env.counters()
+        if env.device.type != "cpu" and counters["diverged"]:  # there each step says it at once
+            log.warning(divergences_text(env.divergences.tolist()))
         env.close()
+        watch.close()
     return summary, counters
+
+
+def watching(env: GraspVectorEnv, config: TrainConfig) -> Watch:
+    """Return what looking at a policy takes while it is trained in `env`, if it is to be."""
+    if distributed.rank() != 0:
+        return Watch()
+    evaluated = None
+    if config.evaluation_interval is not None:
+        spec, count = env.env_spec, config.evaluation_episodes
+        threads = distributed.threads()
+        evaluated = GraspVectorEnv(spec, count, device=env.device, num_threads=threads)
+    if config.film_interval is None:
+        return Watch(evaluated)
+    from gym_grasp.envs.render import Camera
+
+    with Camera(env):
+        pass  # better to learn now than after training that nothing can be drawn
+    return Watch(evaluated, partial(_film, env.env_spec))
+
+
+def _film(spec: EnvSpec, policy: Policy, path: Path) -> None:
+    """Film the first evaluation episode, on the CPU."""
+    from gym_grasp.envs.render import film, views_of, write_video
+
+    env = GraspVectorEnv(spec, 1, autoreset=False)
+    device = policy.normalizer.mean.device
+
+    def act(observation: Tensor) -> Tensor:
+        return policy(observation.to(device)).cpu()
+
+    try:
+        frames = film(env, act, 1, FIRST_SEED, camera=views_of(env), every=2)
+        write_video(path, frames, env.control_rate / 2)
+    finally:
+        env.close()
 
 
 def spec_of_policy(policy: LoadedPolicy) -> EnvSpec:

@@ -6,9 +6,11 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gym_grasp.demos.reader import open_dataset
 from gym_grasp.differences import differences
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
@@ -180,16 +182,22 @@ def is_done(run: Run, place: Place) -> bool:
     """Tell whether a run's folder holds its result.
 
     Raises:
-        UsageError: if it is the result of a run with other settings.
+        UsageError: if it is the result of a run with other settings, or other demonstrations than
+            lie there now.
     """
     path = place.folder(run) / RESULT
     try:
         content = json.loads(path.read_text())
         found = {**content["run"], "spec": content.get("spec", {})}
         found["evaluation episodes"] = content.get("episodes")
+        learned_from = content.get("dataset")
     except (OSError, ValueError, KeyError):
         return False
     wanted = {**run.to_dict(), "spec": run.spec.to_dict(), "evaluation episodes": place.episodes}
+    data = place.dataset(run)
+    if learned_from is not None and data.exists():
+        found["demonstrations"] = str(learned_from).partition("[")[0]  # then follow those chosen
+        wanted["demonstrations"] = _fingerprint(data, data.stat().st_mtime_ns)
     differing = differences(found, wanted, ("was", "is"), ignore=IN_SPEC)
     if differing:
         raise UsageError(
@@ -197,6 +205,12 @@ def is_done(run: Run, place: Place) -> bool:
             "away, or choose another folder for the runs."
         )
     return True
+
+
+@lru_cache
+def _fingerprint(path: Path, modified: int) -> str:
+    """Return that of a dataset; opening one takes seconds, and many runs share it."""
+    return open_dataset(path).fingerprint
 
 
 def sweep(

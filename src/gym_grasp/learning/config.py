@@ -17,6 +17,8 @@ ROLLOUTS = (
     *("bc_decay", "privileged_critic"),
 )
 """Settings of the methods that step environments, which bc does not."""
+WATCHED = ("evaluation_interval", "evaluation_episodes", "film_interval")
+"""Settings of what is looked at while a run is under way, and changes nothing that is learned."""
 LARGEST_MINIBATCH = 32_768
 MINIBATCHES_PER_ROLLOUT = 4
 
@@ -131,6 +133,17 @@ class TrainConfig:
     gradient_norm_interval: int = 10
     """Epochs between measurements of each loss term's own gradient norm."""
 
+    evaluation_interval: int | None = None
+    """Epochs between evaluations of the policy, apart from training: mean action, start states that
+    training never sees. After pretraining and after the last epoch too; by default none."""
+
+    evaluation_episodes: int = 50
+    """Episodes of each of these evaluations."""
+
+    film_interval: int | None = None
+    """Epochs between films of an evaluation episode, RUN/films/epoch-N.mp4. After pretraining and
+    after the last epoch too; by default none."""
+
     wandb: bool = False
     """Mirror the metrics to Weights & Biases (needs gym-grasp[wandb])."""
 
@@ -148,6 +161,15 @@ class TrainConfig:
         for name in ("epochs", "horizon", "mini_epochs", "demo_batch_size", "checkpoint_interval"):
             _check(name, getattr(self, name), 1, math.inf)
         _check("gradient_norm_interval", self.gradient_norm_interval, 1, math.inf)
+        for name in ("evaluation_interval", "film_interval"):
+            if getattr(self, name) is not None:
+                _check(name, getattr(self, name), 1, math.inf)
+        _check("evaluation_episodes", self.evaluation_episodes, 1, math.inf)
+        if self.evaluation_interval is None and self.evaluation_episodes != 50:
+            raise UsageError(
+                f"evaluation_episodes is {self.evaluation_episodes}, but evaluation_interval is "
+                "not given, so that nothing is evaluated; give both."
+            )
         _check("pretrain_epochs", self.pretrain_epochs, 0, math.inf)
         _check("seed", self.seed, 0, 2**31 - 1)
         for name in ("discount", "gae_lambda", "bc_decay"):
@@ -183,7 +205,7 @@ class TrainConfig:
 
     def of_pretraining(self) -> "TrainConfig":
         """Return the settings of the clone that dapg begins as."""
-        left_out = {"method", "epochs", "mixed_precision", "compile", *ROLLOUTS}
+        left_out = {"method", "epochs", "mixed_precision", "compile", *WATCHED, *ROLLOUTS}
         kept = {k: v for k, v in vars(self).items() if k not in left_out}
         return TrainConfig(method="bc", epochs=self.pretrain_epochs, **kept)
 

@@ -56,7 +56,10 @@ class Demonstrations:
     ) -> "Demonstrations":
         """Take a dataset's training episodes, or the chosen ones instead, and the held-out ones.
 
-        The choice is part of the fingerprint.
+        Args:
+            dataset: The dataset.
+            chosen: Indices of the episodes to train on; by default the whole training split. The
+                choice is part of the fingerprint.
 
         Raises:
             DatasetError: If there are no training episodes or they hold NaN or infinity.

@@ -16,6 +16,7 @@ class Environment(Protocol):
     (N, O) holds the last one of the episode that ended (elsewhere, the observation itself).
     Further info, valid where an episode ended: "success", "diverged" (a simulation that broke cut
     it off; elsewhere False), both (N,) bool; "episode_return" (N,) and "episode_length" (N,) int64.
+    Whatever else begins with "reward/" is a term of the reward in this step, (N,), to be logged.
     """
 
     @property

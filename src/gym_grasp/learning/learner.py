@@ -172,7 +172,7 @@ class Learner:
                 normalizer = self.model.privileged_normalizer
                 normalizer.merge(*distributed.moments(self._rollout.privileged))
             sums = self._rollout.statistics * distributed.size()  # about to be averaged
-            metrics |= dict(zip(STATISTICS, sums, strict=True))
+            metrics |= dict(zip(STATISTICS, sums, strict=True)) | self._rollout.reward_terms
         validation = self.validation_loss()
         if validation is not None:
             metrics["loss/validation"] = validation

@@ -1,6 +1,6 @@
 """Rollouts: stepping the environments into preallocated buffers, and advantage estimates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -13,6 +13,8 @@ VALUE_CHUNK = 65_536
 """Most observations in one pass of the critic, which bounds its memory."""
 
 STATISTICS = ("episodes", "successes", "return_sum", "length_sum", "diverged")
+REWARD_TERM = "reward/"
+"""How the names of terms of the reward begin, in info and in metrics."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Rollout:
     """The same beside what the rollout ends with. Shape (N, P)."""
     statistics: Tensor
     """Sums over the episodes that ended, named by STATISTICS. Shape (5,)."""
+    reward_terms: dict[str, Tensor] = field(default_factory=dict)
+    """Mean of each term of the reward over all steps, where the environment tells any."""
 
     @classmethod
     def allocate(cls, env: Environment, horizon: int, privileged_size: int = 0) -> "Rollout":
@@ -76,6 +80,8 @@ def collect(
     """
     std = model.log_std.exp()
     rollout.statistics.zero_()
+    rollout.reward_terms.clear()
+    terms = rollout.reward_terms
     privileged = rollout.privileged.shape[-1] > 0
     for t in range(len(rollout.rewards)):
         mean = model.policy.mean(observation)
@@ -105,6 +111,9 @@ def collect(
                 )
             )
         )
+        for name in (one for one in info if one.startswith(REWARD_TERM)):
+            mean_term = info[name].mean() / len(rollout.rewards)
+            terms[name] = terms[name] + mean_term if name in terms else mean_term
     if privileged:
         rollout.last_privileged.copy_(cast(PrivilegedEnvironment, env).privileged())
     return observation

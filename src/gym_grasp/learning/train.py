@@ -28,13 +28,13 @@ from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.metrics import METRICS, Metrics, RunLog
+from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.record import CONFIG, describe, epoch_metrics, summarise, versions
+from gym_grasp.learning.resuming import load_to_resume
+from gym_grasp.learning.watch import Watch
 from gym_grasp.typed import CRAFTED, construct
 
 LOCK = "lock"
-
-CHANGEABLE = {"epochs", "max_minutes", "checkpoint_interval", "wandb"}
-"""Settings that may differ when a run is resumed."""
 
 
 def train(
@@ -47,6 +47,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     on_epoch: Callable[[int, Metrics], None] | None = None,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Train a policy and leave everything about the run in its folder, which it holds meanwhile.
 
@@ -69,6 +70,8 @@ def train(
         on_epoch: Called with the epoch and its metrics after each epoch and its checkpoint, in
             every process.
         progress: Whether to show progress on standard error.
+        watch: What evaluations and films under way take, if the settings want any; the first
+            process needs it.
 
     Returns:
         The summary that metrics.json holds too; nothing in processes but the first, or where no
@@ -87,7 +90,15 @@ def train(
     )
     with locked(run_dir / LOCK, busy) if distributed.rank() == 0 else nullcontext():
         return _train(
-            env, config, run_dir, demonstrations, resume, settings or {}, on_epoch, progress
+            env,
+            config,
+            run_dir,
+            demonstrations,
+            resume,
+            settings or {},
+            on_epoch,
+            progress,
+            watch or Watch(),
         )
 
 
@@ -100,7 +111,10 @@ def _train(
     settings: Mapping[str, Any],
     on_epoch: Callable[[int, Metrics], None] | None,
     progress: bool,
+    watch: Watch,
 ) -> dict[str, Any]:
+    if distributed.rank() == 0:
+        watch.check(config)
     if not resume and (run_dir / CHECKPOINT).exists():
         raise UsageError(
             f"{run_dir} holds a run already; choose another folder with --run, or go on with "
@@ -126,11 +140,15 @@ def _train(
     ):
         if config.pretrains and not resume:
             run.pretrain(log, stop)
+            if log is not None:
+                log.pretrained(watch.look(run.policy, config, 0, False, run_dir))
         while not run.finished:
             metrics = run.learn()
-            if log is not None:
-                log.add(metrics)
             stopped = distributed.most(stop.number)
+            if log is not None:
+                last = run.finished or bool(stopped)
+                metrics |= watch.look(run.policy, config, run.epoch, last, run_dir)
+                log.add(metrics)
             if run.finished or stopped or run.epoch % config.checkpoint_interval == 0:
                 summary = run.save(log)
             if on_epoch is not None:
@@ -174,6 +192,11 @@ class Run:
         self._observation: Tensor | None = None
 
     @property
+    def policy(self) -> Policy:
+        """The policy as it is now."""
+        return self.learner.model.policy
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done or the time is up."""
         limit = self._config.max_minutes
@@ -187,7 +210,7 @@ class Run:
         """
         env, learner = self._env, self.learner
         try:
-            content = _load_to_resume(self._run_dir, env, self._config, self.dataset)
+            content = load_to_resume(self._run_dir, env, self._config, self.dataset)
             learner.load_state_dict(content["learner"])
             far = construct(Progress, {one.name: content[one.name] for one in fields(Progress)})
             self.epoch, self.steps, self.seconds = far.epoch, far.steps, far.seconds
@@ -311,39 +334,3 @@ def _on_host(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _on_host(item) for key, item in value.items()}
     return value.cpu() if isinstance(value, torch.Tensor) else value
-
-
-def _load_to_resume(
-    run_dir: Path, env: Environment, config: TrainConfig, fingerprint: str | None
-) -> dict[str, Any]:
-    """Return a checkpoint's content, or raise `CheckpointError` where it does not fit."""
-    path, content = checkpoint.load_newest(run_dir)
-    if content["package_version"] != __version__:
-        raise CheckpointError(
-            f"{path} was made by gym-grasp {reason(content['package_version'])}, this is "
-            f"{__version__}; install that version to resume, or train anew."
-        )
-    construct(Identity, content["identity"]).check(env, path, ignore=())
-    if content["dataset"] != fingerprint:
-        raise CheckpointError(
-            f"{path} was trained with the dataset {reason(content['dataset'])}, {fingerprint} was "
-            "given; give the same demonstrations."
-        )
-    resized = content["num_envs"] != env.num_envs
-    if resized and config.steps_environment and len(content["processes"]) == distributed.size():
-        raise CheckpointError(
-            f"{path} has {reason(content['num_envs'])} environments, {env.num_envs} were given; "
-            "give as many."
-        )
-    wanted = dataclasses.asdict(config)
-    differing = [
-        f"{name} was {value!r}, is {wanted.get(name)!r}"
-        for name, value in content["config"].items()
-        if name not in CHANGEABLE and wanted.get(name) != value
-    ]
-    if differing:
-        raise CheckpointError(
-            f"{path} was made with other settings ({reason('; '.join(differing), 2000)}); only "
-            f"{', '.join(sorted(CHANGEABLE))} may change."
-        )
-    return content

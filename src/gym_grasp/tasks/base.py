@@ -106,6 +106,7 @@ class Task(ABC):
         if "randomise" in vars(cls) and "constants" not in vars(cls):
             cls.constants = Task.constants  # type: ignore[method-assign]  # not of other fields
         assert len(cls.changelog) == cls.version + 1, f"{cls.__name__}: a line for every version"
+        assert "dense_reward" not in vars(cls), f"{cls.__name__}: define reward_terms instead"
 
     # The scene ----------------------------------------------------------------------------------
 
@@ -207,7 +208,14 @@ class Task(ABC):
 
     @abstractmethod
     def start(self, seeds: Tensor) -> Tensor:
-        """Return start positions drawn from the episodes' seeds. Shape (N, nq)."""
+        """Return the start positions (qpos) that follow from the episodes' seeds.
+
+        Args:
+            seeds: int64, shape (N,); equal seeds give equal positions, whatever N is.
+
+        Returns:
+            In MuJoCo's order and units. Shape (N, nq).
+        """
 
     def randomise(self, seeds: Tensor) -> dict[str, Tensor]:
         """Return model fields for the episodes of these seeds, each (N, …); by default none.
@@ -263,12 +271,19 @@ class Task(ABC):
         """
         return torch.zeros(len(physics.bind("qpos")), dtype=torch.bool, device=self.device)
 
-    def dense_reward(self, physics: Physics, progress: Tensor) -> Tensor:
+    def reward_terms(self, physics: Physics, progress: Tensor) -> dict[str, Tensor]:
         """`progress` − 1, at most 0, less 0.3·tanh(`hand_distance` / 0.3), in m.
 
         Never above 0, so that finishing always pays. A thing that was pushed away for good costs
         `FARTHEST` a step and no more: were it the whole distance, policies would first of all
-        learn not to touch it. Shape (N,).
+        learn not to touch it.
+
+        Args:
+            physics: the simulations.
+            progress: of this step, shape (N,).
+
+        Returns:
+            The terms, by name, of which the dense reward is the sum; each (N,).
         """
         distance = FARTHEST * torch.tanh(self.hand_distance(physics) / FARTHEST)
-        return (progress - 1.0).clamp_max(0.0) - distance
+        return {"progress": (progress - 1.0).clamp_max(0.0), "hand_distance": -distance}

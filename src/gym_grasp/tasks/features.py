@@ -74,7 +74,13 @@ class Feature:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Feature":
-        """Return the feature that `to_dict` described; raises TypeError where it is none."""
+        """Return the feature that `to_dict` described.
+
+        Raises:
+            KeyError: `components`, `shape` or `groups` is missing.
+            TypeError: it is no mapping, or another name is missing or unknown.
+            UsageError: a value does not fit the others.
+        """
         lists = {key: tuple(value[key]) for key in ("components", "shape", "groups")}
         return cls(**{**value, **lists})
 

@@ -1,0 +1,81 @@
+"""One animation of several trained policies at work, side by side.
+
+`python -m gym_grasp.bench.animation OUT.webp RUN...`, RUN a run's folder or policy file.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import imageio.v3
+import numpy as np
+
+from gym_grasp.envs.render import Camera
+from gym_grasp.envs.spec import EnvSpec
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
+from gym_grasp.learning.checkpoint import load_policy
+from gym_grasp.learning.evaluate import FIRST_SEED
+
+SIZE = 400, 300
+"""Width and height of each policy's picture, in pixels."""
+COLUMNS = 2
+EVERY = 3
+"""Control steps that a frame stands for: ten frames a second at 30 Hz."""
+SECONDS = 12.0
+REST = 5
+"""Frames for which the end of an episode is shown."""
+QUALITY = 55
+"""Of WebP, from 0 to 100."""
+
+
+def acted(run: Path) -> Iterator[np.ndarray]:
+    """Yield frames (height, width, 3) uint8 of one evaluation episode after the other, for ever."""
+    policy = load_policy(run)
+    env = GraspVectorEnv(EnvSpec.from_dict(policy.identity.spec), 1, autoreset=False)
+    with Camera(env, "close", 2 * SIZE[0], 2 * SIZE[1], fine=True) as lens:
+        seed: int | None = FIRST_SEED
+        while True:
+            observation, _ = env.reset(seed=seed)
+            seed = None
+            for step in range(env.max_episode_steps):
+                if step % EVERY == 0:
+                    yield _halved(lens.frame())
+                observation, _, terminated, truncated, _ = env.step(policy(observation))
+                if bool(terminated[0] | truncated[0]):
+                    break
+            yield from [_halved(lens.frame())] * REST
+
+
+def animate(runs: list[Path], path: Path) -> int:
+    """Write the animation of some policies; return how many frames it has.
+
+    Raises:
+        UsageError: there are not as many policies as fill whole rows, or it would be no WebP.
+    """
+    if not runs or len(runs) % COLUMNS:
+        raise UsageError(f"{len(runs)} policies are named; give a multiple of {COLUMNS}.")
+    if path.suffix.lower() != ".webp":
+        raise UsageError(f"The animation {path} would be a WebP; let its name end in .webp.")
+    count = round(SECONDS * 30 / EVERY)
+    films = [acted(run) for run in runs]
+    frames = [_grid([next(one) for one in films]) for _ in range(count)]
+    duration = round(1000 * EVERY / 30)
+    imageio.v3.imwrite(path, np.stack(frames), duration=duration, loop=0, quality=QUALITY, method=6)
+    return count
+
+
+def _halved(frame: np.ndarray) -> np.ndarray:
+    """Average blocks of two by two pixels, which smooths edges."""
+    height, width, _ = frame.shape
+    blocks = frame.reshape(height // 2, 2, width // 2, 2, 3)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+def _grid(frames: list[np.ndarray]) -> np.ndarray:
+    rows = [frames[first : first + COLUMNS] for first in range(0, len(frames), COLUMNS)]
+    return np.vstack([np.hstack(row) for row in rows])
+
+
+if __name__ == "__main__":
+    print(animate([Path(word) for word in sys.argv[2:]], Path(sys.argv[1])), "frames")
