@@ -93,7 +93,7 @@ lint: $(VENV)/ready
 test: lint check-client $(CLIENT)/dist/index.html
 	$(SAY) "running the tests on $(WORKERS) workers: some ten minutes"
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow and not realtime" -n $(WORKERS) --dist worksteal --durations=10 $(PYTEST_FLAGS)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "realtime" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "realtime and not slow" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
 
 test-slow: $(VENV)/ready
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m slow --durations=0

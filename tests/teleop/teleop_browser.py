@@ -156,7 +156,7 @@ class Page:
         """Put the headset on, with bare hands or controllers."""
         self.tab.evaluate("([mode, ranges]) => emulator.begin(mode, ranges)", [mode, RANGES])
         self.tab.click("#enter")
-        self.tab.wait_for_function("document.body.dataset.role === 'drive'")
+        self.tab.wait_for_selector('body[data-role="drive"]', state="attached")
 
     def faults(self) -> list[str]:
         """Return what axe-core finds to keep people from using the page, as serious or worse."""

@@ -2,8 +2,7 @@
 
 While a recording runs, ``drawer.hdf5`` does not exist: every finished attempt lies as a file of
 its own in ``drawer.hdf5.parts``, empty where it failed, set aside where a success was dropped
-again. The attempts are numbered, and there is no other record of them.
-:meth:`DatasetWriter.close` merges the episodes into the final file.
+again, and there is no other record of them. :meth:`DatasetWriter.close` merges the episodes.
 """
 
 import dataclasses
@@ -16,7 +15,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import h5py
@@ -223,12 +221,7 @@ class DatasetWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self.close()

@@ -336,16 +336,15 @@ class Conductor:
 
     def _press(self) -> None:
         """Let the device's buttons move through the screen's values and confirm."""
-        values, keys = self.values, self._keys
-        turn = keys.turn(self.device, self.now)
+        values, turn = self.values, self._keys.turn(self.device, self.now)
         if turn and self.selected is None:
             self.selected = values[0] if turn > 0 else values[-1]
         elif turn and self.selected is not None:
             place = values.index(self.selected) + turn
             self.selected = values[min(len(values) - 1, max(0, place))]
-        if keys.confirm(self.device):
+        if self._keys.confirm(self.device):
             self.confirm()
 
     def _write(self, event: str, **values: Any) -> None:
-        when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.progress.take(self.journal.add(event, time=when, **values))
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.progress.take(self.journal.add(event, time=now, **values))

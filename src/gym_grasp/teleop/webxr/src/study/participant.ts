@@ -39,7 +39,7 @@ board.visible = false;
 const feedback = new Feedback();
 const message = new InputMessage();
 const connection = new Connection(onManifest, onChange);
-const pace = new Pace(resize);
+const pace = new Pace(resize, software);
 const headset = new Headset(person, () => undefined, () => undefined);
 const status = () => connection.status as StudyStatus | undefined;
 const screen = (): Screen | undefined => status()?.study;
