@@ -65,8 +65,12 @@ def resume(
         config, **{name: value for name, value in changes.items() if value is not None}
     )
     try:
+        kinds = {"reward": str, "num_envs": int, "device": str}
+        for name, kind in kinds.items():
+            if type(settings[name]) is not kind:
+                raise TypeError(f"{name} is {settings[name]!r}")
         arguments = {
-            **{name: settings[name] for name in ("reward", "num_envs", "device")},
+            **{name: settings[name] for name in kinds},
             "perturbation": Perturbation.from_dict(settings["perturbation"]),
             "demos": demos or stored_dataset(run, settings),
         }

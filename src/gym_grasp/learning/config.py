@@ -20,6 +20,7 @@ ROLLOUTS = (
 WATCHED = ("evaluation_interval", "evaluation_episodes", "film_interval")
 """Settings of what is looked at while a run is under way, and changes nothing that is learned."""
 LARGEST_MINIBATCH = 32_768
+LONGEST_HORIZON, WIDEST = 65_536, 16_384
 MINIBATCHES_PER_ROLLOUT = 4
 
 
@@ -158,8 +159,9 @@ class TrainConfig:
                         f"{name} is {getattr(self, name)}, but the method 'bc' steps no "
                         "environment and has no use for it; leave it out."
                     )
-        for name in ("epochs", "horizon", "mini_epochs", "demo_batch_size", "checkpoint_interval"):
+        for name in ("epochs", "mini_epochs", "demo_batch_size", "checkpoint_interval"):
             _check(name, getattr(self, name), 1, math.inf)
+        _check("horizon", self.horizon, 1, LONGEST_HORIZON)
         _check("gradient_norm_interval", self.gradient_norm_interval, 1, math.inf)
         for name in ("evaluation_interval", "film_interval"):
             if getattr(self, name) is not None:
@@ -200,8 +202,11 @@ class TrainConfig:
             _check("minibatch_size", self.minibatch_size, 1, math.inf)
         if self.max_minutes is not None:
             _check("max_minutes", self.max_minutes, 0, math.inf)
-        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
-            raise UsageError(f"hidden_sizes is {self.hidden_sizes}; give positive layer sizes.")
+        whole = all(isinstance(size, int) and size is not True for size in self.hidden_sizes)
+        if not whole or not all(1 <= size <= WIDEST for size in self.hidden_sizes or (0,)):
+            raise UsageError(
+                f"hidden_sizes is {self.hidden_sizes}; give sizes of layers within [1, {WIDEST}]."
+            )
 
     def of_pretraining(self) -> "TrainConfig":
         """Return the settings of the clone that dapg begins as."""
