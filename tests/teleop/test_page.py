@@ -384,8 +384,12 @@ def test_who_lost_the_connection_gets_the_robot_back_in_the_headset(
     page = visit(host.url.replace(str(port), str(wire.port)))
     page.tab.wait_for_selector('body[data-role="drive"]', state="attached")
     wear(page)
+    epoch = page.tab.evaluate("gymGrasp.epoch")
     wire.cut()
-    page.wait("offline")
+    end = time.monotonic() + 20.0
+    while page.tab.evaluate("gymGrasp.epoch") == epoch:
+        assert time.monotonic() < end, "it did not come back"
+        time.sleep(0.1)
     watcher = visit(host.url)
     page.wait("paused")
     page.tab.wait_for_selector('body[data-role="drive"]', state="attached")
