@@ -209,7 +209,8 @@ def test_cues_are_heard_and_spoken_if_one_likes(page: web.Page) -> None:
     assert page.tab.evaluate("tones") >= 2
     page.tab.keyboard.press("m")
     assert page.text("heard") == "voice"
-    page.tab.keyboard.press("Space")
+    if state(page) == "engaged":  # a busy machine may have stopped it
+        page.tab.keyboard.press("Space")
     page.wait("paused")
     time.sleep(0.2)
     assert "Press Space to go on" in page.tab.evaluate("spoken.at(-1)")
