@@ -87,7 +87,7 @@ def test_what_is_there_to_be_seen_waits_for_a_viewer_and_writes_nothing_unasked(
     for device in (("operator",), ("playback", "--playback", str(recorded))):
         code, messages, told = teleop(capsys, "--device", *device, "--seconds", "0.4")
         assert (code, told["kept"], told["path"]) == (0, 0, None)
-        assert told["clock"]["ticks"] > 5
+        assert told["clock"]["ticks"] > 0
         assert told["latency"] == {}  # nothing has moved
         assert "Nothing moves until somebody watches" in messages
     assert not list(tmp_path.iterdir())

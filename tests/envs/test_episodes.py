@@ -42,7 +42,7 @@ def test_a_step_is_judged_at_its_end():
         memory_size=0,
         success=lambda physics: torch.tensor([True, True, False]),
         progress=lambda physics: torch.tensor([0.3, 0.4, 0.5]),
-        dense_reward=lambda physics, progress: 2 * (progress - 1),
+        reward_terms=lambda physics, progress: {"progress": 2 * (progress - 1)},
     )
     diverged = torch.tensor([False, True, False])
     for kind, reward in (("dense", [0.0, -1.0, -1.0]), ("sparse", [0.0, -1.0, -1.0])):

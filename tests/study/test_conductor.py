@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from fakes import SHORT, Person
+from study_fakes import SHORT, Person
 
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.errors import GymGraspError, UsageError

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
-from fakes import SHORT, Person
+from study_fakes import SHORT, Person
 
 from gym_grasp.study.conductor import Conductor
 from gym_grasp.study.host import EXPERIMENTER, PARTICIPANT, REQUESTS, StudyHost

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import teleop_browser as web
-from fakes import SHORT
+from study_fakes import SHORT
 
 from gym_grasp.study.folder import Study
 from gym_grasp.study.protocol import Protocol
