@@ -11,6 +11,7 @@ from gym_grasp.study.protocol import Protocol
 from gym_grasp.study.synthetic import dry_protocol, skill_of
 
 
+@pytest.mark.slow
 def test_a_rehearsal_over_the_wire(tmp_path) -> None:
     protocol = Protocol(tasks=("open-door",), practice_seconds=0.0, time_limit=0.5)
     study = Study.create(tmp_path, dry_protocol(protocol))
