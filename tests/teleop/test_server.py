@@ -10,7 +10,7 @@ import aiohttp
 import numpy as np
 import pytest
 from rig import Rig, perform
-from visitors import FILES, Place, in_place
+from visitors import FILES, Place, Visitor, in_place
 
 from gym_grasp.errors import DependencyError, GymGraspError, UsageError
 from gym_grasp.teleop.devices.operator import OperatorDevice
@@ -128,11 +128,19 @@ def test_stopping_says_goodbye(rig: Rig) -> None:
     in_place(rig, visit)
 
 
+async def heard_out(visitor: Visitor) -> None:
+    """Wait until the host has heard what a visitor said, and has gone on for some ticks."""
+    await visitor.socket.send_json({"type": "ping", "time": 0.0})
+    await visitor.until(lambda: "pong" in visitor.told)
+    seen = visitor.scene
+    await visitor.until(lambda: visitor.scene > seen + 3)
+
+
 def test_who_drives_may_calibrate_and_everyone_reads_the_request(rig: Rig) -> None:
     async def visit(there: Place) -> None:
         driver, watcher = await there.enter(), await there.enter("watch")
         await watcher.socket.send_json({"type": "calibrate"})
-        await watcher.until(lambda: there.host._sequence > 10)
+        await heard_out(watcher)
         assert there.host.page is not None
         assert there.host.page.guide == ""
         await driver.socket.send_json({"type": "calibrate"})
@@ -254,8 +262,11 @@ def test_who_drives_may_go_on_with_another_task(rig: Rig) -> None:
     async def visit(there: Place) -> None:
         driver, watcher = await there.enter(), await there.enter()
         assert driver.told["status"]["tasks"] == tasks
-        for visitor, task in ((watcher, "other"), (driver, "nonsense"), (driver, "broken")):
-            await visitor.socket.send_json({"type": "task", "task": task})
+        await watcher.socket.send_json({"type": "task", "task": "other"})  # not theirs to say
+        await heard_out(watcher)
+        assert not sessions
+        for task in ("nonsense", "broken"):
+            await driver.socket.send_json({"type": "task", "task": task})
         await driver.until(lambda: "no such robot" in driver.told["status"]["notice"])
         del watcher.told["welcome"]
         await driver.socket.send_json({"type": "task", "task": "other"})
@@ -286,6 +297,7 @@ def test_a_second_visitor_asks_and_the_robot_stops_as_it_is_handed_over(rig: Rig
         await driver.socket.send_json({"type": "answer", "yes": True})
         await other.until(lambda: other.told["role"]["role"] == "drive")
         assert rig.session.state is State.PAUSED
+        await other.until(lambda: "another operator drives" in other.told["status"]["notice"])
         await driver.until(lambda: driver.told["role"]["role"] == "watch")
         await other.engage()
         other.socket._response.connection.transport.abort()  # as where a network is gone

@@ -4,16 +4,16 @@ import dataclasses
 import functools
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from gym_grasp.cli.common import TASK_NAMES, Device, dataset_path, print_json
-from gym_grasp.cli.environment import EnvironmentOptions, call
+from gym_grasp.cli.environment import EnvironmentOptions, call_one
 from gym_grasp.cli.film import DEFAULT, FilmOptions
-from gym_grasp.errors import DatasetError, UsageError, unknown
+from gym_grasp.errors import DatasetError, UsageError
 from gym_grasp.progress import bar
 from gym_grasp.tasks import TASKS, load_task
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gym_grasp.demos.reader import Dataset
     from gym_grasp.envs.spec import EnvSpec
 
-HELP = ("-h", "--help")
 AT_ONCE = 50
 """Episodes replayed at once on a CPU; no fewer take less time, and progress shows."""
 File = Annotated[Path, tyro.conf.Positional]
@@ -29,17 +28,7 @@ File = Annotated[Path, tyro.conf.Positional]
 
 def main(args: Sequence[str]) -> None:
     """Run one of the subcommands."""
-    functions = (record, info, validate, replay, film, export, recover)
-    known: dict[str, Callable[..., Any]] = {one.__name__: one for one in functions}
-    if not args or args[0] in HELP:
-        print("usage: gym-grasp demos [-h] SUBCOMMAND ...\n")
-        for name, function in known.items():
-            print(f"  {name:<8}  {(function.__doc__ or '').splitlines()[0]}")
-        print("\n`gym-grasp demos SUBCOMMAND --help` tells more.")
-        sys.exit(0 if args else 2)
-    if args[0] not in known:
-        raise unknown("subcommand of `gym-grasp demos`", args[0], known)
-    call(known[args[0]], args[1:], f"gym-grasp demos {args[0]}")
+    call_one("gym-grasp demos", (record, info, validate, replay, film, export, recover), args)
 
 
 def record(

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,29 @@ def call(
             )
     _refuse_unknown(args, set(_flags(subcommand, registry)), prog)
     return tyro.cli(subcommand, args=args, prog=prog, registry=registry)
+
+
+def call_one(group: str, subcommands: Sequence[Callable[..., Any]], args: Sequence[str]) -> None:
+    """Call the subcommand of a group that arguments name first, or say which there are.
+
+    Args:
+        group: name of the program and the group.
+        subcommands: functions, called as they are named, with a dash for an underscore.
+        args: what follows the group.
+
+    Raises:
+        UsageError: there is no such subcommand; further as `call`.
+    """
+    known = {one.__name__.replace("_", "-"): one for one in subcommands}
+    if not args or args[0] in ("-h", "--help"):
+        print(f"usage: {group} [-h] SUBCOMMAND ...\n")
+        for name, function in known.items():
+            print(f"  {name:<8}  {(function.__doc__ or '').splitlines()[0]}")
+        print(f"\n`{group} SUBCOMMAND --help` tells more.")
+        sys.exit(0 if args else 2)
+    if args[0] not in known:
+        raise unknown(f"subcommand of `{group}`", args[0], known)
+    call(known[args[0]], args[1:], f"{group} {args[0]}")
 
 
 def _registry(task: str | None, base: "EnvSpec | None") -> ConstructorRegistry:

@@ -1,45 +1,27 @@
 """`gym-grasp study new|run|dry-run|report|status|forget`."""
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from gym_grasp.cli.common import print_json
-from gym_grasp.cli.environment import call
+from gym_grasp.cli.environment import call_one
 from gym_grasp.cli.serving import network, require_aiohttp, say, serve
 from gym_grasp.cli.teleop import DEFAULT_DEVICE, load_device
-from gym_grasp.errors import DependencyError, UsageError, unknown
+from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.progress import bar
 from gym_grasp.teleop.devices import DEVICES
 
-HELP = ("-h", "--help")
 Folder = Annotated[Path, tyro.conf.Positional]
 
 
 def main(args: Sequence[str]) -> None:
     """Run one of the subcommands."""
-    known: dict[str, Callable[..., Any]] = {
-        "new": new,
-        "run": run,
-        "dry-run": dry_run,
-        "report": report,
-        "status": status,
-        "forget": forget,
-    }
-    if not args or args[0] in HELP:
-        print("usage: gym-grasp study [-h] SUBCOMMAND ...\n")
-        for name, function in known.items():
-            print(f"  {name:<8}  {(function.__doc__ or '').splitlines()[0]}")
-        print("\n`gym-grasp study SUBCOMMAND --help` tells more.")
-        sys.exit(0 if args else 2)
-    if args[0] not in known:
-        raise unknown("subcommand of `gym-grasp study`", args[0], known)
-    call(known[args[0]], args[1:], f"gym-grasp study {args[0]}")
+    call_one("gym-grasp study", (new, run, dry_run, report, status, forget), args)
 
 
 def new(

@@ -6,8 +6,8 @@ the list first; so only names and attributes are read here, and each episode is 
 
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
+from gym_grasp.closing import Closing
 from gym_grasp.demos import guard, hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.reader import missing, read_meta, reading, spec_of
@@ -15,7 +15,7 @@ from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError
 
 
-class Listing:
+class Listing(Closing):
     """The episodes of a file, which stays open; a context manager.
 
     Not for several threads at once.
@@ -71,14 +71,3 @@ class Listing:
     def close(self) -> None:
         """Close the file."""
         self._open.close()
-
-    def __enter__(self) -> "Listing":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from types import TracebackType
 from weakref import WeakSet
 
 import mujoco
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.closing import Closing
 from gym_grasp.envs.build import compile_drawing
 from gym_grasp.envs.opengl import is_software, make_renderer
 from gym_grasp.envs.vector import GraspVectorEnv
@@ -31,7 +31,7 @@ HOLD = 15
 _open: WeakSet[mujoco.Renderer] = WeakSet()
 
 
-class Camera:
+class Camera(Closing):
     """Draws one environment of a batch; a context manager, since OpenGL contexts must be closed.
 
     Args:
@@ -96,17 +96,6 @@ class Camera:
     def close(self) -> None:
         """Free the OpenGL context."""
         self._renderer.close()
-
-    def __enter__(self) -> "Camera":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def cameras_of(model: mujoco.MjModel) -> list[str]:

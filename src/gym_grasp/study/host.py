@@ -14,21 +14,19 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from aiohttp import WSCloseCode
-
 from gym_grasp.errors import UsageError
 from gym_grasp.study.conductor import Conductor
 from gym_grasp.study.flow import key_of
 from gym_grasp.study.overview import overview_of
 from gym_grasp.teleop.session.clock import TickClock
-from gym_grasp.teleop.session.session import State
+from gym_grasp.teleop.session.session import Session, State
 from gym_grasp.teleop.web import protocol
 from gym_grasp.teleop.web.connection import Client
-from gym_grasp.teleop.web.host import Host, answer_ping
+from gym_grasp.teleop.web.driven import NEWEST, DrivenHost
+from gym_grasp.teleop.web.host import answer_ping
 from gym_grasp.teleop.web.page import PageDevice
 from gym_grasp.teleop.web.protocol import Close, ProtocolError
 from gym_grasp.teleop.web.scene import Scene
-from gym_grasp.teleop.web.seat import Seat
 from gym_grasp.teleop.web.static import load_page
 
 PARTICIPANT, EXPERIMENTER = "/socket", "/experimenter"
@@ -41,13 +39,9 @@ REQUESTS = {
 """What each may ask for; anything else ends the connection."""
 LONGEST_TEXT = 1000
 """Of a note, in characters."""
-STATUS_PERIOD = 0.25
-"""Longest time between two status messages, in [s]."""
-OLDEST_FRAME = 2.0
-"""A frame that a page says it drew before that is not timed, in [s]."""
 
 
-class StudyHost(Host):
+class StudyHost(DrivenHost):
     """Serves one participant and the experimenter until it is stopped.
 
     Args:
@@ -59,6 +53,8 @@ class StudyHost(Host):
             clock: for synthetic participants, who need not wait.
     """
 
+    PASSED = "another page drives"
+
     def __init__(
         self,
         conductor: Conductor,
@@ -69,21 +65,21 @@ class StudyHost(Host):
         lockstep: bool = False,
     ) -> None:
         built = load_page(first=PAGES[PARTICIPANT]) if files is None else files
-        super().__init__(built, tls=tls)
+        super().__init__(built, conductor.session, page, tls=tls)
         self.sockets[EXPERIMENTER] = secrets.token_urlsafe(18)
-        self.conductor, self.page = conductor, page
-        self.clock: TickClock | None = None
-        self.now = 0.0 if lockstep else time.perf_counter()
+        self.conductor = conductor
+        self.ticked = 0.0 if lockstep else time.perf_counter()
         """Time of the newest tick, in [s]."""
         self._lockstep = lockstep
         if lockstep:
             self.rate = math.inf
         self._session = conductor.session
-        self._scene = Scene(self._session.env)
-        self._seat = Seat(self._pass)
-        self._sequence = 0
-        self._told: dict[str, Any] = {}
-        self._told_at = 0.0
+
+    def driven(self) -> Session:
+        return self.conductor.session
+
+    def now(self) -> float:
+        return self.ticked if self._lockstep else time.perf_counter()
 
     async def run(self) -> None:
         """Tick until `stop`, then close all connections."""
@@ -110,7 +106,7 @@ class StudyHost(Host):
     # To the clients -----------------------------------------------------------------------------
 
     def _tick(self, now: float) -> None:
-        self.now = now
+        self.ticked = now
         self._seat.tick(self.conductor.session.state is State.ENGAGED, now)
         self.conductor.tick(now)
         self._publish(now)
@@ -125,27 +121,9 @@ class StudyHost(Host):
             if changed:
                 self._scene = Scene(session.env)
             if changed or self._scene.follow():
-                for client in self.clients:
-                    self._welcome(client)
+                self.welcome(*self.clients)
         self._tell(now)
-        self._sequence += 1
-        number, hand = self._sequence, session.hand
-        message = protocol.write_scene(
-            self._scene.poses(),
-            sequence=number,
-            input_sequence=hand.sequence if hand else 0,
-            epoch=self._seat.epoch,
-            simulated=self.conductor.seconds,
-            time=now,
-            brake=session.haptics.brake,
-            vibration=session.haptics.vibration,
-        )
-        timed = self._seat.driver if self.page is not None else next(iter(self.clients))
-        for client in self.clients:
-            if client is timed:
-                client.show(message, lambda: session.meter.sent(number, time.perf_counter()))
-            else:
-                client.show(message, lambda: None)
+        self.show(self.conductor.seconds, now)
 
     def _tell(self, now: float) -> None:
         """Tell everyone what is new, and now and then what is not."""
@@ -153,21 +131,16 @@ class StudyHost(Host):
         screen = {**asdict(conductor.screen()), "step": key_of(conductor.step)}
         status = {
             **conductor.session.status(),
-            "guide": self.page.guide if self.page else "",
+            **self.seated(now),
             "kept": len(conductor.progress.ended),
             "failed": 0,
-            "driver": self._seat.state(now) if self.page else "device",
-            "asked": self._seat.asking is not None,
             "study": screen,
         }
-        plain = {k: v for k, v in status.items() if k not in ("time", "progress")}
-        fresh = {**plain, "journal": len(conductor.journal.events)}
-        if fresh == self._told and now - self._told_at < STATUS_PERIOD:
+        if not self.due(status, now, journal=len(conductor.journal.events)):
             return
-        self._told, self._told_at = fresh, now
         common = {
             **status,
-            "latency": {} if self._lockstep else conductor.session.meter.summary(256),
+            "latency": {} if self._lockstep else conductor.session.meter.summary(NEWEST),
             "clients": len(self.clients),
             "moved_by": conductor.operator,
             "controls": None,
@@ -182,25 +155,12 @@ class StudyHost(Host):
             more = {"overview": overview} if client.place == EXPERIMENTER else {}
             client.say(type="status", **common, **more)
 
-    def _welcome(self, client: Client) -> None:
-        client.say(type="welcome", version=protocol.VERSION, scene=self._scene.manifest)
-
     # From the clients ---------------------------------------------------------------------------
 
     def entered(self, client: Client, drives: bool) -> None:
-        self._welcome(client)
-        self._told = {}
-        if client.place == PARTICIPANT and drives and self.page is not None:
-            self._seat.enter(client, self._clock())
-        else:
-            self._seat.watch(client)
+        self.sit(client, drives and client.place == PARTICIPANT)
         if self._lockstep:
-            self._publish(self.now)
-
-    def left(self, client: Client) -> None:
-        self._told = {}
-        died = client.socket.close_code not in (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
-        self._seat.leave(client, died, self._clock())
+            self._publish(self.ticked)
 
     def heard(self, client: Client, message: bytes | str, now: float) -> None:
         if isinstance(message, str):
@@ -211,29 +171,16 @@ class StudyHost(Host):
         else:
             raise ProtocolError(Close.MALFORMED, "experimenters send text")
 
-    def _pass(self) -> None:
-        """Stop the robot, since another page drives from now on, or none."""
-        self._told = {}
-        if self.page is not None:
-            self.page.drop()
-        if self._seat.driver is not None:
-            self.conductor.session.stop("another page drives")
-
-    def _clock(self) -> float:
-        return self.now if self._lockstep else time.perf_counter()
-
     def _input(self, client: Client, data: bytes, now: float) -> None:
-        record = protocol.read_input(data)
-        seat = self._seat
-        if client is not seat.driver or self.page is None or record["epoch"] != seat.epoch:
+        record = self.read(client, data)
+        if record is None or self.page is None:
             return
-        now = self.now + 1.0 / self._session.rate if self._lockstep else now
+        now = self.ticked + 1.0 / self._session.rate if self._lockstep else now
         self.page.receive(record, now)
-        capture = float(record["capture"])
         if self._lockstep:
             self._tick(now)
-        elif 0.0 <= now - capture <= OLDEST_FRAME:
-            self.conductor.session.meter.shown(int(record["scene"]), capture)
+        else:
+            self.drawn(record, now)
 
     def _request(self, client: Client, content: dict[str, Any], now: float) -> None:
         kind = content["type"]
@@ -245,7 +192,7 @@ class StudyHost(Host):
                 self._manage(kind, content)
             elif kind == "drive":
                 if self.page is not None:
-                    self._seat.ask(client, self._clock())
+                    self._seat.ask(client, self.now())
             elif kind == "answer":
                 self._seat.answer(client, content.get("yes") is True)
             elif client is self._seat.driver or self.page is None:
@@ -254,7 +201,7 @@ class StudyHost(Host):
             client.say(type="refused", reason=str(error))
         self._told = {}
         if self._lockstep:
-            self._publish(self.now)
+            self._publish(self.ticked)
 
     def _answer(self, kind: str, content: dict[str, Any]) -> None:
         """Do what a participant asks for, unless it was meant for a screen that is gone."""

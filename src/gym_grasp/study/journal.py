@@ -9,16 +9,16 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
+from gym_grasp.closing import Closing
 from gym_grasp.errors import GymGraspError
 from gym_grasp.files import hold, writing
 
 Event = dict[str, Any]
 
 
-class Journal:
+class Journal(Closing):
     """The events of one participant, held by this process until it is closed.
 
     Args:
@@ -68,17 +68,6 @@ class Journal:
         """Let another process go on."""
         self._file.close()
         self._lock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def read_journal(path: Path) -> list[Event]:

@@ -100,7 +100,7 @@ class Participant:
             self._session = conductor.session
             self._device = operator(conductor, lambda: self._time, self._skill)
         assert self._device is not None
-        self._time = self._host.now + 1.0 / self._session.rate
+        self._time = self._host.ticked + 1.0 / self._session.rate
         self._number += 1
         return write_input(
             self._device.latest(), self._number, self._scene, self._epoch, self._time

@@ -12,31 +12,23 @@ import ssl
 import time
 from typing import Any
 
-from aiohttp import WSCloseCode
-
 from gym_grasp.errors import GymGraspError
 from gym_grasp.teleop.session.clock import TickClock
 from gym_grasp.teleop.session.session import Session, State
 from gym_grasp.teleop.web import protocol
 from gym_grasp.teleop.web.about import About
 from gym_grasp.teleop.web.connection import Client
-from gym_grasp.teleop.web.host import Host, answer_ping
+from gym_grasp.teleop.web.driven import NEWEST, DrivenHost
+from gym_grasp.teleop.web.host import answer_ping
 from gym_grasp.teleop.web.page import PageDevice
 from gym_grasp.teleop.web.scene import Scene
-from gym_grasp.teleop.web.seat import CUT, SILENT, Seat
 from gym_grasp.teleop.web.static import load_page
 
-STATUS_PERIOD = 0.25
-"""Longest time between two status messages, in [s]."""
-NEWEST = 256
-"""Inputs that the latency shown live is taken over."""
-OLDEST_FRAME = 2.0
-"""A frame that a page says it drew before that is not timed, in [s]."""
 FAREWELL = 0.05
 """Between the last message and the end of a connection, so that it is read, in [s]."""
 
 
-class TeleopServer(Host):
+class TeleopServer(DrivenHost):
     """Serves one session until it is stopped.
 
     Args:
@@ -59,20 +51,17 @@ class TeleopServer(Host):
         tls: ssl.SSLContext | None = None,
         about: About | None = None,
     ) -> None:
-        super().__init__(load_page() if files is None else files, token=token, tls=tls)
+        built = load_page() if files is None else files
+        super().__init__(built, session, page, token=token, tls=tls)
         self.session = session
-        self.page = page
-        self.clock: TickClock | None = None
-        self._scene = Scene(session.env)
-        self._seat = Seat(self._pass)
         self._about = about or About()
         self._wanted = ""
         self._note = ""
         self._earlier: list[dict[str, Any]] = []
         self._begun = time.perf_counter()
-        self._sequence = 0
-        self._status_time = 0.0
-        self._status: dict[str, Any] = {}
+
+    def driven(self) -> Session:
+        return self.session
 
     async def run(self) -> None:
         """Tick until `stop` or the session's end, then close all connections."""
@@ -119,42 +108,19 @@ class TeleopServer(Host):
         if not self.clients:
             return
         if self._scene.follow():
-            for client in self.clients:
-                client.say(type="welcome", version=protocol.VERSION, scene=self._scene.manifest)
-        self._sequence += 1
-        session, hand = self.session, self.session.hand
-        message = protocol.write_scene(
-            self._scene.poses(),
-            sequence=self._sequence,
-            input_sequence=hand.sequence if hand else 0,
-            epoch=self._seat.epoch,
-            simulated=len(session.rows) / session.env.control_rate,
-            time=now,
-            brake=session.haptics.brake,
-            vibration=session.haptics.vibration,
-        )
-        number = self._sequence
-        # where no page drives, any of those that watch tells when the scene went out
-        timed = self._seat.driver if self.page is not None else next(iter(self.clients))
-        for client in self.clients:
-            if client is timed:
-                client.show(message, lambda: session.meter.sent(number, time.perf_counter()))
-            else:
-                client.show(message, lambda: None)
+            self.welcome(*self.clients)
+        session = self.session
+        self.show(len(session.rows) / session.env.control_rate, now)
 
     def _described(self, now: float) -> dict[str, Any] | None:
         """Return the status if the clients should hear it now."""
         status = self.session.status()
-        status["guide"] = self.page.guide if self.page else ""
         if self.session.state is State.ENGAGED:
             self._note = ""
         status["notice"] = " ".join(filter(None, (self._note, status["notice"])))
-        status["driver"] = self._seat.state(now) if self.page else "device"
-        status["asked"] = self._seat.asking is not None
-        fresh = {key: value for key, value in status.items() if key not in ("time", "progress")}
-        if fresh == self._status and now - self._status_time < STATUS_PERIOD:
+        status |= self.seated(now)
+        if not self.due(status, now):
             return None
-        self._status, self._status_time = fresh, now
         assert self.clock is not None
         return {
             **status,
@@ -172,32 +138,13 @@ class TeleopServer(Host):
     # From the clients ---------------------------------------------------------------------------
 
     def entered(self, client: Client, drives: bool) -> None:
-        self._status = {}  # tell everyone
-        client.say(type="welcome", version=protocol.VERSION, scene=self._scene.manifest)
-        if drives and self.page is not None:
-            self._seat.enter(client, time.perf_counter())
-        else:
-            self._seat.watch(client)
-
-    def left(self, client: Client) -> None:
-        self._status = {}
-        goodbye = client.socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY)
-        silent = isinstance(client.socket.exception(), TimeoutError)
-        self._seat.leave(client, 0.0 if goodbye else SILENT if silent else CUT, time.perf_counter())
+        self.sit(client, drives)
 
     def heard(self, client: Client, message: bytes | str, now: float) -> None:
         if isinstance(message, str):
             self._request(client, message, now)
         else:
             self._input(client, message, now)
-
-    def _pass(self) -> None:
-        """Stop the robot, since another drives from now on, or nobody."""
-        self._status = {}
-        if self.page is not None:
-            self.page.drop()
-        if self._seat.driver is not None:
-            self.session.stop("another operator drives")
 
     async def _switch(self) -> None:
         """Go on with another task, in a session of its own."""
@@ -216,18 +163,14 @@ class TeleopServer(Host):
         kept, failed = before.recorder.counts
         self._earlier.append({"task": before.env.task_name, "kept": kept, "failed": failed})
         self._scene = Scene(self.session.env)
-        for client in self.clients:
-            client.say(type="welcome", version=protocol.VERSION, scene=self._scene.manifest)
+        self.welcome(*self.clients)
 
     def _input(self, client: Client, data: bytes, now: float) -> None:
-        record = protocol.read_input(data)
-        seat = self._seat
-        if client is not seat.driver or self.page is None or record["epoch"] != seat.epoch:
+        record = self.read(client, data)
+        if record is None or self.page is None:
             return
         self.page.receive(record, now)
-        capture = float(record["capture"])
-        if 0.0 <= now - capture <= OLDEST_FRAME:
-            self.session.meter.shown(int(record["scene"]), capture)
+        self.drawn(record, now)
 
     def _request(self, client: Client, text: str, now: float) -> None:
         content = protocol.read_json(text, ("ping", "drive", "answer", "calibrate", "task"))

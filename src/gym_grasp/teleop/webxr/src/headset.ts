@@ -1,5 +1,7 @@
 // What a headset knows about head and hands in one frame.
 
+import type { WebGLRenderer } from "three";
+import type { Connection } from "./connection";
 import type { Person } from "./person";
 import { Flag, JOINTS, Kind, LEFT, RIGHT, type InputMessage } from "./protocol";
 import type { Means } from "./words";
@@ -38,6 +40,35 @@ class Extra {
       this.since = 0;
     }
   }
+}
+
+/** Resolves to whether there is a headset to enter. */
+export async function headsetIsThere(): Promise<boolean> {
+  return (await navigator.xr?.isSessionSupported("immersive-vr")) ?? false;
+}
+
+/**
+ * Enters the headset; the person's hands are gone as it is taken off.
+ * @param ended it has been taken off.
+ */
+export async function enterHeadset(
+  renderer: WebGLRenderer,
+  connection: Connection,
+  person: Person,
+  ended: () => void,
+): Promise<void> {
+  const session = await navigator.xr!.requestSession("immersive-vr", {
+    requiredFeatures: ["local-floor"],
+    optionalFeatures: ["hand-tracking"],
+  });
+  session.addEventListener("end", () => {
+    connection.headset(false);
+    person.begin();
+    person.end();
+    ended();
+  });
+  connection.headset(true);
+  await renderer.xr.setSession(session);
 }
 
 export class Headset {

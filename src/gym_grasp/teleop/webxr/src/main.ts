@@ -7,11 +7,12 @@ import { Connection } from "./connection";
 import { Cues } from "./cues";
 import { Desktop } from "./desktop";
 import { Feedback } from "./feedback";
-import { Headset } from "./headset";
+import { enterHeadset, Headset, headsetIsThere } from "./headset";
 import { Pace } from "./pace";
 import { chooseTask, showFingers, showOnPage } from "./panel";
 import { Person } from "./person";
 import { InputMessage, type Manifest } from "./protocol";
+import { drawnInSoftware } from "./software";
 import { describe, type Means } from "./words";
 import { World } from "./world";
 
@@ -26,7 +27,7 @@ const element = (id: string) => document.getElementById(id)!;
 
 const canvas = element("view") as HTMLCanvasElement;
 /** Whether the processor draws: then without what costs most. */
-const software = settings.has("plain") ? settings.get("plain") === "1" : drawnInSoftware();
+const software = drawnInSoftware();
 const renderer = new WebGLRenderer({ canvas, antialias: !software });
 if (!drawing) renderer.xr.setFramebufferScaleFactor(0.05);
 renderer.xr.enabled = true;
@@ -184,35 +185,18 @@ function onHidden(): void {
 }
 
 async function enter(): Promise<void> {
-  if (renderer.xr.isPresenting || !(await navigator.xr?.isSessionSupported("immersive-vr"))) return;
+  if (renderer.xr.isPresenting || !(await headsetIsThere())) return;
   feedback.start();
-  const session = await navigator.xr!.requestSession("immersive-vr", {
-    requiredFeatures: ["local-floor"],
-    optionalFeatures: ["hand-tracking"],
-  });
-  session.addEventListener("end", () => {
-    connection.headset(false);
-    person.begin();
-    person.end();
+  await enterHeadset(renderer, connection, person, () => {
     resize();
     onChange();
   });
-  connection.headset(true);
-  await renderer.xr.setSession(session);
   onChange();
 }
 
 async function offerHeadset(): Promise<void> {
-  if (!(await navigator.xr?.isSessionSupported("immersive-vr"))) return;
+  if (!(await headsetIsThere())) return;
   element("enter").hidden = element("calibrate").hidden = false;
-}
-
-function drawnInSoftware(): boolean {
-  const context = document.createElement("canvas").getContext("webgl2");
-  const names = context?.getExtension("WEBGL_debug_renderer_info");
-  const name = String(context?.getParameter(names?.UNMASKED_RENDERER_WEBGL ?? context.RENDERER));
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return /swiftshader|llvmpipe|softpipe|software/i.test(name);
 }
 
 addEventListener("resize", resize);

@@ -5,7 +5,7 @@ import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
 import { Connection } from "../connection";
 import { Desktop } from "../desktop";
 import { Feedback } from "../feedback";
-import { Headset } from "../headset";
+import { enterHeadset, Headset, headsetIsThere } from "../headset";
 import { Pace } from "../pace";
 import { Person } from "../person";
 import { InputMessage, type Manifest } from "../protocol";
@@ -104,24 +104,15 @@ function resize(): void {
 
 async function enter(): Promise<void> {
   feedback.start();
-  const session = await navigator.xr!.requestSession("immersive-vr", {
-    requiredFeatures: ["local-floor"],
-    optionalFeatures: ["hand-tracking"],
-  });
-  session.addEventListener("end", () => {
-    connection.headset(false);
-    person.begin();
-    person.end();
+  await enterHeadset(renderer, connection, person, () => {
     board.visible = false;
     resize();
   });
-  connection.headset(true);
   board.visible = true;
-  await renderer.xr.setSession(session);
 }
 
 async function offerHeadset(): Promise<void> {
-  if (!(await navigator.xr?.isSessionSupported("immersive-vr"))) return;
+  if (!(await headsetIsThere())) return;
   element("enter").hidden = element("calibrate").hidden = false;
 }
 
