@@ -62,7 +62,8 @@ def visit(tmp_path, visitor: Callable[..., Awaitable[None]]) -> Person:
                 )
                 client = Client(socket)
                 shown = host.sockets[place] if token is None else token
-                await client.say("hello", version=protocol.VERSION, token=shown, role="drive")
+                hello = {"version": protocol.VERSION, "token": shown, "role": "drive"}
+                await client.say("hello", **hello, name="page")
                 return client
 
             try:
@@ -115,6 +116,21 @@ def test_a_participant_cannot_do_what_the_experimenter_may(tmp_path) -> None:
     assert progress.aborted is None
     assert not progress.notes
     assert not person.conductor.device.paused
+
+
+def test_who_lost_the_connection_finds_the_seat_kept(tmp_path) -> None:
+    async def visitor(host, session, connect) -> None:
+        lost = await connect(PARTICIPANT)
+        await lost.until(lambda: lost.told.get("role", {}).get("role") == "drive")
+        leader = await connect(EXPERIMENTER)
+        lost.socket._response.connection.transport.abort()  # as where a network is gone
+        await leader.until(lambda: leader.told.get("status", {}).get("driver") == "kept")
+        await asyncio.sleep(1.5)  # longer than a second, shorter than CUT
+        assert host.seated(host.now())["driver"] == "kept"
+        back = await connect(PARTICIPANT)
+        await back.until(lambda: back.told.get("role", {}).get("role") == "drive")
+
+    visit(tmp_path, visitor)
 
 
 def test_a_session_over_the_wire(tmp_path) -> None:
