@@ -62,6 +62,13 @@ def test_a_matrix_of_worlds(robust, capsys):
     assert "| mass × 2 | 0.000 |" in (robust / "perturbed.md").read_text()
     assert (robust / "perturbed.png").stat().st_size > 5000
     assert not (robust / "video.mp4").exists()
+    file = robust / "checkpoints" / "policy.pt"
+    before = {path.name for path in file.parent.iterdir()}
+    assert main(["evaluate", str(file), "--perturb", *short]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [row["success"] for row in said["worlds"]] == [0.0] * 13
+    made = {path.name for path in file.parent.iterdir()} - before
+    assert made == {f"policy-perturbed{suffix}" for suffix in (".json", ".md", ".png")}
     assert main(["evaluate", str(robust), "--perturb", "--perturbation.mass", "2", "2"]) == 2
     assert "leave out --perturb" in capsys.readouterr().err
     assert main(["evaluate", str(robust), "--perturb", "--video-episodes", "2"]) == 2

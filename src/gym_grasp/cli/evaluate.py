@@ -61,7 +61,7 @@ def evaluate(
         perturb: evaluate in one other world after the other: masses, friction, sizes, latency,
             noise, places of furniture, another physics rate, cone and, where there is a GPU,
             engine; writes perturbed.json, .md and .png into the first run's folder, or beside a
-            policy file, named like it. Films nothing.
+            policy file, POLICY-perturbed.json and so on. Films nothing.
         device: where to simulate: cpu or cuda.
         video: film the first policy at work, once the success is printed; writes video.mp4 and
             still.png into the run's folder, or beside a policy file, named like it.
@@ -71,11 +71,14 @@ def evaluate(
     """
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import spec_of_policy
-    from gym_grasp.experiments.perturbed import check_worlds
     from gym_grasp.learning.checkpoint import load_policy
 
     if perturb:
-        check_worlds(perturbation)
+        if perturbation != NONE:
+            raise UsageError(
+                "--perturb tries one world after the other; leave --perturbation.… out, or leave "
+                "out --perturb to evaluate in that one."
+            )
         if film != DEFAULT or video_episodes != VIDEO_EPISODES:
             raise UsageError("Options of the video are given, but --perturb films nothing.")
         _perturb(runs, episodes, device, environment, json)
@@ -137,7 +140,9 @@ def _perturb(
         "runs": [str(run) for run in runs],
         "worlds": rows,
     }
-    stem = runs[0] / "perturbed" if runs[0].is_dir() else runs[0].with_suffix(".perturbed")
+    stem = runs[0] / "perturbed"
+    if not runs[0].is_dir():
+        stem = runs[0].with_name(f"{runs[0].stem}-perturbed")
     paths = write(result, stem)
     if json:
         print_json(result)

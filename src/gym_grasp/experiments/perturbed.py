@@ -9,7 +9,6 @@ import mujoco
 
 from gym_grasp.envs.build import compile_scene
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import UsageError
 from gym_grasp.files import write_atomically, write_json
 from gym_grasp.markdown import table
 from gym_grasp.perturbation import NONE, Cone, Perturbation
@@ -118,7 +117,7 @@ def write(result: dict[str, Any], stem: Path) -> list[Path]:
         result: `task`, `device`, `runs` and `worlds`, as `evaluate --perturb` makes it.
         stem: path without suffix.
     """
-    paths = [stem.with_suffix(suffix) for suffix in (".json", ".md", ".png")]
+    paths = [stem.with_name(stem.name + suffix) for suffix in (".json", ".md", ".png")]
     write_json(paths[0], result)
     head = [
         f"# {result['task']} in other worlds",
@@ -148,12 +147,3 @@ def _plot(result: dict[str, Any], path: Path) -> None:
     axes.axvline(nominal, color="0.6", linestyle=":")
     axes.set(xlim=(0, 1.02), xlabel="success, with 95 % interval", title=result["task"])
     figure.savefig(path, dpi=110)
-
-
-def check_worlds(perturbation: Perturbation) -> None:
-    """Raise `UsageError` where a matrix and a perturbation are asked for at once."""
-    if perturbation != NONE:
-        raise UsageError(
-            "--perturb tries one world after the other; leave --perturbation.… out, or leave out "
-            "--perturb to evaluate in that one."
-        )
