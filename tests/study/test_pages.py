@@ -26,7 +26,6 @@ SHOTS = os.environ.get("STUDY_SHOTS")
 
 pytestmark = [
     pytest.mark.realtime,
-    pytest.mark.slow,  # and not yet seen to pass on a busy machine
     pytest.mark.skipif(web.missing() is not None, reason=str(web.missing())),
 ]
 

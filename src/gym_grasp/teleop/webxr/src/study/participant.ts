@@ -59,6 +59,7 @@ function onManifest(manifest: Manifest): void {
 
 function onChange(): void {
   const now = status();
+  document.body.dataset["role"] = connection.role;
   element("drive").hidden = !connection.online || connection.role === "drive" || now?.driver !== "nobody";
   if (!connection.online || !now) {
     document.body.dataset["screen"] = "connecting";
