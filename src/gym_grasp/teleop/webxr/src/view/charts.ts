@@ -29,8 +29,9 @@ export class Table {
     this.values.set(rows, first * width);
   }
 
+  /** A value; NaN where the row is not known, or there is none yet. */
   at(index: number, column: number): number {
-    return index < this.count ? this.values[index * this.width + column]! : NaN;
+    return index >= 0 && index < this.count ? this.values[index * this.width + column]! : NaN;
   }
 
   /** Some neighbouring columns of a row. */
