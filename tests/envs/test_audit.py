@@ -86,10 +86,12 @@ def test_torques_of_coupled_joints_are_shared(scene):
     ring = [name for name in scene.env.robot.hand.joints if name.startswith(("ring", "little"))]
     assert len(ring) == 4
     scene.data.ctrl[scene.model.actuator("hand/ring_proximal").id] = -1.5
-    instant = measure(scene)  # its motor at the limit of four joints, and gravity compensation
+    instant = measure(
+        scene
+    )  # its motor at .95 × the limit of four joints, and gravity compensation
     weight = scene.data.qfrc_gravcomp[scene.env.task.indices.hand][-4:].sum()
     assert 0.01 < abs(weight) < 0.1
-    assert instant.hand_torque[4] == pytest.approx((3.0 - weight) / 3.0)
+    assert instant.hand_torque[4] == pytest.approx((2.85 - weight) / 3.0)
     assert instant.hand_torque[:4].max() < 0.02
 
 

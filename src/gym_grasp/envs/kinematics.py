@@ -6,16 +6,17 @@ they would press. None of these has a memory, and none jumps: an arm at its limi
 """
 
 import math
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
 from gym_grasp.envs.obstacles import Obstacles
 from gym_grasp.math.linear import damped_least_squares, total
 from gym_grasp.physics.base import Physics
-from gym_grasp.robots.base import Reach
 from gym_grasp.robots.robot import Indices, Robot
 
 Method = Literal["damped-least-squares", "jacobian-transpose"]
@@ -42,9 +43,9 @@ TOUCH_FORCE: Final = 40.0
 """Most force with which a point of the robot presses on what it touches, in N."""
 BLOW_FORCE: Final = 75.0
 """Most force with which it presses while it comes to rest there, in N."""
-GIVE: Final = 2.5e5
+GIVE: Final = 1e5
 """How much more per square of the distance, in N/m²."""
-STIFFEST: Final = 1e5
+STIFFEST: Final = 4e5
 """Most stiffness with which it counts, in N/m: with short levers it hardly moves."""
 APPROACH: Final = 3.0
 """How much faster they come per distance, in 1/s."""
@@ -59,8 +60,12 @@ FREE_LOAD, PRESSING_LOAD = 40.0, 90.0
 """Between these loads the bound falls from the latter to the former, in N."""
 HAND_LENGTH: Final = 0.15
 """By which a turn of the wrist counts as a way of the fingertips, in m."""
-SPACING: Final = 0.15
-"""Most distance of the points on the arm that are kept from striking, in m."""
+PADDING, ARM_PADDING = 0.003, 0.03
+"""By which a geom of the hand, whose pads are soft, and of the arm counts as thicker, in m."""
+TOUCHING: Final = 0.003
+"""Distance at which a point counts as touching, in m."""
+SPACING: Final = 0.14
+"""Most distance of the points of a geom that are kept from striking, in m."""
 
 
 class InverseKinematics:
@@ -84,7 +89,6 @@ class InverseKinematics:
         self._joints = indices.arm
         self._qpos, self._qvel = physics.bind("qpos"), physics.bind("qvel")
         self._axis, self._anchor = physics.bind("xaxis"), physics.bind("xanchor")
-        self._site_xpos = physics.bind("site_xpos")
         stiffness, servo_damping = model.actuator_gainprm[:, 0], -model.actuator_biasprm[:, 2]
         self._stiffness = column(stiffness[indices.arm])
         self._compliance = self._stiffness.max() / self._stiffness
@@ -101,42 +105,29 @@ class InverseKinematics:
         self._bent = torch.tensor(bent, device=device)
         self._gains = column(TRANSPOSE_GAINS)
         self._obstacles = Obstacles(physics, indices)
-        self._set_feelers(model, indices, arm.reach, len(arm.joints), device)
+        self._set_feelers(physics, indices, len(arm.joints))
 
-    def _set_feelers(
-        self,
-        model: mujoco.MjModel,
-        indices: Indices,
-        reach: Reach,
-        joints: int,
-        device: torch.device,
-    ) -> None:
-        """Choose the points that come gently: wrist, palm, fingertips, the fingers' last knuckles,
-        and points on the arm from the elbow on."""
-        sites = [indices.wrist, indices.palm, *indices.fingertips]
-        self._sites = torch.tensor(sites, device=device)
-        knuckles = model.body_jntadr[model.site_bodyid[indices.fingertips]]
-        self._knuckles = torch.tensor(knuckles, device=device)
-        links = self._anchor[0, 2:joints].diff(dim=0).norm(dim=1).tolist()
-        along, moved = [], []
-        for link, length in enumerate([*links, 0.0]):
-            parts = 1 + int(length / SPACING)
-            for part in range(parts):
-                share = torch.zeros(joints)
-                share[2 + link] = 1.0 - part / parts
-                share[min(3 + link, joints - 1)] += part / parts
-                along.append(share)
-                moved.append(2 + link)
-        hand, arm = len(sites) + len(knuckles), len(along)
-        self._along = torch.stack(along).to(device)
-        """Where points of the arm lie between the joints' anchors. Shape (A, joints)."""
-        last = torch.tensor([joints - 1] * hand + moved, device=device)
+    def _set_feelers(self, physics: Physics, indices: Indices, joints: int) -> None:
+        """Choose the points that come gently: along the solid geoms of the arm from its third joint
+        on, of the palm and of the last segments of fingers."""
+        model, device = physics.model, physics.device
+        points = list(_feelers(model, joints, model.site_bodyid[indices.fingertips]))
+        geoms, moved, places, radii = zip(*points, strict=True)
+        hand = model.geom_bodyid[list(geoms)] >= indices.wrist_body
+
+        def column(values: np.ndarray) -> Tensor:
+            return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+
+        self._geoms = torch.tensor(geoms, device=device)
+        self._geom_xpos, self._geom_xmat = physics.bind("geom_xpos"), physics.bind("geom_xmat")
+        self._places = torch.tensor(np.array(places), dtype=torch.float32, device=device)
+        """The points in their geoms' frames. Shape (P, 3)."""
+        last = torch.tensor(moved, device=device)
         self._moved_by = (torch.arange(joints, device=device)[:, None] <= last).float()
         """Whether a joint moves a point. Shape (joints, P)."""
-        radius = torch.tensor([0.03] + [0.012] * (hand - 1) + [reach.girth] * arm)
-        self._radius = radius.to(device)[:, None]
-        touch = torch.tensor([TOUCH_SPEED] * hand + [ARM_TOUCH_SPEED] * arm)
-        self._touch = touch.to(device)[:, None]
+        self._radius = column(np.array(radii) + np.where(hand, PADDING, ARM_PADDING))
+        self._of_hand = torch.tensor(hand, device=device)[:, None]
+        self._touch = column(np.where(hand, TOUCH_SPEED, ARM_TOUCH_SPEED))
 
     def strained(self) -> Tensor:
         """Return whether a joint is held back at the end of its range. Shape (N,), bool."""
@@ -215,11 +206,9 @@ class InverseKinematics:
         """
         axis = self._axis[:, self._joints].permute(2, 1, 0)  # (3, joints, N)
         anchor = self._anchor[:, self._joints].permute(2, 1, 0)
-        hand = self._site_xpos[:, self._sites].permute(2, 1, 0)
-        knuckles = self._anchor[:, self._knuckles].permute(2, 1, 0)
-        weights = self._along[..., None]
-        arm = total([weights[:, joint] * anchor[:, joint, None] for joint in range(len(step))])
-        points = torch.cat([hand, knuckles, arm], dim=1)
+        turn = self._geom_xmat[:, self._geoms].unflatten(-1, (3, 3))
+        points = self._geom_xpos[:, self._geoms] + total((turn * self._places[:, None]).unbind(-1))
+        points = points.permute(2, 1, 0).contiguous()
         distance, towards = self._obstacles.nearest(points)
         room = (distance - self._radius).clamp_min(0.0)
         levers = points[:, None] - anchor[:, :, None]
@@ -232,8 +221,38 @@ class InverseKinematics:
             return (allowed / closer).amin(0).clamp_max(1.0)
 
         give = GIVE * room.square()
+        # Held at several places, an arm presses with short levers; a hand takes hold with many.
+        touching = (room < TOUCHING).sum(0).clamp_min(1)
+        parts = torch.where(self._of_hand, 1, touching)
         coasting = self._lag * self._qvel[:, self._joints].T
         added = step - coasting
-        step = coasting + added * share(added, compliance * (TOUCH_FORCE + give))
+        step = coasting + added * share(added, compliance * (TOUCH_FORCE / parts + give))
         slow = APPROACH_TIME * (self._touch + APPROACH * room)
-        return step * share(step, torch.minimum(slow, compliance * (BLOW_FORCE + give)))
+        return step * share(step, torch.minimum(slow, compliance * (BLOW_FORCE / parts + give)))
+
+
+def _feelers(
+    model: mujoco.MjModel, joints: int, fingers: np.ndarray
+) -> Iterator[tuple[int, int, np.ndarray, float]]:
+    """Yield points along the solid geoms of an arm, of what it carries, and of bodies of fingers.
+
+    Each with its geom, the last joint of the arm that moves it, its place in the geom's frame and
+    its radius, in m; a geom counts as the capsule along the longest side of its box.
+    """
+    solid = (model.geom_contype | model.geom_conaffinity) != 0
+    for geom in np.flatnonzero(solid).tolist():
+        own = body = model.geom_bodyid[geom]
+        while body and not model.body_jntnum[body]:
+            body = model.body_parentid[body]
+        last = int(model.body_jntadr[body]) if body else -1
+        if own in fingers:
+            last = joints - 1
+        elif not 2 <= last < joints:
+            continue
+        middle, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
+        axis, radius = int(half.argmax()), float(np.sort(half)[1])
+        length = half[axis] - radius
+        for share in np.linspace(-1.0, 1.0, 1 + math.ceil(2.0 * length / SPACING)):
+            place = middle.copy()
+            place[axis] += share * length
+            yield geom, last, place, radius

@@ -85,8 +85,6 @@ class Reach:
     """Least distance of the wrist centre from the vertical axis through the base, in m."""
     lowest: float
     """Least height of the wrist centre above the base's foot, in m: its housings clear a table."""
-    girth: float
-    """Radius around the joints from the third on that keeps clear of that table, in m."""
     comfort: tuple[tuple[float, float], ...]
     """Range of each joint that it is kept in, in rad: beyond it the arm changes its
     configuration or turns too far. Within `margin` of its ends a joint is held back."""

@@ -25,7 +25,6 @@ UR5: Final = Arm(
         farthest=0.75,
         clearance=0.17,
         lowest=0.07,  # housings of 0.04 m
-        girth=0.07,  # the upper arm's of 0.058 m
         comfort=(
             *((-2.6, 2.6), (-3.0, 0.1), (0.25, 2.75)),
             *((-4.5, 3.0), (0.03, 3.11), (-2.5, 6.0)),

@@ -62,13 +62,14 @@ class LiftObject(Task):
     """An object lies on the table as it fell, anywhere within the hand's reach."""
 
     name = "lift-object"
-    version = 3
+    version = 4
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
         "the arm stays within reach and gentle; operators move as people do; the object's size "
         "differs by ±15 %",
         "the hand comes to the table softer",
+        "fingers grip with .95 × their torque; palm and arm press furniture softer",
     )
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"

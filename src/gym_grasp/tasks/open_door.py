@@ -34,13 +34,14 @@ class OpenDoor(Task):
     """
 
     name = "open-door"
-    version = 3
+    version = 4
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
         "the arm stays within reach and gentle; operators move as people do; the door stands "
         "elsewhere in every episode (±5 cm, ±15°)",
         "the hand comes to furniture slower and softer; the door stands 3 cm farther",
+        "fingers grip with .95 × their torque; palm and arm press furniture softer",
     )
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"

@@ -31,12 +31,13 @@ class OpenDrawer(Task):
     """A cabinet stands on the table; its drawer slides .28 m towards the robot."""
 
     name = "open-drawer"
-    version = 3
+    version = 4
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
         "the arm stays within reach and gentle; operators move as people do; option `placement`",
         "the hand comes to furniture slower and softer",
+        "fingers grip with .95 × their torque; palm and arm press furniture softer",
     )
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
