@@ -296,8 +296,8 @@ listenToKeys({
   KeyN: next,
   KeyR: reset,
 });
-addEventListener("hashchange", () => {
-  wanted = readLink(location.hash);
+addEventListener("hashchange", ({ newURL }) => {
+  wanted = readLink(new URL(newURL).hash); // by now `remember` may have written over the address
   follow();
 });
 addEventListener("resize", place);
