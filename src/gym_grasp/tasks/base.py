@@ -63,6 +63,9 @@ class Task(ABC):
     """Whether it is made for the user study alone; `demos record --all` leaves it out."""
     Options: ClassVar[type] = NoOptions
     """What can be chosen about it: a frozen dataclass whose fields all have defaults."""
+    things: ClassVar[tuple[str, ...]] = ()
+    """Bodies that a hand takes hold of, or brings others to; demonstrations are multiplied in their
+    frames, see `demos.multiply`."""
     memory_size: ClassVar[int] = 0
     """Values that it remembers from step to step; see `remember`."""
 

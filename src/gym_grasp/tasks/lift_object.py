@@ -68,6 +68,7 @@ class LiftObject(Task):
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
     Options = LiftOptions
+    things = ("object",)
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

@@ -51,6 +51,7 @@ class OpenDoor(Task):
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
     Options = DoorOptions
+    things = ("lever",)
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

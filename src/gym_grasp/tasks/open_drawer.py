@@ -47,6 +47,7 @@ class OpenDrawer(Task):
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
     Options = DrawerOptions
+    things = ("drawer",)
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

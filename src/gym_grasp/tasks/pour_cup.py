@@ -70,6 +70,7 @@ class PourCup(Task):
     )
     time_limit = 42.0
     Options = PourOptions
+    things = ("cup", "bowl")
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None

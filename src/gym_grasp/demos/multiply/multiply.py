@@ -1,0 +1,442 @@
+"""Many demonstrations from a few: what is tried, from where, and what is kept."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gym_grasp.demos.episode import Episode, Origin
+from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.demos.multiply.follow import WANDER, Follower
+from gym_grasp.demos.multiply.frames import motion_between, symmetries
+from gym_grasp.demos.multiply.plan import Plans, make_plans
+from gym_grasp.demos.multiply.segments import Segment, find_segments, read_corrections
+from gym_grasp.demos.multiply.source import Source, read_sources
+from gym_grasp.demos.reader import Dataset, open_dataset
+from gym_grasp.demos.record import describe
+from gym_grasp.demos.recorder import EpisodeRecorder
+from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.envs.checks import checked_count
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import DatasetError, GymGraspError, UsageError
+from gym_grasp.noise import deviations
+from gym_grasp.tasks.random import episode_seeds, uniform
+
+TRIALS = 16
+"""Attempts with each source before any is kept."""
+LEAST_SHARE = 0.3
+"""Share of them that has to succeed for the source to be used."""
+MOST_TURN = np.radians(45.0)
+"""How far a frame may be turned from its source's, in rad."""
+MOST_TILT = np.radians(20.0)
+"""How far it may be tilted, in rad: it is not tilted with it."""
+APART = 0.005
+"""Least distance of any two start states, in m: Euclidean, of what policies observe, where entries
+of rotation matrices and angles in rad count 0.1 m each."""
+LAYOUT = 0.06
+"""Change of the distance between two things at which a source fits 1/e as well, in m."""
+AT_ONCE = 256
+"""Attempts at once on a CPU, at most."""
+AT_ONCE_GPU = 2_048
+MEMORY = 3e8
+"""What the states of attempts at once may take, in bytes."""
+MOST_ATTEMPTS = 6
+"""Attempts for each episode asked for, at most."""
+_CHOICE = 2_001
+"""Stream of random numbers that chooses among sources."""
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What came of one source."""
+
+    episode: int
+    """Its number in the dataset."""
+    segments: tuple[Segment, ...]
+    """Its parts."""
+    trials: int
+    """Attempts made to try it; 0: no start state fits."""
+    successes: int
+    """How many of these succeeded."""
+    kept: int = 0
+    """Episodes kept that were made of it."""
+
+    @property
+    def share(self) -> float:
+        """Share of its trials that succeeded."""
+        return self.successes / self.trials if self.trials else 0.0
+
+    @property
+    def used(self) -> bool:
+        """Whether it is good enough."""
+        return self.share >= LEAST_SHARE
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of multiplying."""
+
+    path: str
+    episodes: int
+    """Episodes kept."""
+    attempts: int
+    """Attempts made for these, trials apart."""
+    share: float
+    """Share of them that succeeded."""
+    near: int
+    """Start states left out for lying too near to another."""
+    unfit: int
+    """Start states left out because no source fits them."""
+    apart: float
+    """Least distance of any two start states, see `APART`, in m."""
+    spread: tuple[float, ...]
+    """Deviation of each observed value over the start states kept."""
+    seconds: float
+    """Time that it took, trials and writing included."""
+    per_minute: float
+    """Attempts a minute, trials apart."""
+    sources: tuple[SourceReport, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+def multiply(
+    dataset: Dataset | str | Path,
+    path: str | Path,
+    to: int = 1_000,
+    *,
+    episodes: Sequence[int] | None = None,
+    seed: int = 0,
+    segments: Path | None = None,
+    wander: float = WANDER,
+    device: str = "cpu",
+    num_threads: int = 0,
+    overwrite: bool = False,
+    on_episode: Callable[[int, int], None] = lambda kept, attempts: None,
+) -> Report:
+    """Make many demonstrations of a few, each from a start state of its own.
+
+    Parts of a source are carried over to where the things lie that they refer to, and hands follow
+    them closed-loop through the controller of everybody. What succeeds is kept.
+
+    Args:
+        dataset: the sources, or the file of them.
+        path: the dataset to write.
+        to: episodes to keep.
+        episodes: which of the dataset's episodes are sources; None: all.
+        seed: of start states and wandering; the sources' own start states do not come again.
+        segments: a file of corrected segments, see `segments.read_corrections`.
+        wander: deviation of the hands' wandering, in m.
+        device: where to simulate.
+        num_threads: of the physics on a CPU; 0 takes every core.
+        overwrite: replace an existing file.
+        on_episode: called after each attempt with the episodes kept and the attempts made so far.
+
+    Raises:
+        UsageError: an argument is out of range, or the task cannot be multiplied.
+        DatasetError: the dataset cannot be made again, or the file cannot be written.
+        GymGraspError: no source leads anywhere, or hardly any attempt succeeds.
+    """
+    began = time.perf_counter()
+    checked_count("to", to, 1)
+    checked_count("seed", seed, 0)
+    if not 0.0 <= wander < 0.1:
+        raise UsageError(f"wander is {wander!r}; expected metres within [0, 0.1).")
+    if not isinstance(dataset, Dataset):
+        dataset = open_dataset(dataset)
+    chosen = list(range(len(dataset))) if episodes is None else list(episodes)
+    for index in chosen:
+        if not 0 <= index < len(dataset):
+            raise UsageError(
+                f"Episode {index} is to be multiplied; {dataset.path} has {len(dataset)}, 0 to "
+                f"{len(dataset) - 1}."
+            )
+    if not chosen:
+        raise UsageError("No episode is to be multiplied; name at least one.")
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise DatasetError(f"{path} exists already. Choose another name, or give --overwrite.")
+    sources = read_sources(dataset, chosen)
+    found = {one.index: find_segments(one) for one in sources}
+    if segments is not None:
+        found |= read_corrections(segments, sources)
+    parts = [found[one.index] for one in sources]
+    work = Multiplier(dataset, sources, parts, to, seed, wander, device, num_threads)
+    try:
+        reports = work.try_sources()
+        if not any(one.used for one in reports):
+            raise GymGraspError(
+                f"No source of {dataset.path} leads anywhere: {_shares(reports)}. See their "
+                "segments (`gym-grasp demos info`) and correct them (--segments), or "
+                "demonstrate anew."
+            )
+        return work.make(path, reports, overwrite, began, on_episode)
+    finally:
+        work.env.close()
+
+
+def _shares(reports: Sequence[SourceReport]) -> str:
+    worst = ", ".join(
+        f"episode {one.episode}: {one.successes} of {one.trials}" for one in reports[:5]
+    )
+    return worst + (f" and {len(reports) - 5} more" if len(reports) > 5 else "")
+
+
+class Multiplier:
+    """The environments, the sources, and which start states have come."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        sources: Sequence[Source],
+        segments: Sequence[Sequence[Segment]],
+        to: int,
+        seed: int,
+        wander: float,
+        device: str,
+        num_threads: int,
+    ) -> None:
+        spec = dataset.env_spec()
+        longest = max(map(len, sources))
+        most = AT_ONCE if device == "cpu" else AT_ONCE_GPU
+        width = sum(value[0].nbytes for value in dataset.episode(0).states.values())
+        count = int(min(most, max(16, MEMORY / (2 * longest * width)), max(TRIALS, 1.1 * to)))
+        self.env = GraspVectorEnv(
+            spec, count, device=device, num_threads=num_threads, autoreset=False
+        )
+        env = self.env
+        self.dataset, self.sources, self.segments = dataset, sources, segments
+        self.to, self.seed, self.wander = to, seed, wander
+        self.plans: Plans = make_plans(sources, segments, env.device)
+        self.turns = _padded(
+            [symmetries(env.task.model, env.task.model.body(t).id) for t in env.task.things],
+            env.device,
+        )
+        scale = deviations((1.0, 0.1), env.observation_units)
+        self.scale = np.array([one or 0.1 for one in scale], dtype=np.float32)
+        self.starts = [one.start * self.scale for one in sources]
+        self.near, self.unfit, self.drawn = 0, 0, 0
+
+    def draw(self, base: int) -> tuple[Tensor, np.ndarray, Tensor]:
+        """Draw a batch of start states.
+
+        Returns:
+            Their seeds (N,), observations (N, O), scaled, and how well each source fits (N, S):
+            0 where not at all.
+        """
+        env = self.env
+        rows = self.drawn + torch.arange(env.num_envs, device=env.device)
+        self.drawn += env.num_envs
+        seeds = episode_seeds(base, rows, torch.zeros_like(rows))
+        seen = env.reset_to(seeds).cpu().numpy() * self.scale
+        return seeds, seen, self.fits()
+
+    def fits(self) -> Tensor:
+        """Return how well each source fits the present start states, 0 to 1. Shape (N, S)."""
+        plans, env = self.plans, self.env
+        bodies = [env.task.model.body(name).id for name in env.task.things]
+        position = env.physics.bind("xpos")[:, bodies]
+        orientation = env.physics.bind("xquat")[:, bodies]
+        columns = []
+        for source in range(len(self.sources)):
+            worst = torch.zeros(env.num_envs, device=env.device)
+            fits = torch.ones_like(worst)
+            shifts = []
+            for segment in range(int(plans.count[source])):
+                thing = int(plans.frame[source, segment])
+                if thing < 0:
+                    continue
+                pose = plans.start[source, segment].expand(env.num_envs, 7)
+                motion, tilt = motion_between(
+                    (pose[:, :3], pose[:, 3:]),
+                    (position[:, thing], orientation[:, thing]),
+                    self.turns[thing].expand(env.num_envs, -1, -1),
+                )
+                fits *= (motion.yaw.abs() <= MOST_TURN) & (tilt <= MOST_TILT)
+                shifts.append(position[:, thing] - pose[:, :3])
+            for shift in shifts[1:]:
+                worst = torch.maximum(worst, (shift - shifts[0]).norm(dim=1))
+            columns.append(fits * torch.exp(-((worst / LAYOUT) ** 2)))
+        return torch.stack(columns, 1)
+
+    def attempt(self, seeds: Tensor, sources: Tensor) -> list[Episode]:
+        """Follow sources (N,) from start states (N,); return the episodes in that order."""
+        env = self.env
+        env.reset_to(seeds)
+        follower = Follower(env, self.plans, sources, self.turns, self.wander)
+        turn, shift = follower.turn.tolist(), follower.shift.tolist()
+        recorder = EpisodeRecorder(env)
+        while recorder.running.any():
+            actions, sent = follower.act()
+            *_, info = env.step(actions)
+            recorder.add(actions, info, sent)
+            if not (recorder.running & ~follower.done.cpu().numpy()).any():
+                break
+        return [
+            recorder.episode(
+                row,
+                {
+                    "source": self.sources[source].index,
+                    "turn": round(turn[row], 6),
+                    "shift": round(shift[row], 6),
+                },
+            )
+            for row, source in enumerate(sources.tolist())
+        ]
+
+    def try_sources(self) -> list[SourceReport]:
+        """Try every source from start states that fit it, and return what came of it."""
+        env, count = self.env, len(self.sources)
+        wanted = np.repeat(np.arange(count), TRIALS)
+        trials, successes = np.zeros(count, int), np.zeros(count, int)
+        base = int(np.random.SeedSequence([self.seed, 1]).generate_state(1)[0])
+        for begin in range(0, len(wanted), env.num_envs):
+            batch = wanted[begin : begin + env.num_envs]
+            seeds, free = torch.zeros(env.num_envs, dtype=torch.int64), np.ones(len(batch), bool)
+            for _ in range(8):
+                drawn, _, fits = self.draw(base)
+                for row, fit in enumerate(fits.cpu().numpy()):
+                    match = np.flatnonzero(free & (fit[batch] > 0.1))
+                    if len(match):
+                        best = match[np.argmax(fit[batch][match])]
+                        seeds[best], free[best] = drawn[row].item(), False
+                if not free.any():
+                    break
+            rows = np.flatnonzero(~free)
+            if not len(rows):
+                continue
+            padded = np.resize(rows, env.num_envs)
+            episodes = self.attempt(
+                seeds[padded].to(env.device), torch.tensor(batch[padded], device=env.device)
+            )
+            for row, episode in zip(rows, episodes, strict=False):
+                trials[batch[row]] += 1
+                successes[batch[row]] += episode.success
+        return [
+            SourceReport(
+                one.index, tuple(self.segments[n]), int(trials[n]), int(successes[n])
+            )
+            for n, one in enumerate(self.sources)
+        ]
+
+    def choose(
+        self, weights: Tensor, limit: int, spare: list[tuple[int, int]]
+    ) -> tuple[Tensor, Tensor] | None:
+        """Return start states apart from all others, and a source for each, by its weight.
+
+        Args:
+            weights: of the sources. Shape (S,).
+            limit: how many are wanted at most.
+            spare: chosen before and not used yet; what is left over is put there.
+        """
+        env = self.env
+        for _ in range(40):
+            if len(spare) >= limit:
+                break
+            seeds, seen, fits = self.draw(self.seed)
+            share = fits * weights
+            total = share.cumsum(1)
+            zero = torch.zeros(1, device=env.device)
+            point = uniform(seeds, zero, zero + 1.0, _CHOICE) * total[:, -1:]
+            choice = (total < point).sum(1).clamp_max(len(self.sources) - 1)
+            for row in range(env.num_envs):
+                if total[row, -1] < 1e-6:
+                    self.unfit += 1
+                    continue
+                gap = np.linalg.norm(np.array(self.starts) - seen[row], axis=1).min()
+                if gap < APART:
+                    self.near += 1
+                    continue
+                self.starts.append(seen[row])
+                spare.append((int(seeds[row]), int(choice[row])))
+        taken = spare[:limit]
+        del spare[:limit]
+        if not taken:
+            return None
+        padded = [taken[row % len(taken)] for row in range(env.num_envs)]
+        seeds, sources = torch.tensor(padded, device=env.device).T.contiguous()
+        return seeds, sources
+
+    def make(
+        self,
+        path: Path,
+        reports: list[SourceReport],
+        overwrite: bool,
+        began: float,
+        on_episode: Callable[[int, int], None],
+    ) -> Report:
+        """Attempt until enough has succeeded, and write it."""
+        env, sources = self.env, [one for one in reports if one.used]
+        weights = torch.tensor(
+            [one.share * one.used for one in reports], dtype=torch.float32, device=env.device
+        )
+        meta = describe_multiplied(self.dataset, env, self.seed, len(sources))
+        kept: list[Episode] = []
+        counts = dict.fromkeys(range(len(self.dataset)), 0)
+        started, tried, spare = time.perf_counter(), 0, list[tuple[int, int]]()
+        with DatasetWriter(path, meta, overwrite=overwrite) as writer:
+            while len(writer) < self.to:
+                chosen = self.choose(weights, env.num_envs, spare)
+                if chosen is None or tried > MOST_ATTEMPTS * self.to + 2 * env.num_envs:
+                    why = "no more start states fit" if chosen is None else "too few succeed"
+                    raise GymGraspError(
+                        f"Only {len(writer)} of {tried} attempts succeeded and {why}; {self.to} "
+                        "episodes were asked for. Ask for fewer, or give more sources."
+                    )
+                for episode in self.attempt(*chosen):
+                    if len(writer) >= self.to:
+                        break
+                    if episode.seed in {one.seed for one in kept[-env.num_envs :]}:
+                        continue
+                    tried += 1
+                    if writer.add(episode):
+                        counts[int(episode.events["source"])] += 1
+                        kept.append(_start_of(episode))
+                    on_episode(len(writer), tried)
+            acting = time.perf_counter() - started
+        packer = self.dataset.meta.packer
+        starts = np.array([one.flat_observations(packer)[0] for one in kept])
+        return Report(
+            path=str(path),
+            episodes=len(kept),
+            attempts=tried,
+            share=len(kept) / tried,
+            near=self.near,
+            unfit=self.unfit,
+            apart=APART,
+            spread=tuple(starts.std(0).round(4).tolist()),
+            seconds=round(time.perf_counter() - began, 1),
+            per_minute=round(60 * tried / acting),
+            sources=tuple(
+                dataclasses.replace(one, kept=counts[one.episode]) for one in reports
+            ),
+        )
+
+
+def describe_multiplied(
+    dataset: Dataset, env: GraspVectorEnv, seed: int, count: int
+) -> DatasetMeta:
+    """Return what a dataset made of `count` demonstrations of another one says about itself."""
+    many = "1 demonstration" if count == 1 else f"{count} demonstrations"
+    origin = Origin("multiplied", (f"{many} of {dataset.fingerprint}",))
+    meta = describe(env, operator=dataset.meta.operator, base_seed=seed, origin=origin)
+    return dataclasses.replace(meta, licence=dataset.meta.licence)
+
+
+def _start_of(episode: Episode) -> Episode:
+    """Return what is still wanted of an episode that is written: its start."""
+    first = {key: value[:1] for key, value in episode.observations.items()}
+    return dataclasses.replace(episode, observations=first, states={}, operator_input={})
+
+
+def _padded(turns: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    most = max(map(len, turns))
+    rows = [np.concatenate([one, np.repeat(one[:1], most - len(one), axis=0)]) for one in turns]
+    return torch.tensor(np.stack(rows), dtype=torch.float32, device=device)
