@@ -1,4 +1,4 @@
-"""`gym-grasp demos record|info|validate|replay|film|export|recover`."""
+"""`gym-grasp demos record|multiply|info|validate|replay|film|export|recover`."""
 
 import dataclasses
 import functools
@@ -13,6 +13,7 @@ import tyro
 from gym_grasp.cli.common import TASK_NAMES, dataset_path, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.cli.film import DEFAULT, FilmOptions
+from gym_grasp.cli.multiply import multiply, parts_of
 from gym_grasp.errors import DatasetError, UsageError, unknown
 from gym_grasp.progress import bar
 from gym_grasp.tasks import TASKS, load_task
@@ -29,7 +30,7 @@ File = Annotated[Path, tyro.conf.Positional]
 
 def main(args: Sequence[str]) -> None:
     """Run one of the subcommands."""
-    functions = (record, info, validate, replay, film, export, recover)
+    functions = (record, multiply, info, validate, replay, film, export, recover)
     known: dict[str, Callable[..., Any]] = {one.__name__: one for one in functions}
     if not args or args[0] in HELP:
         print("usage: gym-grasp demos [-h] SUBCOMMAND ...\n")
@@ -132,6 +133,7 @@ def info(
     *,
     plot: Path | None = None,
     card: Path | None = None,
+    segments: Path | None = None,
     json: bool = False,
 ) -> None:
     """Describe a dataset.
@@ -140,6 +142,7 @@ def info(
         file: the dataset.
         plot: also draw a picture (PNG) of lengths, actions and rewards.
         card: also write the dataset card (Markdown).
+        segments: also write the segments that `demos multiply` finds (JSON), to correct them.
         json: print the numbers as one JSON object.
     """
     from gym_grasp.demos.card import dataset_card, plot_summary, summarise
@@ -152,12 +155,13 @@ def info(
             plot_summary(dataset, plot)
         if card is not None:
             card.write_text(dataset_card(dataset))
+        parts = parts_of(dataset, segments)
     except OSError as error:
         raise DatasetError(f"Cannot write beside the dataset: {error}.") from error
     if json:
-        print_json(dataclasses.asdict(summary))
+        print_json({**dataclasses.asdict(summary), "segments": parts.to_dict()})
     else:
-        print(dataset_card(dataset))
+        print(dataset_card(dataset), parts.text(), sep="\n")
 
 
 def validate(file: File, /, *, json: bool = False) -> None:

@@ -58,6 +58,7 @@ def resume(
     try:
         arguments = {
             **{n: settings[n] for n in ("reward", "num_envs", "observation_noise", "device")},
+            "demo_starts": settings.get("demo_starts", False),
             "demos": demos or stored_dataset(run, settings),
         }
     except (KeyError, TypeError) as error:

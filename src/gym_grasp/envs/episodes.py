@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gym_grasp.envs.demo_starts import DemoStarts
 from gym_grasp.errors import UsageError
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.random import episode_seeds, uniform
@@ -47,6 +48,8 @@ class Episodes:
         constants = task.constants(self.seed)
         self.constants = constants and {name: v.clone() for name, v in constants.items()}
         """What follows from these, each (N, …); None: the engine derives it."""
+        self.demos: DemoStarts | None = None
+        """Where in demonstrations episodes begin; None: nowhere."""
 
     def restart(self, base_seed: int) -> None:
         """Let the sequence of episodes begin anew, with another seed of the batch."""
@@ -58,6 +61,8 @@ class Episodes:
         """Draw the next episode of the environments in `mask`."""
         seeds = episode_seeds(self._base, self._env_index, self.count)
         self.count += self.mask
+        if self.demos is not None:
+            seeds = self.demos.choose(self.mask, seeds)
         self.seed.copy_(torch.where(self.mask, seeds, self.seed))
         self._draw()
 
@@ -76,6 +81,8 @@ class Episodes:
             )
         self.mask.fill_(True)
         self.seed.copy_(seeds)
+        if self.demos is not None:
+            self.demos.forget(self.mask)
         self._draw()
 
     def draw_given(self, seeds: Tensor, given: Tensor) -> None:
@@ -84,11 +91,14 @@ class Episodes:
         self.mask &= ~given
         self.draw_next()
         self.mask |= chosen
+        if self.demos is not None:
+            self.demos.forget(chosen)
         self.seed.copy_(torch.where(chosen, seeds, self.seed))
         self._draw()
 
     def _draw(self) -> None:
-        self.start.copy_(self._task.start(self.seed))
+        start = self._task.start(self.seed)
+        self.start.copy_(start if self.demos is None else self.demos.start(start))
         for name, values in self._task.randomise(self.seed).items():
             self.fields[name].copy_(values)
         for name, values in (self._task.constants(self.seed) or {}).items():
@@ -104,7 +114,8 @@ class Episodes:
         """Let a random part of the time limit, in steps, be over in the environments in `mask`."""
         high = torch.full((1,), float(limit), device=self.start.device)
         elapsed = uniform(self.seed, 0 * high, high, stream=_STAGGER)[:, 0].long()
-        self.elapsed.copy_(torch.where(self.mask, elapsed, self.elapsed))
+        late = self.mask if self.demos is None else self.mask & ~self.demos.within
+        self.elapsed.copy_(torch.where(late, elapsed, self.elapsed))
 
     def get_state(self) -> dict[str, Tensor]:
         """Return a copy of what the next episodes depend on, each (N,)."""
@@ -114,6 +125,7 @@ class Episodes:
             "episode_seed": self.seed.clone(),
             "base_seed": torch.full_like(self.count, self.base_seed or 0),
             "return": self.total.clone(),
+            **(self.demos.get_state() if self.demos is not None else {}),
         }
 
     def set_state(self, state: dict[str, Tensor]) -> None:
@@ -124,3 +136,5 @@ class Episodes:
         self.base_seed = int(state["base_seed"][0])
         self._base.fill_(self.base_seed)
         self.total.copy_(state["return"])
+        if self.demos is not None:
+            self.demos.set_state(state)

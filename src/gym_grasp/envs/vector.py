@@ -281,6 +281,8 @@ class GraspVectorEnv(VectorFace):
         parts = self.task, self.physics, self.episodes
         self._outcome = judge(*parts, diverged, self.reward_kind, self.max_episode_steps)
         self._diverged_count += diverged
+        if self.episodes.demos is not None:
+            self.episodes.demos.count(self._outcome["_final_obs"], self._outcome["success"])
         observation = torch.where(diverged[:, None], self._observation, self._observe())
         self._observation.copy_(observation)
         at_limit = self.controller.at_limit.clone()
@@ -340,7 +342,9 @@ class GraspVectorEnv(VectorFace):
     def _enter_episodes(self) -> None:
         mask = self.episodes.mask
         self.controller.reset(mask)
-        self.episodes.enter()
         self.task.memory.masked_fill_(mask[:, None], 0.0)
+        self.episodes.enter()
+        if (demos := self.episodes.demos) is not None:
+            demos.enter(mask, self.controller, self.task, self.episodes.elapsed)
         observation = torch.where(mask[:, None], self._observe(), self._observation)
         self._observation.copy_(observation)

@@ -133,6 +133,7 @@ def learn(
         "num_envs": env.num_envs,
         "observation_noise": [*env.noise.deviations],
         "device": device,
+        "demo_starts": env.episodes.demos is not None,
         "demos": None if path is None else str(path.resolve()),
         "demos_from_run": None if path is None else os.path.relpath(path, folder),
     }

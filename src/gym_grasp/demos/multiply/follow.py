@@ -38,10 +38,12 @@ TURNING = 0.8
 """Mean speed of turning in a reach, in rad/s."""
 SHORTEST = 0.4
 """Shortest reach, in s."""
-BEYOND = 1.5
+BEYOND = 1.0
 """How long the last movement goes on beyond the end of the demonstration, in s."""
-PATIENCE = 1.0
+PATIENCE = 0.5
 """How long the hand waits then for the task to be done, in s."""
+STUCK = 1.5
+"""How long the hand may be more than `BEHIND` behind, in s, before it gives up."""
 _STREAM = 2_000
 """Stream of random numbers that no task draws from."""
 
@@ -77,6 +79,7 @@ class Follower:
         low, high = (torch.full((1,), value, device=device) for value in TEMPO)
         self._tempo = uniform(env.episode_seed, low, high, _STREAM)[:, 0]
         self._segment = torch.zeros(count, dtype=torch.int64, device=device)
+        self._stuck = zeros.clone()
         self._moment = zeros.clone()
         self._share, self._duration = zeros.clone(), torch.ones_like(zeros)
         self._reaching = torch.zeros(count, dtype=torch.bool, device=device)
@@ -97,9 +100,10 @@ class Follower:
 
     @property
     def done(self) -> Tensor:
-        """Whose demonstration is over. Shape (N,), bool."""
+        """Whose demonstration is over, or out of reach. Shape (N,), bool."""
         end = self._of(self._plans.end)
-        return self._moment > end + (BEYOND + PATIENCE) * self._rate
+        over = self._moment > end + (BEYOND + PATIENCE) * self._rate
+        return over | (self._stuck > STUCK * self._rate)
 
     def act(self) -> tuple[Tensor, dict[str, np.ndarray]]:
         """Advance every hand by one control step.
@@ -148,6 +152,7 @@ class Follower:
     def _advance(self) -> None:
         behind = self._behind()
         wait = 1 - (1 - WAITS) * ((behind - BEHIND[0]) / (BEHIND[1] - BEHIND[0])).clamp(0.0, 1.0)
+        self._stuck.copy_(torch.where(behind > BEHIND[1], self._stuck + 1.0, 0.0))
         blend = self._at(self._plans.blend)
         changing = (blend > 0.0) & (blend < 1.0)
         stretch = torch.where(changing, self._stretch, 1.0)
