@@ -84,9 +84,7 @@ def learn(
     folder = out or RUNS / f"learn-{file.stem}"
     many = folder / "multiplied.hdf5"
     say(f"multiplying {file} to {to} demonstrations")
-    report = multiply_one(
-        file, many, to, chosen, segments, seed, device=device, overwrite=True
-    )
+    report = multiply_one(file, many, to, chosen, segments, seed, device=device, overwrite=True)
     for line in told(report).splitlines():
         say(f"    {line}")
     pairs = sum(len(one) for one in open_dataset(many).summaries)

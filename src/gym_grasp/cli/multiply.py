@@ -182,9 +182,7 @@ def parts_of(dataset: "Dataset", path: Path | None = None) -> Parts:
             raise
         return Parts({}, {}, dataset.meta.control_rate, reason(error))
     found = {one.index: find_segments(one) for one in sources}
-    looks = {
-        name: describe(symmetries(model, model.body(name).id)) for name in sources[0].things
-    }
+    looks = {name: describe(symmetries(model, model.body(name).id)) for name in sources[0].things}
     if path is not None:
         path.write_text(to_json(found))
         print(f"segments: {path}", file=sys.stderr)

@@ -44,7 +44,9 @@ def demo_states(dataset: Dataset, env: GraspVectorEnv) -> DemoStates:
     parts = dict(dataset.meta.states["physics"])
     begin = sum(width for name, width in _before(dataset, "qpos"))
     columns = slice(begin, begin + parts["qpos"])
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in ("qpos", "targets", "commanded", "memory")}
+    rows: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("qpos", "targets", "commanded", "memory")
+    }
     lengths, seeds = [], []
     for index, episode in zip(
         dataset.train_indices, dataset.episodes(dataset.train_indices), strict=True

@@ -126,7 +126,9 @@ class DemoStarts:
         self._since += torch.stack([own.sum(), (own & success).sum()]).to(self._since)
         full = self._since[0] >= self._counted
         good = self._since[1] > ENOUGH * self._since[0]
-        self.window.copy_(torch.where(full & good, (self.window + GROWTH).clamp_max(1.0), self.window))
+        self.window.copy_(
+            torch.where(full & good, (self.window + GROWTH).clamp_max(1.0), self.window)
+        )
         self._since.copy_(torch.where(full, 0.0, self._since))
 
     def get_state(self) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from gym_grasp.demos.multiply.multiply import multiply
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
 from gym_grasp.envs.spec import EnvSpec
@@ -55,7 +56,10 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
         config = run.config()
         demonstrations, count = None, 0
         if config.needs_demonstrations:
-            demonstrations, count = load_demonstrations(run, path, place.recorded, threads)
+            recorded = run.recorded or place.recorded
+            many = None if run.multiplied is None else place.multiplied(run)
+            demonstrations, count = load_demonstrations(run, path, recorded, threads, many)
+            path = many or path
         env = GraspVectorEnv(
             run.spec,
             run.num_envs if config.steps_environment else 1,
@@ -163,11 +167,11 @@ def attempt(run: Run, place: Place, threads: int = 0) -> str | None:
 
 
 def load_demonstrations(
-    run: Run, path: Path, recorded: int, threads: int = 0
+    run: Run, path: Path, recorded: int, threads: int = 0, multiplied: Path | None = None
 ) -> tuple[Demonstrations, int]:
-    """Return what a run learns from, and from how many episodes.
+    """Return what a run learns from, and from how many recorded episodes.
 
-    The first run that needs a dataset records it, others wait.
+    The first run that needs a dataset records or multiplies it, others wait.
     """
     if not path.exists():
         with only_one(path.with_name(f".{path.name}.lock"), wait=True):
@@ -185,7 +189,22 @@ def load_demonstrations(
         )
     # Another draw for every seed: the spread over seeds then covers the choice as well.
     chosen = sorted(random.Random(run.seed).sample(train, run.demos))
-    return Demonstrations.from_dataset(dataset, chosen), len(chosen)
+    if multiplied is None:
+        return Demonstrations.from_dataset(dataset, chosen), len(chosen)
+    if not multiplied.exists():
+        with only_one(multiplied.with_name(f".{multiplied.name}.lock"), wait=True):
+            if not multiplied.exists():
+                assert run.multiplied is not None
+                multiply(
+                    dataset,
+                    multiplied,
+                    run.multiplied,
+                    episodes=chosen,
+                    seed=run.seed,
+                    num_threads=threads,
+                    overwrite=True,
+                )
+    return Demonstrations.from_dataset(open_dataset(multiplied, spec=run.spec)), len(chosen)
 
 
 def evaluate_run(run: Run, place: Place, threads: int = 0) -> Evaluation:

@@ -35,6 +35,10 @@ class Run:
     max_minutes: float | None = None
     demos: int | None = None
     """Demonstrations to learn from, drawn by the seed; None takes all of the training split."""
+    multiplied: int | None = None
+    """What those are multiplied to; None: they are not."""
+    recorded: int | None = None
+    """Demonstrations in the dataset, if it is recorded; None: the place's number."""
     overrides: tuple[tuple[str, Any], ...] = ()
     """Further fields of `TrainConfig` with their values."""
     options: tuple[tuple[str, Any], ...] = ()
@@ -64,6 +68,14 @@ class Run:
                 "method that learns from demonstrations."
             )
 
+        if self.multiplied is not None and (self.demos is None or self.multiplied < self.demos):
+            raise UsageError(
+                f"multiplied is {self.multiplied} and demos {self.demos}; give how many "
+                "demonstrations are multiplied, and at least as many to come."
+            )
+        if self.recorded is not None and self.recorded < 1:
+            raise UsageError(f"recorded is {self.recorded}; it must be at least 1.")
+
     @property
     def method(self) -> Method:
         """The method without its reward."""
@@ -91,6 +103,8 @@ class Run:
     def label(self) -> str:
         """Which column of a table it belongs to, such as "dapg-sparse" or "dapg-sparse-5-demos"."""
         demos = "" if self.demos is None else f"-{self.demos}-demos"
+        demos += "" if self.multiplied is None else f"-to-{self.multiplied}"
+        demos += "" if self.recorded is None else f"-of-{self.recorded}"
         return f"{self.variant}{demos}{self.suffix}"
 
     @property
@@ -111,6 +125,9 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; `from_dict` takes it back."""
         values = dataclasses.asdict(self) | {"options": dict(self.options)}
+        for later in ("multiplied", "recorded"):  # results from before have none
+            if values[later] is None:
+                del values[later]
         return json.loads(json.dumps(values))
 
     @classmethod
@@ -150,7 +167,14 @@ class Place:
 
     def dataset(self, run: Run) -> Path:
         """Return the file of a run's demonstrations."""
-        return self.data / f"{run.task}{run.suffix}.hdf5"
+        count = "" if run.recorded is None else f"-{run.recorded}"
+        return self.data / f"{run.task}{count}{run.suffix}.hdf5"
+
+    def multiplied(self, run: Run) -> Path:
+        """Return the file of what a run's demonstrations are multiplied to."""
+        file = self.dataset(run)
+        name = f"{file.stem}-{run.demos}-to-{run.multiplied}-seed-{run.seed}.hdf5"
+        return file.with_name(name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, paths absolute; `from_dict` takes it back."""

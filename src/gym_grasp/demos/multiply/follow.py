@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gym_grasp.demos.multiply.frames import Motion, motion_between, turned
+from gym_grasp.demos.multiply.frames import LOOSE, Motion, motion_between, turned, yaw_of
 from gym_grasp.demos.multiply.plan import Plans
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.math.rotations import (
     quat_conjugate,
     quat_from_rotvec,
     quat_multiply,
+    quat_turned,
     rotvec_from_quat,
 )
 from gym_grasp.tasks.random import normal, uniform
@@ -36,6 +37,9 @@ IN_HAND, IN_HAND_TIME = 0.03, 0.3
 """Largest correction for a thing that lies otherwise in the hand, in m, and its time, in s."""
 TURNING = 0.8
 """Mean speed of turning in a reach, in rad/s."""
+SIDEWAYS = 0.75
+"""How far the hand turns about the vertical from where its demonstration began, in rad, if that
+itself went no farther, where it holds what is hinged: a wrist turned further runs out of its way."""
 SHORTEST = 0.4
 """Shortest reach, in s."""
 BEYOND = 1.0
@@ -72,6 +76,15 @@ class Follower:
         self._bodies = torch.tensor(
             [env.task.model.body(name).id for name in env.task.things], device=device
         )
+        model = env.task.model
+        loose = {int(model.jnt_bodyid[n]) for n in np.flatnonzero(np.isin(model.jnt_type, LOOSE))}
+        self._hinged = torch.tensor(
+            [body not in loose for body in self._bodies.tolist()], device=device
+        )
+        heading, _ = yaw_of(plans.aimed[..., 3:7], plans.aimed[:, :1, 3:7])
+        self._most = torch.stack(
+            [heading.amin(1).clamp_max(-SIDEWAYS), heading.amax(1).clamp_min(SIDEWAYS)]
+        )[:, chosen]
         self._rate = env.control_rate
         self._rows = torch.arange(count, device=device)
         self._wander = wander
@@ -124,9 +137,7 @@ class Follower:
         position, orientation, drives = self._way()
         wandering = self._wandering()
         position = position + wandering[:, :3]
-        orientation = quat_multiply(
-            quat_from_rotvec(wandering[:, 3:6] * WANDER_TURN), orientation
-        )
+        orientation = quat_multiply(quat_from_rotvec(wandering[:, 3:6] * WANDER_TURN), orientation)
         drives = (drives + wandering[:, 6:] * WANDER_CLOSE).clamp(0.0, 1.0)
         actions = self._env.controller.approach(position, orientation, drives)
         return actions, {
@@ -177,9 +188,7 @@ class Follower:
         position, orientation = self._things()
         seen = frame.clamp_min(0)
         now = position[begun, seen], orientation[begun, seen]
-        motion, _ = motion_between(
-            (reference[:, :3], reference[:, 3:]), now, self._turns[seen]
-        )
+        motion, _ = motion_between((reference[:, :3], reference[:, 3:]), now, self._turns[seen])
         world = frame < 0
         motion.yaw.masked_fill_(world, 0.0)
         motion.shift.masked_fill_(world[:, None], 0.0)
@@ -205,9 +214,9 @@ class Follower:
         self._stretch[begun] = (was / now_is.clamp_min(1e-3)).clamp(*STRETCH)
         target, turn, _ = self._followed()
         gap = (target - self._from[:, :3]).norm(dim=1)
-        angle = rotvec_from_quat(
-            quat_multiply(turn, quat_conjugate(self._from[:, 3:7]))
-        ).norm(dim=1)
+        angle = rotvec_from_quat(quat_multiply(turn, quat_conjugate(self._from[:, 3:7]))).norm(
+            dim=1
+        )
         seconds = torch.maximum(gap / plans.pace[self._chosen], angle / TURNING)
         self._duration[reach] = (seconds.clamp_min(SHORTEST) * self._rate)[reach]
 
@@ -243,6 +252,11 @@ class Follower:
         aimed = self._at(plans.aimed)
         orientation = torch.nn.functional.normalize(aimed[:, 3:7], dim=1)
         position, orientation = self._place(aimed[:, :3], orientation)
+        frame = self._of(plans.frame)
+        heading, _ = yaw_of(orientation, plans.aimed[self._chosen, 0, 3:7])
+        excess = heading - heading.clamp(self._most[0], self._most[1])
+        hinged = (frame >= 0) & self._hinged[frame.clamp_min(0)]
+        orientation = quat_turned(orientation, torch.where(hinged, -excess, 0.0))
         beyond = (self._moment - self._of(plans.end)).clamp(0.0, BEYOND * self._rate)
         last = self._segment + 1 >= plans.count[self._chosen]
         further = turned(plans.last_velocity[self._chosen], self._motion.yaw)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gym_grasp.math.rotations import (
     np_from_rotvec,
+    np_matrix,
     np_multiply,
     np_rotate,
     quat_conjugate,
@@ -21,6 +22,8 @@ SAME = 0.002
 """How far a shape's corners may be off after a turn that counts as a symmetry, in m."""
 STEP = np.pi / 12
 """Turns about the axes that are tried, in rad: round things get as many."""
+LOOSE = (int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL))
+"""Joints of bodies that can lie in any way."""
 UPRIGHT = 3.0
 """How much a tilt counts beside a turn about the vertical, which a hand can follow."""
 
@@ -39,10 +42,10 @@ def symmetries(model: mujoco.MjModel, body: int) -> np.ndarray:
         Quaternions in the body's frame, the first of them the identity. Shape (S, 4).
     """
     identity = np.array([1.0, 0.0, 0.0, 0.0])
-    loose = (mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL)
     joints = model.jnt_type[model.jnt_bodyid == body]
-    geoms = np.flatnonzero((model.geom_bodyid == body) & (model.geom_contype != 0))
-    if not np.isin(joints, loose).any() or not len(geoms):
+    solid = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+    geoms = np.flatnonzero((model.geom_bodyid == body) & solid)
+    if not np.isin(joints, LOOSE).any() or not len(geoms):
         return identity[None]
     points, kinds = _corners(model, geoms)
     axes = np.eye(3)
@@ -53,12 +56,11 @@ def symmetries(model: mujoco.MjModel, body: int) -> np.ndarray:
     found: list[np.ndarray] = []
     for first, second in product(turns, upright):
         turn = np_multiply(first, second)
-        if any(abs(turn @ other) > 1 - 1e-9 for other in found):
-            continue
-        moved = np.array([np_rotate(turn, point) for point in points])
+        moved = points @ np_matrix(turn).T
         apart = np.linalg.norm(moved[:, None] - points[None], axis=-1)
         apart[kinds[:, None] != kinds[None]] = np.inf
-        if apart.min(1).max() < SAME:
+        known = (abs(turn @ other) > 1 - 1e-9 for other in found)
+        if apart.min(1).max() < SAME and not any(known):
             found.append(turn)
     return np.array(found)
 
@@ -132,14 +134,19 @@ def motion_between(
         The motion, and the tilt that it leaves out, in rad. Shape (N,).
     """
     alike = quat_multiply(after[1][:, None], turns)
-    turn = quat_multiply(alike, quat_conjugate(before[1])[:, None])
-    turn = torch.where(turn[..., :1] < 0, -turn, turn)
-    w, x, y, z = turn.unbind(-1)
-    yaw = 2 * torch.atan2(z, w)
-    yaw = torch.atan2(torch.sin(yaw), torch.cos(yaw))
-    tilt = 2 * torch.asin((x.square() + y.square()).sqrt().clamp_max(1.0))
+    yaw, tilt = yaw_of(alike, before[1][:, None])
     best = (UPRIGHT * tilt + yaw.abs()).argmin(1, keepdim=True)
     yaw, tilt = yaw.gather(1, best)[:, 0], tilt.gather(1, best)[:, 0]
     return Motion(yaw, after[0] - turned(before[0], yaw)), tilt
 
 
+def yaw_of(after: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Return by how much orientations (..., 4) differ: about the vertical, and as a tilt, in rad.
+
+    The first within ±π; shapes (...).
+    """
+    turn = quat_multiply(after, quat_conjugate(before).expand_as(after))
+    w, x, y, z = turn.unbind(-1)
+    yaw = 2 * torch.atan2(z, w)
+    tilt = 2 * torch.asin((x.square() + y.square()).sqrt().clamp_max(1.0))
+    return torch.atan2(torch.sin(yaw), torch.cos(yaw)), tilt

@@ -38,6 +38,8 @@ MOST_TILT = np.radians(20.0)
 APART = 0.005
 """Least distance of any two start states, in m: Euclidean, of what policies observe, where entries
 of rotation matrices and angles in rad count 0.1 m each."""
+TURNED = 0.25
+"""Turn of a frame at which a source fits 1/e as well, in rad."""
 LAYOUT = 0.06
 """Change of the distance between two things at which a source fits 1/e as well, in m."""
 AT_ONCE = 256
@@ -260,10 +262,12 @@ class Multiplier:
                     self.turns[thing].expand(env.num_envs, -1, -1),
                 )
                 fits *= (motion.yaw.abs() <= MOST_TURN) & (tilt <= MOST_TILT)
+                fits *= torch.exp(-((motion.yaw / TURNED) ** 2))
                 shifts.append(position[:, thing] - pose[:, :3])
             for shift in shifts[1:]:
                 worst = torch.maximum(worst, (shift - shifts[0]).norm(dim=1))
-            columns.append(fits * torch.exp(-((worst / LAYOUT) ** 2)))
+            alike = torch.exp(-((worst / LAYOUT) ** 2)).clamp_min(1e-2)
+            columns.append(fits.clamp_min(1e-4) * (fits > 0) * alike)
         return torch.stack(columns, 1)
 
     def attempt(self, seeds: Tensor, sources: Tensor) -> list[Episode]:
@@ -303,9 +307,9 @@ class Multiplier:
             for _ in range(8):
                 drawn, _, fits = self.draw(base)
                 for row, fit in enumerate(fits.cpu().numpy()):
-                    match = np.flatnonzero(free & (fit[batch] > 0.1))
+                    match = np.flatnonzero(free & (fit[batch] > 0))
                     if len(match):
-                        best = match[np.argmax(fit[batch][match])]
+                        best = match[0]
                         seeds[best], free[best] = drawn[row].item(), False
                 if not free.any():
                     break
@@ -320,9 +324,7 @@ class Multiplier:
                 trials[batch[row]] += 1
                 successes[batch[row]] += episode.success
         return [
-            SourceReport(
-                one.index, tuple(self.segments[n]), int(trials[n]), int(successes[n])
-            )
+            SourceReport(one.index, tuple(self.segments[n]), int(trials[n]), int(successes[n]))
             for n, one in enumerate(self.sources)
         ]
 
@@ -414,9 +416,7 @@ class Multiplier:
             spread=tuple(starts.std(0).round(4).tolist()),
             seconds=round(time.perf_counter() - began, 1),
             per_minute=round(60 * tried / acting),
-            sources=tuple(
-                dataclasses.replace(one, kept=counts[one.episode]) for one in reports
-            ),
+            sources=tuple(dataclasses.replace(one, kept=counts[one.episode]) for one in reports),
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gym_grasp.demos.multiply.segments import ARM, WORLD, Segment, moving
+from gym_grasp.demos.multiply.segments import ARM, WORLD, Segment, find_holds, moving
 from gym_grasp.demos.multiply.source import Source, smoothed
 
 PAUSE = (0.03, 0.15, 0.10, 0.01)
@@ -86,10 +86,16 @@ def make_plans(
     return Plans(**tensors)
 
 
-def _plan(source: Source, segments: Sequence[Segment], rows: int, most: int) -> dict[str, np.ndarray]:
+def _plan(
+    source: Source, segments: Sequence[Segment], rows: int, most: int
+) -> dict[str, np.ndarray]:
     names = [*source.things]
     held, blend = source.wrist.position.copy(), np.ones(len(source))
     near = np.full(len(source), np.inf)
+    for hold in find_holds(source):
+        for moment in (hold.begin, hold.end):
+            gap = source.wrist.position - source.wrist.position[moment]
+            near = np.minimum(near, np.linalg.norm(gap, axis=1))
     table = []
     before: Segment | None = None
     for one in segments:
@@ -104,10 +110,6 @@ def _plan(source: Source, segments: Sequence[Segment], rows: int, most: int) -> 
             release = min(one.end, max(spans, default=one.end))
         if anew and not joined:
             blend[span] = _blend(source, one, release)
-        grasps = [one.begin if one.holds else one.end, release]
-        for moment in grasps:
-            gap = source.wrist.position[span] - source.wrist.position[moment]
-            near[span] = np.minimum(near[span], np.linalg.norm(gap, axis=1))
         number = names.index(one.frame) if one.frame != WORLD else -1
         pose = [_pose(source, one.frame, moment) for moment in (one.begin, 0)]
         table.append((one, number, joined, anew, release, *pose))
@@ -118,9 +120,7 @@ def _plan(source: Source, segments: Sequence[Segment], rows: int, most: int) -> 
     def filled(values: np.ndarray) -> np.ndarray:
         return np.concatenate([values, np.repeat(values[-1:], rows - len(values), axis=0)])
 
-    aimed = np.concatenate(
-        [source.aimed.position, source.aimed.orientation, source.drives], axis=1
-    )
+    aimed = np.concatenate([source.aimed.position, source.aimed.orientation, source.drives], axis=1)
     back = max(1, round(0.2 * source.rate))
     return {
         "aimed": filled(aimed),

@@ -99,7 +99,7 @@ def _read(dataset: Dataset, env: GraspVectorEnv, index: int) -> Source:
         rate=rate,
         wrist=track(poses[:, 0], rate, SMOOTH),
         aimed=track(aimed[:, :7], rate, SMOOTH),
-        drives=drives,
+        drives=drives.clip(0.0, 1.0),
         things={name: track(poses[:, 1 + n], rate, 0.0) for n, name in enumerate(names)},
         start=episode.flat_observations(dataset.meta.packer)[0],
     )
@@ -128,9 +128,9 @@ def track(poses: np.ndarray, rate: float, smooth: float) -> Track:
 
 
 def smoothed(values: np.ndarray, deviation: float) -> np.ndarray:
-    """Return values (R, D) after a Gaussian of so many rows; the first and last go on for ever."""
-    reach = int(np.ceil(3 * deviation))
+    """Return values (R, D) after a Gaussian of so many rows; at the ends they go on as they came."""
+    reach = min(int(np.ceil(3 * deviation)), len(values) - 1)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
-    padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
+    padded = np.pad(values, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")
     columns = [np.convolve(one, kernel / kernel.sum(), mode="valid") for one in padded.T]
     return np.stack(columns, axis=1)
