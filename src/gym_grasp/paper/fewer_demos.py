@@ -89,8 +89,8 @@ def gather(results: Sequence[Result], out: Path, smoke: bool = False) -> list[Pa
     lines += table(header, rows) if rows else ["No finished runs yet."]
     lines += [
         "",
-        "Each seed draws its own demonstrations from the 90 % that are for training. 5 → 1,000: five "
-        "are multiplied to 1,000, of which again 90 % are for training. No policy is evaluated "
+        "Each seed draws its own demonstrations from the 90 % that are for training. 5 → 1,000: "
+        "five are multiplied to 1,000, of which again 90 % are for training. No policy is evaluated "
         "where a demonstration began.",
         "",
     ]

@@ -38,8 +38,8 @@ IN_HAND, IN_HAND_TIME = 0.03, 0.3
 TURNING = 0.8
 """Mean speed of turning in a reach, in rad/s."""
 SIDEWAYS = 0.75
-"""How far the hand turns about the vertical from where its demonstration began, in rad, if that
-itself went no farther, where it holds what is hinged: a wrist turned further runs out of its way."""
+"""How far a hand that holds what is hinged turns about the vertical from where its demonstration
+began, in rad, or as far as that: a wrist turned further runs out of its way."""
 SHORTEST = 0.4
 """Shortest reach, in s."""
 BEYOND = 1.0

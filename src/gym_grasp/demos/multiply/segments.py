@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
 from gym_grasp.demos.multiply.source import Source, Track
 from gym_grasp.errors import UsageError, reason
 

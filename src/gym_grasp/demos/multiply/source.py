@@ -128,7 +128,7 @@ def track(poses: np.ndarray, rate: float, smooth: float) -> Track:
 
 
 def smoothed(values: np.ndarray, deviation: float) -> np.ndarray:
-    """Return values (R, D) after a Gaussian of so many rows; at the ends they go on as they came."""
+    """Return values (R, D) after a Gaussian of so many rows; they go on straight at the ends."""
     reach = min(int(np.ceil(3 * deviation)), len(values) - 1)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
     padded = np.pad(values, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")
