@@ -35,10 +35,6 @@ class Run:
     max_minutes: float | None = None
     demos: int | None = None
     """Demonstrations to learn from, drawn by the seed; None takes all of the training split."""
-    multiplied: int | None = None
-    """What those are multiplied to; None: they are not."""
-    recorded: int | None = None
-    """Demonstrations in the dataset, if it is recorded; None: the place's number."""
     overrides: tuple[tuple[str, Any], ...] = ()
     """Further fields of `TrainConfig` with their values."""
     options: tuple[tuple[str, Any], ...] = ()
@@ -49,6 +45,10 @@ class Run:
     """How actions become joint targets."""
     max_episode_steps: int | None = None
     """Actions after which episodes are truncated; None: the task's own limit."""
+    multiplied: int | None = None
+    """What `demos` are multiplied to; None: they are not."""
+    recorded: int | None = None
+    """Demonstrations in the dataset, if it is recorded; None: the place's number."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what does not exist or does not go together."""

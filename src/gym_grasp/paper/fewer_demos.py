@@ -90,8 +90,8 @@ def gather(results: Sequence[Result], out: Path, smoke: bool = False) -> list[Pa
     lines += [
         "",
         "Each seed draws its own demonstrations from the 90 % that are for training. 5 → 1,000: "
-        "five are multiplied to 1,000, of which again 90 % are for training. No policy is evaluated "
-        "where a demonstration began.",
+        "five are multiplied to 1,000, of which again 90 % are for training. No policy is "
+        "evaluated where a demonstration began.",
         "",
     ]
     files = [out / "demos.md", out / "demos.json"]

@@ -37,7 +37,7 @@ IN_HAND, IN_HAND_TIME = 0.03, 0.3
 """Largest correction for a thing that lies otherwise in the hand, in m, and its time, in s."""
 TURNING = 0.8
 """Mean speed of turning in a reach, in rad/s."""
-SIDEWAYS = 0.75
+SIDEWAYS = 0.4
 """How far a hand that holds what is hinged turns about the vertical from where its demonstration
 began, in rad, or as far as that: a wrist turned further runs out of its way."""
 SHORTEST = 0.4

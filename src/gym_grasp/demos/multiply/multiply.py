@@ -320,9 +320,9 @@ class Multiplier:
             episodes = self.attempt(
                 seeds[padded].to(env.device), torch.tensor(batch[padded], device=env.device)
             )
-            for row, episode in zip(rows, episodes, strict=False):
-                trials[batch[row]] += 1
-                successes[batch[row]] += episode.success
+            for source, episode in zip(batch[rows], episodes, strict=False):
+                trials[source] += 1
+                successes[source] += episode.success
         return [
             SourceReport(one.index, tuple(self.segments[n]), int(trials[n]), int(successes[n]))
             for n, one in enumerate(self.sources)

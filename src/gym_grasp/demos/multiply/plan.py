@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def _plan(
         for moment in (hold.begin, hold.end):
             gap = source.wrist.position - source.wrist.position[moment]
             near = np.minimum(near, np.linalg.norm(gap, axis=1))
-    table = []
+    table: list[dict[str, Any]] = []
     before: Segment | None = None
     for one in segments:
         span = slice(one.begin, one.end + 1)
@@ -110,9 +111,19 @@ def _plan(
             release = min(one.end, max(spans, default=one.end))
         if anew and not joined:
             blend[span] = _blend(source, one, release)
-        number = names.index(one.frame) if one.frame != WORLD else -1
-        pose = [_pose(source, one.frame, moment) for moment in (one.begin, 0)]
-        table.append((one, number, joined, anew, release, *pose))
+        table.append(
+            {
+                "begin": one.begin,
+                "end": one.end,
+                "frame": names.index(one.frame) if one.frame != WORLD else -1,
+                "holds": names.index(one.holds) if one.holds else -1,
+                "release": release,
+                "joined": joined,
+                "anew": anew,
+                "reference": _pose(source, one.frame, one.begin),
+                "start": _pose(source, one.frame, 0),
+            }
+        )
         before = one
     table += [table[-1]] * (most - len(table))
     share = np.clip((near - NEAR[0]) / (NEAR[1] - NEAR[0]), 0.0, 1.0)
@@ -129,16 +140,8 @@ def _plan(
         "blend": filled(blend),
         "free": filled(CARE + (1 - CARE) * share),
         "rate": filled(_rates(source)),
-        "begin": np.array([one.begin for one, *_ in table]),
-        "end": np.array([one.end for one, *_ in table]),
         "count": np.array(len(segments)),
-        "frame": np.array([number for _, number, *_ in table]),
-        "holds": np.array([names.index(one.holds) if one.holds else -1 for one, *_ in table]),
-        "release": np.array([release for *_, release, _, _ in table]),
-        "joined": np.array([joined for _, _, joined, *_ in table]),
-        "anew": np.array([anew for _, _, _, anew, *_ in table]),
-        "reference": np.array([pose for *_, pose, _ in table]),
-        "start": np.array([pose for *_, pose in table]),
+        **{name: np.array([row[name] for row in table]) for name in table[0]},
         "pace": np.array(_pace(source, segments[0].begin)),
         "last_velocity": (aimed[-1, :3] - aimed[-1 - min(back, len(aimed) - 1), :3]) / back,
     }

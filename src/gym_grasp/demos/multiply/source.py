@@ -87,9 +87,9 @@ def _read(dataset: Dataset, env: GraspVectorEnv, index: int) -> Source:
     for begin in range(0, len(episode) + 1, ROWS):
         count = _show(env, episode, begin)
         position, orientation = env.controller.wrist_pose()
-        poses = torch.cat([position, orientation], 1)[:, None]
+        hand = torch.cat([position, orientation], 1)[:, None]
         things = torch.cat([physics.bind("xpos")[:, bodies], physics.bind("xquat")[:, bodies]], 2)
-        found.append(torch.cat([poses, things], 1)[:count].numpy().astype(float))
+        found.append(torch.cat([hand, things], 1)[:count].numpy().astype(float))
     poses = np.concatenate(found)
     aimed = episode.states["targets"].astype(float)
     drives = smoothed(aimed[:, 7:], SMOOTH_DRIVES * rate)
