@@ -10,7 +10,8 @@ import torch
 from gym_grasp.demos.card import dataset_card
 from gym_grasp.demos.multiply import segments as parts
 from gym_grasp.demos.multiply.frames import motion_between, symmetries, turned
-from gym_grasp.demos.multiply.multiply import APART, multiply
+from gym_grasp.demos.multiply.multiply import multiply
+from gym_grasp.demos.multiply.report import APART
 from gym_grasp.demos.multiply.segments import Segment, find_segments, read_corrections, to_json
 from gym_grasp.demos.multiply.source import Source, Track, read_sources, smoothed
 from gym_grasp.demos.reader import check, open_dataset

@@ -14,7 +14,7 @@ from gym_grasp.errors import GymGraspError, UsageError, reason
 from gym_grasp.progress import bar
 
 if TYPE_CHECKING:
-    from gym_grasp.demos.multiply.multiply import Report
+    from gym_grasp.demos.multiply.report import Report
     from gym_grasp.demos.multiply.segments import Segment
     from gym_grasp.demos.reader import Dataset
 
