@@ -25,7 +25,7 @@ from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError, GymGraspError, UsageError
 from gym_grasp.math.rotations import quat_from_rotvec
 
-FAR = 0.08
+FAR = 0.04
 """Least distance of start states, in m, of which some have to be left out."""
 SPEC = EnvSpec("open-drawer", {"placement": "varied"})
 

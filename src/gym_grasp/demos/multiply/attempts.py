@@ -243,7 +243,11 @@ class Multiplier:
             while len(writer) < self.to:
                 chosen = self.choose(weights, env.num_envs, spare)
                 if chosen is None or tried > MOST_ATTEMPTS * self.to + 2 * env.num_envs:
-                    why = "no more start states fit" if chosen is None else "too few succeed"
+                    why = (
+                        "no more start states lie apart and fit"
+                        if chosen is None
+                        else "too few succeed"
+                    )
                     raise GymGraspError(
                         f"Only {len(writer)} of {tried} attempts succeeded and {why}; {self.to} "
                         "episodes were asked for. Ask for fewer, or give more sources."
