@@ -24,6 +24,7 @@ from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError, GymGraspError, UsageError
 from gym_grasp.math.rotations import quat_from_rotvec
+from gym_grasp.perturbation import Perturbation
 
 FAR = 0.04
 """Least distance of start states, in m, of which some have to be left out."""
@@ -303,3 +304,11 @@ def test_environments_begin_within_demonstrations(many):
     assert not env.episodes.demos.within.any()
     with pytest.raises(UsageError, match="after the first reset"):
         begin_within(env, dataset)
+
+
+def test_late_commands_hold_what_a_demonstration_led_to(many):
+    env = GraspVectorEnv(SPEC, 32, perturbation=Perturbation(latency=(0.02, 0.02)))
+    begin_within(env, many[0])
+    env.reset(seed=5)
+    assert env.episodes.demos.within.any()
+    assert torch.equal(env.commands.state, env.controller.holding())
