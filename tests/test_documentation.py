@@ -153,14 +153,14 @@ def test_readmes_python_runs(made, workplace):
 
 def known_flags() -> set[str]:
     """Return every option of every subcommand, task and device."""
-    from gym_grasp.cli import demos, film, study, train, view
+    from gym_grasp.cli import demos, film, learn, study, train, view
 
     modules = ["demo", "resume", "evaluate", "audit", "benchmark", "render"]
     found = set()
     registry = environment._registry(None, None)
     functions = [demos.record, demos.info, demos.film, demos.export, film.Film, train.Train]
     functions += [study.new, study.run, study.dry_run, study.report, study.status, study.forget]
-    functions.append(view.view)
+    functions += [view.view, demos.multiply, learn.learn]
     for name in modules:
         module = __import__(f"gym_grasp.cli.{name}", fromlist=[name])
         functions.append(getattr(module, name))

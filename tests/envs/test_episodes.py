@@ -46,7 +46,8 @@ def test_a_step_is_judged_at_its_end():
     )
     diverged = torch.tensor([False, True, False])
     for kind, reward in (("dense", [0.0, -1.0, -1.0]), ("sparse", [0.0, -1.0, -1.0])):
-        episodes = SimpleNamespace(elapsed=torch.tensor([0, 3, 4]), total=torch.zeros(3))
+        counters = {"elapsed": torch.tensor([0, 3, 4]), "total": torch.zeros(3)}
+        episodes = SimpleNamespace(**counters, demos=None)
         found = judge(task, None, episodes, diverged, kind, 5)
         torch.testing.assert_close(found["progress"], torch.tensor([1.0, 0.4, 0.5]))
         assert found["reward"].tolist() == found["episode_return"].tolist() == reward

@@ -124,12 +124,14 @@ def test_smoke_is_labelled(out):
 
 def test_fewer_demonstrations(out, publish_by_hand):
     publish_by_hand(out, Run("open-drawer", "dapg-sparse", 0, demos=5), 40, LATE)
+    publish_by_hand(out, Run("open-drawer", "dapg-sparse", 0, demos=5, multiplied=1000), 99, LATE)
     page, summary, _ = fewer_demos.gather(load(out), out)
-    rows = [line for line in page.read_text().splitlines() if line.startswith("| open-drawer")]
-    assert [row.split("|")[2].strip() for row in rows] == ["5", "180"]
+    rows = [line for line in page.read_text().splitlines() if "| DAPG |" in line]
+    assert [row.split("|")[3].strip() for row in rows] == ["5", "5 → 1,000", "180"]
     assert "| 40 / 100 |" in rows[0]
-    means = [cell["mean"] for cell in json.loads(summary.read_text())["cells"]]
-    assert means == pytest.approx([0.4, 0.98])
+    cells = json.loads(summary.read_text())["cells"]
+    means = [cell["mean"] for cell in cells if cell["method"].startswith("dapg")]
+    assert means == pytest.approx([0.4, 0.99, 0.98])
 
 
 def test_speed_of_training_counts_from_half_success(out):
@@ -181,8 +183,13 @@ def test_the_runs_of_the_paper():
     assert all(run.max_minutes == 10 for run in runs)
     assert {run.num_envs for run in runs if run.variant != "bc"} == {16_384}
     study = fewer_demos.runs(device="cuda")
-    assert len(study) == 2 * 4 * 3
-    assert len(set(study) & set(runs)) == 2 * 3
+    assert len(study) == len(set(study)) == 5 * 2 * 9 * 3
+    assert len(set(study) & set(runs)) == 5 * 2 * 3
+    assert {(one.demos, one.multiplied, one.recorded) for one in study} == {
+        *((few, None, None) for few in (1, 5, 20, None)),
+        *((few, many, None) for few in (1, 5) for many in (200, 1000)),
+        (None, None, 1000),
+    }
 
 
 def test_curves_meet_where_all_are_known():

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from gym_grasp.errors import UsageError
 from gym_grasp.tasks import TASKS
 
 DATA = Path("data")
@@ -25,6 +26,14 @@ Device = Annotated[str, tyro.conf.arg(metavar="{cpu,cuda,cuda:INDEX}")]
 def dataset_path(task: str) -> Path:
     """Return where a task's demonstrations lie by default."""
     return DATA / f"{task}.hdf5"
+
+
+def numbers(episode: str) -> list[int]:
+    """Return the episodes that `--episode` names; raises `UsageError` where it names none."""
+    try:
+        return [int(word) for word in episode.split(",")]
+    except ValueError:
+        raise UsageError(f"--episode is '{episode}'; expected N, or N,M,… such as 3,7.") from None
 
 
 def print_json(result: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`gym-grasp demos record|info|validate|replay|film|export|recover`."""
+"""`gym-grasp demos record|multiply|info|validate|replay|film|export|recover`."""
 
 import dataclasses
 import functools
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from gym_grasp.cli.common import TASK_NAMES, Device, dataset_path, print_json
+from gym_grasp.cli.common import TASK_NAMES, Device, dataset_path, numbers, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call_one
 from gym_grasp.cli.film import DEFAULT, FilmOptions
+from gym_grasp.cli.multiply import multiply, parts_of
 from gym_grasp.errors import DatasetError, UsageError
 from gym_grasp.progress import bar
 from gym_grasp.tasks import TASKS, load_task
@@ -28,7 +29,8 @@ File = Annotated[Path, tyro.conf.Positional]
 
 def main(args: Sequence[str]) -> None:
     """Run one of the subcommands."""
-    call_one("gym-grasp demos", (record, info, validate, replay, film, export, recover), args)
+    subcommands = (record, multiply, info, validate, replay, film, export, recover)
+    call_one("gym-grasp demos", subcommands, args)
 
 
 def record(
@@ -121,6 +123,7 @@ def info(
     *,
     plot: Path | None = None,
     card: Path | None = None,
+    segments: Path | None = None,
     json: bool = False,
 ) -> None:
     """Describe a dataset.
@@ -129,6 +132,7 @@ def info(
         file: the dataset.
         plot: also draw a picture (PNG) of lengths, actions and rewards.
         card: also write the dataset card (Markdown).
+        segments: also write the segments that `demos multiply` finds (JSON), to correct them.
         json: print the numbers as one JSON object.
     """
     from gym_grasp.demos.card import dataset_card, plot_summary, summarise
@@ -141,12 +145,13 @@ def info(
             plot_summary(dataset, plot)
         if card is not None:
             card.write_text(dataset_card(dataset))
+        parts = parts_of(dataset, segments)
     except OSError as error:
         raise DatasetError(f"Cannot write beside the dataset: {error}.") from error
     if json:
-        print_json(dataclasses.asdict(summary))
+        print_json({**dataclasses.asdict(summary), "segments": parts.to_dict()})
     else:
-        print(dataset_card(dataset))
+        print(dataset_card(dataset), parts.text(), sep="\n")
 
 
 def validate(file: File, /, *, json: bool = False) -> None:
@@ -229,10 +234,7 @@ def film(
     from gym_grasp.envs.vector import GraspVectorEnv
 
     dataset = open_dataset(file)
-    try:
-        indices = [int(word) for word in episode.split(",")]
-    except ValueError:
-        raise UsageError(f"--episode is '{episode}'; expected N, or N,M,… such as 3,7.") from None
+    indices = numbers(episode)
     for index in indices:
         if not 0 <= index < len(dataset):
             raise UsageError(

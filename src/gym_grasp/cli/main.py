@@ -14,6 +14,7 @@ from gym_grasp.errors import GymGraspError, unknown
 SUBCOMMANDS = {
     "demo": "record demonstrations, train on them, evaluate and film: everything at once",
     "demos": "record, describe, check and replay demonstrations",
+    "learn": "from one demonstration, or a few, to a policy and a film of it",
     "train": "train a policy with BC, PPO or DAPG",
     "resume": "go on with a training run that was cut off",
     "export": "write a trained policy as ONNX",

@@ -24,7 +24,8 @@ class Reproduce:
     """Make the paper's tables and figures anew: train what is missing, then gather all there is.
 
     table1: control steps per second. table3: success of DAPG, PPO and BC. fig7: films of PPO dense
-    beside DAPG. demos: DAPG with fewer demonstrations.
+    beside DAPG. demos: BC and DAPG with fewer demonstrations, plain and
+    multiplied.
     """
 
     what: tyro.conf.Positional[Literal["table1", "table3", "fig7", "demos"]]

@@ -72,6 +72,7 @@ def resume(
         arguments = {
             **{name: settings[name] for name in kinds},
             "perturbation": Perturbation.from_dict(settings["perturbation"]),
+            "demo_starts": settings.get("demo_starts", False),
             "demos": demos or stored_dataset(run, settings),
         }
     except (KeyError, TypeError) as error:

@@ -40,6 +40,9 @@ class Train:
     """Where physics and learning run: cpu, cuda or cuda:INDEX."""
     demos: Path | None = None
     """Demonstrations; by default data/TASK.hdf5."""
+    demo_starts: bool = False
+    """ppo and dapg: three in four episodes begin within a demonstration, ever farther from its end;
+    evaluation never does."""
     run: Path | None = None
     """Folder of the run; by default runs/TASK-METHOD-REWARD-SEED."""
     json: bool = False
@@ -63,6 +66,7 @@ def main(args: Sequence[str]) -> None:
         perturbation=perturbation,
         device=options.device,
         demos=options.demos,
+        demo_starts=options.demo_starts,
         folder=options.run,
     )
     if options.json and summary:
@@ -81,6 +85,9 @@ def end_of_training(summary: dict[str, Any]) -> str:
         good = f"error on held-out demonstrations: {held_out:.4f}; no episode was run yet"
     else:
         good = "no episode has ended yet"
+    window = summary.get("demo_window")
+    if window is not None:
+        good += f"; three in four of them began in the last {window:.0%} of a demonstration"
     broken = summary["counters"]["diverged"]
     lines = [
         f"run: {run}, {summary['epochs']} epochs in {summary['seconds']:.0f} s",
@@ -101,6 +108,7 @@ def train_one(
     perturbation: Perturbation = NONE,
     device: str = "cpu",
     demos: Path | None = None,
+    demo_starts: bool = False,
     folder: Path | None = None,
     resume: bool = False,
 ) -> dict[str, Any]:
@@ -109,6 +117,7 @@ def train_one(
     Started by `torchrun`, processes but the first return nothing.
     """
     from gym_grasp.demos.reader import open_dataset
+    from gym_grasp.demos.starts import begin_within
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import check_training, learn
     from gym_grasp.learning import distributed
@@ -119,6 +128,7 @@ def train_one(
             ("--num-envs", num_envs is not None and not resume),
             ("--reward dense", reward != "sparse"),
             ("--perturbation", perturbation != NONE),
+            ("--demo-starts", demo_starts),
         ):
             if given:
                 raise UsageError(
@@ -126,12 +136,16 @@ def train_one(
                 )
     check_training(spec)
     folder = folder or RUNS / f"{spec.task}-{config.method}-{reward}-{config.seed}"
-    demonstrations = None
-    if config.needs_demonstrations:
+    demonstrations = dataset = None
+    if config.needs_demonstrations or demo_starts:
         demos = demos or dataset_path(spec.task)
-        demonstrations = Demonstrations.from_dataset(open_dataset(demos, spec=spec))
+        dataset = open_dataset(demos, spec=spec)
+        if config.needs_demonstrations:
+            demonstrations = Demonstrations.from_dataset(dataset)
     elif demos is not None:
-        raise UsageError(f"--demos is given, but the method '{config.method}' uses none.")
+        raise UsageError(
+            f"--demos is given, but the method '{config.method}' uses none without --demo-starts."
+        )
     if not config.steps_environment:
         num_envs = 1
     elif num_envs is None:
@@ -147,5 +161,11 @@ def train_one(
             perturbation=perturbation,
             privileged=config.privileged_critic,
         )
+        if dataset is not None and demo_starts:
+            begin_within(env, dataset)
         summary, counters = learn(env, config, folder, demonstrations, demos, device, resume)
-    return {"run": str(folder), **summary, "counters": counters} if summary else {}
+    if not summary:
+        return {}
+    within = env.episodes.demos
+    window = {} if within is None else {"demo_window": round(float(within.window), 4)}
+    return {"run": str(folder), **summary, "counters": counters, **window}

@@ -136,7 +136,7 @@ def dataset_card(dataset: Dataset) -> str:
         "Operator": operator,
         **(
             {"Made by": _made_by(meta, len(dataset), summary.behaviour.skill)}
-            if meta.operator == "synthetic"
+            if meta.operator == "synthetic" and meta.origin.kind == "recorded"
             else {}
         ),
         "Origin": _origin(dataset),

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from gym_grasp.envs.control import Controller
+from gym_grasp.envs.demo_starts import DemoStarts
 from gym_grasp.envs.perturber import Perturber
 from gym_grasp.errors import UsageError
 from gym_grasp.tasks.base import Task
@@ -49,6 +51,8 @@ class Episodes:
         constants = worlds.constants(self.seed)
         self.constants = constants and {name: v.clone() for name, v in constants.items()}
         """What follows from these, each (N, …); None: the engine derives it."""
+        self.demos: DemoStarts | None = None
+        """Where in demonstrations episodes begin; None: nowhere."""
 
     def restart(self, base_seed: int) -> None:
         """Let the sequence of episodes begin anew, with another seed of the batch."""
@@ -60,6 +64,8 @@ class Episodes:
         """Draw the next episode of the environments in `mask`."""
         seeds = episode_seeds(self._base, self._env_index, self.count)
         self.count += self.mask
+        if self.demos is not None:
+            seeds = self.demos.choose(self.mask, seeds)
         self.seed.copy_(torch.where(self.mask, seeds, self.seed))
         self._draw()
 
@@ -78,6 +84,8 @@ class Episodes:
             )
         self.mask.fill_(True)
         self.seed.copy_(seeds)
+        if self.demos is not None:
+            self.demos.forget(self.mask)
         self._draw()
 
     def draw_given(self, seeds: Tensor, given: Tensor) -> None:
@@ -86,27 +94,34 @@ class Episodes:
         self.mask &= ~given
         self.draw_next()
         self.mask |= chosen
+        if self.demos is not None:
+            self.demos.forget(chosen)
         self.seed.copy_(torch.where(chosen, seeds, self.seed))
         self._draw()
 
     def _draw(self) -> None:
-        self.start.copy_(self._task.start(self.seed))
+        start = self._task.start(self.seed)
+        self.start.copy_(start if self.demos is None else self.demos.start(start))
         for name, values in self._worlds.randomise(self.seed).items():
             self.fields[name].copy_(values)
         for name, values in (self._worlds.constants(self.seed) or {}).items():
             assert self.constants is not None
             self.constants[name].copy_(values)
 
-    def enter(self) -> None:
-        """Reset the counters of the environments in `mask`."""
+    def enter(self, controller: Controller) -> None:
+        """Reset counters and memory in `mask`; where a demonstration goes on, take up its own."""
         self.elapsed.masked_fill_(self.mask, 0)
         self.total.masked_fill_(self.mask, 0.0)
+        self._task.memory.masked_fill_(self.mask[:, None], 0.0)
+        if self.demos is not None:
+            self.demos.enter(self.mask, controller, self._task, self.elapsed)
 
     def stagger(self, limit: int) -> None:
         """Let a random part of the time limit, in steps, be over in the environments in `mask`."""
         high = torch.full((1,), float(limit), device=self.start.device)
         elapsed = uniform(self.seed, 0 * high, high, stream=_STAGGER)[:, 0].long()
-        self.elapsed.copy_(torch.where(self.mask, elapsed, self.elapsed))
+        late = self.mask if self.demos is None else self.mask & ~self.demos.within
+        self.elapsed.copy_(torch.where(late, elapsed, self.elapsed))
 
     def get_state(self) -> dict[str, Tensor]:
         """Return a copy of what the next episodes depend on, each (N,)."""
@@ -116,6 +131,7 @@ class Episodes:
             "episode_seed": self.seed.clone(),
             "base_seed": torch.full_like(self.count, self.base_seed or 0),
             "return": self.total.clone(),
+            **(self.demos.get_state() if self.demos is not None else {}),
         }
 
     def set_state(self, state: dict[str, Tensor]) -> None:
@@ -126,3 +142,5 @@ class Episodes:
         self.base_seed = int(state["base_seed"][0])
         self._base.fill_(self.base_seed)
         self.total.copy_(state["return"])
+        if self.demos is not None:
+            self.demos.set_state(state)

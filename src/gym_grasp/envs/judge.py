@@ -80,6 +80,8 @@ def judge(
     episodes.elapsed += 1
     episodes.total += reward
     truncated = ~success & ((episodes.elapsed >= limit) | diverged)
+    if episodes.demos is not None:
+        episodes.demos.count(success | truncated, success)
     return {
         "reward": reward,
         "terminated": success,

@@ -344,7 +344,6 @@ class GraspVectorEnv(VectorFace):
     def _enter_episodes(self) -> None:
         mask = self.episodes.mask
         self.controller.reset(mask)
+        self.episodes.enter(self.controller)
         self.commands.enter(self.episodes.seed, mask, self.controller.holding)
-        self.episodes.enter()
-        self.task.memory.masked_fill_(mask[:, None], 0.0)
         self._observation.copy_(torch.where(mask[:, None], self._observe(), self._observation))

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gym_grasp.demos.multiply.multiply import multiply
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
 from gym_grasp.envs.judge import divergences_text
@@ -65,7 +66,10 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
         config = run.config()
         demonstrations, count = None, 0
         if config.needs_demonstrations:
-            demonstrations, count = load_demonstrations(run, path, place.recorded, threads)
+            recorded = run.recorded or place.recorded
+            many = None if run.multiplied is None else place.multiplied(run)
+            demonstrations, count = load_demonstrations(run, path, recorded, threads, many)
+            path = many or path
         env = GraspVectorEnv(
             run.spec,
             run.num_envs if config.steps_environment else 1,
@@ -145,6 +149,7 @@ def learn(
         "num_envs": env.num_envs,
         "perturbation": env.perturber.perturbation.to_dict(),
         "device": device,
+        "demo_starts": env.episodes.demos is not None,
         "demos": None if path is None else str(path.resolve()),
         "demos_from_run": None if path is None else os.path.relpath(path, folder),
     }
@@ -215,11 +220,11 @@ def attempt(run: Run, place: Place, threads: int = 0) -> str | None:
 
 
 def load_demonstrations(
-    run: Run, path: Path, recorded: int, threads: int = 0
+    run: Run, path: Path, recorded: int, threads: int = 0, multiplied: Path | None = None
 ) -> tuple[Demonstrations, int]:
-    """Return what a run learns from, and from how many episodes.
+    """Return what a run learns from, and from how many recorded episodes.
 
-    The first run that needs a dataset records it, others wait.
+    The first run that needs a dataset records or multiplies it, others wait.
     """
     if not path.exists():
         with only_one(path.with_name(f".{path.name}.lock"), wait=True):
@@ -237,7 +242,22 @@ def load_demonstrations(
         )
     # Another draw for every seed: the spread over seeds then covers the choice as well.
     chosen = sorted(random.Random(run.seed).sample(train, run.demos))
-    return Demonstrations.from_dataset(dataset, chosen), len(chosen)
+    if multiplied is None:
+        return Demonstrations.from_dataset(dataset, chosen), len(chosen)
+    if not multiplied.exists():
+        with only_one(multiplied.with_name(f".{multiplied.name}.lock"), wait=True):
+            if not multiplied.exists():
+                assert run.multiplied is not None
+                multiply(
+                    dataset,
+                    multiplied,
+                    run.multiplied,
+                    episodes=chosen,
+                    seed=run.seed,
+                    num_threads=threads,
+                    overwrite=True,
+                )
+    return Demonstrations.from_dataset(open_dataset(multiplied, spec=run.spec)), len(chosen)
 
 
 def evaluate_run(run: Run, place: Place, threads: int = 0) -> Evaluation:

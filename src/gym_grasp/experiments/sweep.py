@@ -49,6 +49,10 @@ class Run:
     """Actions after which episodes are truncated; None: the task's own limit."""
     robust: bool = False
     """Train as `gym-grasp train --robust` does; evaluated in the model as it is."""
+    multiplied: int | None = None
+    """What `demos` are multiplied to; None: they are not."""
+    recorded: int | None = None
+    """Demonstrations in the dataset, if it is recorded; None: the place's number."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what does not exist or does not go together."""
@@ -67,6 +71,14 @@ class Run:
                 f"demos is {self.demos} for '{self.variant}'; give at least 1, and only to a "
                 "method that learns from demonstrations."
             )
+
+        if self.multiplied is not None and (self.demos is None or self.multiplied < self.demos):
+            raise UsageError(
+                f"multiplied is {self.multiplied} and demos {self.demos}; give how many "
+                "demonstrations are multiplied, and at least as many to come."
+            )
+        if self.recorded is not None and self.recorded < 1:
+            raise UsageError(f"recorded is {self.recorded}; it must be at least 1.")
 
     @property
     def method(self) -> Method:
@@ -95,6 +107,8 @@ class Run:
     def label(self) -> str:
         """Which column of a table it belongs to, such as "dapg-sparse" or "dapg-sparse-5-demos"."""
         demos = "" if self.demos is None else f"-{self.demos}-demos"
+        demos += "" if self.multiplied is None else f"-to-{self.multiplied}"
+        demos += "" if self.recorded is None else f"-of-{self.recorded}"
         robust = "-robust" if self.robust else ""
         return f"{self.variant}{robust}{demos}{self.suffix}"
 
@@ -117,6 +131,9 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; `from_dict` takes it back."""
         values = dataclasses.asdict(self) | {"options": dict(self.options)}
+        for later in ("multiplied", "recorded"):  # results from before have none
+            if values[later] is None:
+                del values[later]
         return json.loads(json.dumps(values))
 
     @classmethod
@@ -156,7 +173,14 @@ class Place:
 
     def dataset(self, run: Run) -> Path:
         """Return the file of a run's demonstrations."""
-        return self.data / f"{run.task}{run.suffix}.hdf5"
+        count = "" if run.recorded is None else f"-{run.recorded}"
+        return self.data / f"{run.task}{count}{run.suffix}.hdf5"
+
+    def multiplied(self, run: Run) -> Path:
+        """Return the file of what a run's demonstrations are multiplied to."""
+        file = self.dataset(run)
+        name = f"{file.stem}-{run.demos}-to-{run.multiplied}-seed-{run.seed}.hdf5"
+        return file.with_name(name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold, paths absolute; `from_dict` takes it back."""

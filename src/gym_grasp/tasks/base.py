@@ -72,6 +72,9 @@ class Task(ABC):
     """Whether it is made for the user study alone; `demos record --all` leaves it out."""
     Options: ClassVar[type] = Options
     """What can be chosen about it: a frozen dataclass whose fields all have defaults."""
+    things: ClassVar[tuple[str, ...]] = ()
+    """Bodies that a hand takes hold of, or brings others to; demonstrations are multiplied in their
+    frames, see `demos.multiply`."""
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Other worlds that a policy should cope with, beside `Perturbation`s: options by a name."""
     memory_size: ClassVar[int] = 0

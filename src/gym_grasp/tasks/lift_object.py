@@ -74,6 +74,7 @@ class LiftObject(Task):
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"
     Options = LiftOptions
+    things = ("object",)
     variants: ClassVar = {"size × 0.9": {"size": "small"}, "size × 1.1": {"size": "large"}}
 
     def __init__(

@@ -46,6 +46,7 @@ class OpenDoor(Task):
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"
     Options = DoorOptions
+    things = ("lever",)
     variants: ClassVar = {"furniture ± 5 cm, 15°": {"placement": "varied"}}
 
     def __init__(

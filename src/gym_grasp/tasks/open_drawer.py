@@ -42,6 +42,7 @@ class OpenDrawer(Task):
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"
     Options = DrawerOptions
+    things = ("drawer",)
     variants: ClassVar = {"furniture ± 5 cm, 15°": {"placement": "varied"}}
 
     def __init__(

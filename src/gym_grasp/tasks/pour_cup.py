@@ -63,6 +63,7 @@ class PourCup(Task):
     )
     time_limit = 42.0
     Options = PourOptions
+    things = ("cup", "bowl")
     variants: ClassVar = {"bowl ± 4 cm": {"bowl": "varied"}}
 
     def __init__(

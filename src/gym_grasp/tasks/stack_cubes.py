@@ -67,6 +67,7 @@ class StackCubes(Task):
     )
     summary = "Stack the three cubes. Done when they stand still and the hand is off them."
     time_limit = 105.0
+    things = CUBES
     success_threshold = (
         "three cubes on one another, each at most 0.03 m off the one below and slower than "
         "0.05 m/s; palm and fingertips at least 0.02 m off them"

@@ -65,6 +65,7 @@ class StudyScene(Task):
     Options = StudyOptions
     time_limit = 180.0
     for_people = True
+    things = tuple(thing for part in PARTS for thing in part.things)
 
     def __init__(
         self, model: mujoco.MjModel, device: torch.device, robot: Robot, options: Any = None
