@@ -89,8 +89,9 @@ class TrainConfig:
     """The KL rule: after a pass with more than twice this KL divergence the learning rate is
     divided by 1.5, with less than half multiplied by it."""
 
-    discount: float = 0.99
-    """Discount γ of one control step."""
+    discount: float = 0.998
+    """Discount γ of one control step: e⁻¹ after 17 s, about as long as people take to pour. With
+    0.99, e⁻¹ after 3 s, the end of such an episode is hardly felt at its beginning."""
 
     gae_lambda: float = 0.95
     """λ of the generalised advantage estimate."""

@@ -18,11 +18,11 @@ SEEDS = (0, 1, 2)
 MAX_MINUTES = 10.0
 
 EPOCHS: dict[str, dict[Variant, int]] = {
-    "open-drawer": {"dapg-sparse": 30, "ppo-dense": 45, "ppo-sparse": 45, "bc": 100},
-    "open-door": {"dapg-sparse": 40, "ppo-dense": 60, "ppo-sparse": 60, "bc": 100},
-    "pour-cup": {"dapg-sparse": 50, "ppo-dense": 80, "ppo-sparse": 50, "bc": 100},
-    "lift-object": {"dapg-sparse": 70, "ppo-dense": 130, "ppo-sparse": 70, "bc": 100},
-    "stack-cubes": {"dapg-sparse": 60, "ppo-dense": 150, "ppo-sparse": 60, "bc": 100},
+    "open-drawer": {"dapg-sparse": 80, "ppo-dense": 120, "ppo-sparse": 120, "bc": 100},
+    "open-door": {"dapg-sparse": 250, "ppo-dense": 250, "ppo-sparse": 250, "bc": 100},
+    "pour-cup": {"dapg-sparse": 220, "ppo-dense": 300, "ppo-sparse": 220, "bc": 100},
+    "lift-object": {"dapg-sparse": 180, "ppo-dense": 250, "ppo-sparse": 250, "bc": 100},
+    "stack-cubes": {"dapg-sparse": 400, "ppo-dense": 400, "ppo-sparse": 400, "bc": 100},
 }
 """Epochs of each run; the paper's are 1000. An epoch is 32 steps of every environment (524,288
 samples at 16,384), for bc one pass over the demonstrations. Training also ends after MAX_MINUTES.
