@@ -115,3 +115,8 @@ def test_pictures_are_png(tmp_path):
     for name in ("picture", "picture.jpg"):
         with pytest.raises(UsageError, match=r"let its name end in \.png"):
             write_picture(tmp_path / name, None)
+
+
+def test_what_draws_is_imported_where_mujoco_has_no_renderer():
+    without = "import mujoco\ndel mujoco.Renderer\nimport gym_grasp.paper.fig7\nprint('imported')"
+    assert draw(without) == "imported"

@@ -28,7 +28,7 @@ HOLD = 15
 """Frames for which a film stands still at the end of an episode."""
 
 
-_open: WeakSet[mujoco.Renderer] = WeakSet()
+_open: "WeakSet[mujoco.Renderer]" = WeakSet()  # there is none without OpenGL
 
 
 class Camera(Closing):
@@ -116,7 +116,7 @@ def check_size(width: int, height: int) -> None:
             raise UsageError(f"The {what} is {size}; it must be from 1 to {most} pixels.")
 
 
-def _watch(renderer: mujoco.Renderer) -> None:
+def _watch(renderer: "mujoco.Renderer") -> None:
     """Close a renderer at the end of the process, while there still is an OpenGL."""
     if not _open:  # MuJoCo has let OpenGL end then; what is registered later comes before
         atexit.unregister(_close_all)
