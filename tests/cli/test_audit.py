@@ -59,13 +59,13 @@ def test_the_same_again_as_json(capsys):
 
 
 def test_strict_fails_with_what_is_exceeded(capsys):
-    args = ["audit", "open-drawer", "--policy", "random", "--episodes", "1", "--strict"]
-    assert main([*args, "--max-episode-steps", "30"]) == 1
+    args = ["audit", "open-drawer", "--policy", "press", "--episodes", "4", "--strict"]
+    assert main([*args, "--max-episode-steps", "60"]) == 1
     printed = capsys.readouterr()
     assert "| figure | limit |" in printed.out
     (line,) = [one for one in printed.err.splitlines() if "error" in one]
     assert "limit(s) exceeded: " in line
-    assert "hand torque: max" in line  # gravity compensation comes on top of a full motor
+    assert "force on furniture, 100 ms: p99" in line
     # at rest nothing is
     assert main([*args, "--max-episode-steps", "1", "--control.finger-speed", "1e-6"]) == 0
 

@@ -232,7 +232,7 @@ def test_dapg_begins_as_a_clone(reach, demonstrate, tmp_path):
 
 def test_ppo_learns_to_reach(reach, tmp_path):
     env = reach(num_envs=128)
-    run(env, tmp_path, method="ppo", epochs=40, horizon=32, mini_epochs=5)
+    run(env, tmp_path, method="ppo", epochs=40, horizon=32, mini_epochs=5, discount=0.99)
     result = evaluate(load_policy(tmp_path), reach(num_envs=100))
     assert result.success_rate >= 0.95
 
