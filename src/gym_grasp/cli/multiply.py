@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from gym_grasp.cli.common import Device, numbers, print_json
+from gym_grasp.demos.multiply import WANDER
 from gym_grasp.errors import GymGraspError, reason
 from gym_grasp.progress import bar
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Episodes whose segments are shown."""
-WANDER = 0.005
 
 
 def multiply(

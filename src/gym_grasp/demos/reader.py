@@ -70,6 +70,21 @@ class Dataset:
         """
         _require(self.path, self.meta, spec)
 
+    def require_cpu_states(self, why: str) -> None:
+        """Refuse a dataset of a GPU's states, which are the engine's own.
+
+        Args:
+            why: what cannot be done, such as "no episode can begin in".
+
+        Raises:
+            DatasetError: it holds them.
+        """
+        if not self.meta.physics_state:
+            raise DatasetError(
+                f"{self.path} holds a GPU's states, which {why}; record it on a CPU, or multiply "
+                "what it was made from."
+            )
+
     def __len__(self) -> int:
         """Return the number of episodes."""
         return len(self.summaries)

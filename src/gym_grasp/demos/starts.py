@@ -36,11 +36,7 @@ def demo_states(dataset: Dataset, env: GraspVectorEnv) -> DemoStates:
     Raises:
         DatasetError: the file holds a GPU's states, or other model fields than the seeds make.
     """
-    if not dataset.meta.physics_state:
-        raise DatasetError(
-            f"{dataset.path} holds a GPU's states, in which no episode can begin; record it on a "
-            "CPU, or multiply what it was made from."
-        )
+    dataset.require_cpu_states("no episode can begin in")
     parts = dict(dataset.meta.states["physics"])
     begin = sum(width for name, width in _before(dataset, "qpos"))
     columns = slice(begin, begin + parts["qpos"])

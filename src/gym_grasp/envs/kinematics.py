@@ -7,6 +7,7 @@ they would press. None of these has a memory, and none jumps: an arm at its limi
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Final, Literal
 
 import mujoco
@@ -81,10 +82,7 @@ class InverseKinematics:
     def __init__(self, physics: Physics, robot: Robot, method: Method, period: float) -> None:
         arm, device = robot.arm, physics.device
         model, indices = physics.model, robot.indices(physics.model)
-
-        def column(values: object) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
-
+        column = partial(_column, device=device)
         self._method = method
         self._joints = indices.arm
         self._qpos, self._qvel = physics.bind("qpos"), physics.bind("qvel")
@@ -114,10 +112,6 @@ class InverseKinematics:
         points = list(_feelers(model, joints, model.site_bodyid[indices.fingertips]))
         geoms, moved, places, radii = zip(*points, strict=True)
         hand = model.geom_bodyid[list(geoms)] >= indices.wrist_body
-
-        def column(values: np.ndarray) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
-
         self._geoms = torch.tensor(geoms, device=device)
         self._geom_xpos, self._geom_xmat = physics.bind("geom_xpos"), physics.bind("geom_xmat")
         self._places = torch.tensor(np.array(places), dtype=torch.float32, device=device)
@@ -125,9 +119,9 @@ class InverseKinematics:
         last = torch.tensor(moved, device=device)
         self._moved_by = (torch.arange(joints, device=device)[:, None] <= last).float()
         """Whether a joint moves a point. Shape (joints, P)."""
-        self._radius = column(np.array(radii) + np.where(hand, PADDING, ARM_PADDING))
+        self._radius = _column(np.array(radii) + np.where(hand, PADDING, ARM_PADDING), device)
         self._of_hand = torch.tensor(hand, device=device)[:, None]
-        self._touch = column(np.where(hand, TOUCH_SPEED, ARM_TOUCH_SPEED))
+        self._touch = _column(np.where(hand, TOUCH_SPEED, ARM_TOUCH_SPEED), device)
 
     def strained(self) -> Tensor:
         """Return whether a joint is held back at the end of its range. Shape (N,), bool."""
@@ -229,6 +223,10 @@ class InverseKinematics:
         step = coasting + added * share(added, compliance * (TOUCH_FORCE / parts + give))
         slow = APPROACH_TIME * (self._touch + APPROACH * room)
         return step * share(step, torch.minimum(slow, compliance * (BLOW_FORCE / parts + give)))
+
+
+def _column(values: object, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
 
 
 def _feelers(

@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -226,11 +226,8 @@ def load_demonstrations(
 
     The first run that needs a dataset records or multiplies it, others wait.
     """
-    if not path.exists():
-        with only_one(path.with_name(f".{path.name}.lock"), wait=True):
-            if not path.exists():
-                spec = run.spec.replace(max_episode_steps=None)
-                record(spec, path, recorded, overwrite=True, num_threads=threads)
+    spec = run.spec.replace(max_episode_steps=None)
+    _once(path, lambda: record(spec, path, recorded, overwrite=True, num_threads=threads))
     dataset = open_dataset(path, spec=run.spec)
     train = list(dataset.train_indices)
     if run.demos is None:
@@ -242,22 +239,20 @@ def load_demonstrations(
         )
     # Another draw for every seed: the spread over seeds then covers the choice as well.
     chosen = sorted(random.Random(run.seed).sample(train, run.demos))
-    if multiplied is None:
+    to = run.multiplied
+    if multiplied is None or to is None:
         return Demonstrations.from_dataset(dataset, chosen), len(chosen)
-    if not multiplied.exists():
-        with only_one(multiplied.with_name(f".{multiplied.name}.lock"), wait=True):
-            if not multiplied.exists():
-                assert run.multiplied is not None
-                multiply(
-                    dataset,
-                    multiplied,
-                    run.multiplied,
-                    episodes=chosen,
-                    seed=run.seed,
-                    num_threads=threads,
-                    overwrite=True,
-                )
+    wanted = partial(multiply, dataset, multiplied, to, episodes=chosen, seed=run.seed)
+    _once(multiplied, lambda: wanted(num_threads=threads, overwrite=True))
     return Demonstrations.from_dataset(open_dataset(multiplied, spec=run.spec)), len(chosen)
+
+
+def _once(path: Path, make: Callable[[], object]) -> None:
+    """Make a file that is missing, in one process; others wait for it."""
+    if not path.exists():
+        with only_one(path.with_name(f".{path.name}.lock"), wait=True):
+            if not path.exists():
+                make()
 
 
 def evaluate_run(run: Run, place: Place, threads: int = 0) -> Evaluation:

@@ -175,6 +175,11 @@ class Task(ABC):
         scene = cls.scene_features(cls.Options() if options is None else options)
         return dict(sorted({**own, **scene}.items()))
 
+    @property
+    def thing_bodies(self) -> list[int]:
+        """Numbers of the bodies `things` in the scene."""
+        return [self.model.body(name).id for name in self.things]
+
     @classmethod
     @abstractmethod
     def scene_features(cls, options: Any) -> dict[str, Feature]:

@@ -74,8 +74,7 @@ class Multiplier:
         self.to, self.seed, self.wander = to, seed, wander
         self.plans: Plans = make_plans(sources, segments, env.device)
         self.turns = _padded(
-            [symmetries(env.task.model, env.task.model.body(t).id) for t in env.task.things],
-            env.device,
+            [symmetries(env.task.model, body) for body in env.task.thing_bodies], env.device
         )
         scale = deviations((1.0, 0.1), env.observation_units)
         self.scale = np.array([one or 0.1 for one in scale], dtype=np.float32)
@@ -99,9 +98,8 @@ class Multiplier:
     def fits(self) -> Tensor:
         """Return how well each source fits the present start states, 0 to 1. Shape (N, S)."""
         plans, env = self.plans, self.env
-        bodies = [env.task.model.body(name).id for name in env.task.things]
-        position = env.physics.bind("xpos")[:, bodies]
-        orientation = env.physics.bind("xquat")[:, bodies]
+        position = env.physics.bind("xpos")[:, env.task.thing_bodies]
+        orientation = env.physics.bind("xquat")[:, env.task.thing_bodies]
         columns = []
         for source in range(len(self.sources)):
             worst = torch.zeros(env.num_envs, device=env.device)
@@ -237,6 +235,7 @@ class Multiplier:
         )
         meta = describe_multiplied(self.dataset, env, self.seed, len(sources))
         kept: list[Episode] = []
+        seeds: set[int] = set()
         counts = dict.fromkeys(range(len(self.dataset)), 0)
         started, tried, spare = time.perf_counter(), 0, list[tuple[int, int]]()
         with DatasetWriter(path, meta, overwrite=overwrite) as writer:
@@ -255,12 +254,13 @@ class Multiplier:
                 for episode in self.attempt(*chosen):
                     if len(writer) >= self.to:
                         break
-                    if episode.seed in {one.seed for one in kept[-env.num_envs :]}:
+                    if episode.seed in seeds:
                         continue
                     tried += 1
                     if writer.add(episode):
                         counts[int(episode.events["source"])] += 1
                         kept.append(_start_of(episode))
+                        seeds.add(episode.seed)
                     on_episode(len(writer), tried)
             acting = time.perf_counter() - started
         packer = self.dataset.meta.packer

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gym_grasp.demos.multiply import WANDER
 from gym_grasp.demos.multiply.frames import LOOSE, Motion, motion_between, turned, yaw_of
 from gym_grasp.demos.multiply.plan import Plans
 from gym_grasp.envs.vector import GraspVectorEnv
@@ -18,9 +19,6 @@ from gym_grasp.math.rotations import (
 )
 from gym_grasp.tasks.random import normal, uniform
 
-WANDER = 0.005
-"""Deviation of the hand's wandering off its way along each axis, in m: from its corrections
-policies learn to find back."""
 WANDER_TIME, WANDER_LAG = 0.35, 0.06
 """Time in which it is corrected, and in which the hand takes up a correction, in s."""
 WANDER_TURN, WANDER_CLOSE = 6.0, 5.0
@@ -73,9 +71,7 @@ class Follower:
     ) -> None:
         count, device = env.num_envs, env.device
         self._env, self._plans, self._chosen, self._turns = env, plans, chosen, turns
-        self._bodies = torch.tensor(
-            [env.task.model.body(name).id for name in env.task.things], device=device
-        )
+        self._bodies = torch.tensor(env.task.thing_bodies, device=device)
         model = env.task.model
         loose = {int(model.jnt_bodyid[n]) for n in np.flatnonzero(np.isin(model.jnt_type, LOOSE))}
         self._hinged = torch.tensor(

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gym_grasp.demos.multiply import WANDER
 from gym_grasp.demos.multiply.attempts import Multiplier
-from gym_grasp.demos.multiply.follow import WANDER
 from gym_grasp.demos.multiply.report import Report, SourceReport
 from gym_grasp.demos.multiply.segments import find_segments, read_corrections
 from gym_grasp.demos.multiply.source import read_sources

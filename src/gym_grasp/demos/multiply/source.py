@@ -9,7 +9,7 @@ from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.reader import Dataset
 from gym_grasp.envs.state import FIELD
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import DatasetError, UsageError
+from gym_grasp.errors import UsageError
 
 SMOOTH, SMOOTH_DRIVES = 0.1, 0.05
 """Deviations of the Gaussians that take tremor and wandering from a way, and from drives, in s."""
@@ -66,11 +66,7 @@ def read_sources(dataset: Dataset, indices: list[int]) -> list[Source]:
             f"The task '{spec.task}' names no things that hands take hold of, in whose frames "
             "demonstrations could be multiplied: give its class `things`, names of bodies."
         )
-    if not dataset.meta.physics_state:
-        raise DatasetError(
-            f"{dataset.path} holds a GPU's states, from which ways are not read; record it on a "
-            "CPU, or multiply what it was made from."
-        )
+    dataset.require_cpu_states("ways are not read from")
     env = GraspVectorEnv(spec, ROWS, autoreset=False)
     try:
         return [_read(dataset, env, index) for index in indices]
@@ -81,7 +77,7 @@ def read_sources(dataset: Dataset, indices: list[int]) -> list[Source]:
 def _read(dataset: Dataset, env: GraspVectorEnv, index: int) -> Source:
     episode = dataset.episode(index)
     names = env.task.things
-    bodies = [env.task.model.body(name).id for name in names]
+    bodies = env.task.thing_bodies
     physics, rate = env.physics, env.control_rate
     found: list[np.ndarray] = []
     for begin in range(0, len(episode) + 1, ROWS):
