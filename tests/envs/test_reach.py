@@ -3,6 +3,8 @@
 import dataclasses
 import json
 
+import mujoco
+import numpy as np
 import pytest
 import torch
 
@@ -131,6 +133,44 @@ def test_furniture_is_come_to_gently(task):
     assert 20 < found["force on furniture, 100 ms: max"] < 140
     assert found["force on furniture, peak: max"] < 200
     assert found["hand speed in contact: substeps above 1.05 ×"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("geom", "joints"),
+    [
+        ("arm/forearm_collision", 3),
+        ("arm/wrist_3_collision", 6),
+        ("hand/index_distal_collision", 6),
+    ],
+)
+def test_what_touches_presses_with_a_few_newtons(geom, joints, monkeypatch):
+    """At both ends of a capsule, by MuJoCo's Jacobian and the servos' stiffness."""
+    env = make(1, "open-door")
+    model, arm = env.physics.model, slice(0, 6)
+    data = mujoco.MjData(model)
+    data.qpos[:] = env.physics.bind("qpos")[0]
+    mujoco.mj_forward(model, data)
+    number, way = model.geom(geom).id, np.array([0.6, 0.0, -0.8])
+    axis = data.geom_xmat[number].reshape(3, 3)[:, 2] * model.geom_size[number, 1]
+    ik, jacobian = env.controller._kinematics, np.zeros((3, model.nv))
+    for end in (data.geom_xpos[number] - axis, data.geom_xpos[number] + axis):
+
+        def nearest(points, end=end):
+            apart = (points[:, :, 0].T - torch.tensor(end)).norm(dim=1)
+            assert apart.min() < 1e-5
+            distance = torch.where(apart == apart.min(), ik._radius[:, 0], 1.0)
+            towards = torch.tensor(way, dtype=torch.float32)[:, None, None]
+            return distance[:, None], towards.expand(points.shape)
+
+        monkeypatch.setattr(ik._obstacles, "nearest", nearest)
+        mujoco.mj_jac(model, data, jacobian, None, end, model.geom_bodyid[number])
+        lever = way @ jacobian[:, arm]
+        assert not lever[joints:].any()
+        step = torch.tensor(lever, dtype=torch.float32)[:, None]  # straight at it, and too far
+        closer = lever @ ik._landing(step)[:, 0].numpy()
+        compliance = (lever**2 / model.actuator_gainprm[arm, 0]).sum()
+        slow = 0.055 * (0.04 if geom.startswith("arm") else 0.1)  # m, at their speeds of landing
+        assert closer == pytest.approx(min(40 * compliance, slow), rel=1e-3)
 
 
 def test_the_command_shows_it(capsys):
