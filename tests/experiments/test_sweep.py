@@ -18,6 +18,7 @@ from gym_grasp.experiments.executors import Execution, cpu_slots, in_processes, 
 from gym_grasp.experiments.perform import load_demonstrations, only_one, perform
 from gym_grasp.experiments.sweep import Place, Run, is_done, sweep
 from gym_grasp.learning.checkpoint import load
+from gym_grasp.learning.config import PUBLISHED_SEED
 from gym_grasp.learning.record import stored_dataset
 
 
@@ -76,7 +77,7 @@ def test_result_of_a_run(tiny, place):
     assert (result["episodes"], len(result["outcomes"])) == (2, 2)
     assert result["successes"] == result["outcomes"].count("1")
     assert result["demonstrations"] == 3
-    assert result["evaluation_seed"] >= 2**31
+    assert result["evaluation_seed"] == PUBLISHED_SEED  # not what choices are made by
     assert result["config"]["method"] == "dapg"
     assert result["spec"] == run.spec.to_dict()
     assert result["spec"]["max_episode_steps"] == 8

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from gym_grasp.errors import UsageError
-from gym_grasp.learning.evaluate import FIRST_SEED, evaluate
+from gym_grasp.learning.config import FIRST_SEED
+from gym_grasp.learning.evaluate import evaluate
 
 
 def to_target(observation):

@@ -15,7 +15,7 @@ from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.learning.checkpoint import load_policy
-from gym_grasp.learning.evaluate import FIRST_SEED
+from gym_grasp.learning.config import FIRST_SEED
 
 SIZE = 400, 300
 """Width and height of each policy's picture, in pixels."""

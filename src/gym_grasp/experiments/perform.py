@@ -30,9 +30,9 @@ from gym_grasp.experiments.sweep import RESULT, Place, Run
 from gym_grasp.files import locked, write_json
 from gym_grasp.learning import distributed
 from gym_grasp.learning.checkpoint import CHECKPOINT, LoadedPolicy, load_policy
-from gym_grasp.learning.config import TrainConfig
+from gym_grasp.learning.config import FIRST_SEED, PUBLISHED_SEED, TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
-from gym_grasp.learning.evaluate import FIRST_SEED, Evaluation, evaluate
+from gym_grasp.learning.evaluate import Evaluation, evaluate
 from gym_grasp.learning.metrics import METRICS
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.train import train
@@ -261,7 +261,7 @@ def evaluate_run(run: Run, place: Place, threads: int = 0) -> Evaluation:
     env = GraspVectorEnv(run.spec, place.episodes, device=place.device, num_threads=threads)
     policy.check(env)
     try:
-        return evaluate(policy, env, place.episodes)
+        return evaluate(policy, env, place.episodes, PUBLISHED_SEED)
     finally:
         env.close()
 

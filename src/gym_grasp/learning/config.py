@@ -19,6 +19,10 @@ ROLLOUTS = (
 """Settings of the methods that step environments, which bc does not."""
 WATCHED = ("evaluation_interval", "evaluation_episodes", "film_interval")
 """Settings of what is looked at while a run is under way, and changes nothing that is learned."""
+FIRST_SEED = 2**31
+"""Seeds from here on are for evaluation; training uses the ones below."""
+PUBLISHED_SEED = FIRST_SEED + 2**30
+"""Seeds from here on are for published tables alone, and no choice is made by what they show."""
 LARGEST_MINIBATCH = 32_768
 LONGEST_HORIZON, WIDEST = 65_536, 16_384
 MINIBATCHES_PER_ROLLOUT = 4

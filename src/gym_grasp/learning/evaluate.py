@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from gym_grasp.errors import UsageError
+from gym_grasp.learning.config import FIRST_SEED
 from gym_grasp.learning.env import Environment
-
-FIRST_SEED = 2**31
-"""Seeds from here on are for evaluation; training uses the ones below."""
 
 
 @dataclass(frozen=True)

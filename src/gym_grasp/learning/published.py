@@ -19,8 +19,9 @@ from torch import Tensor
 from gym_grasp import __version__
 from gym_grasp.errors import CheckpointError, reason
 from gym_grasp.files import write_atomically
+from gym_grasp.learning.config import FIRST_SEED
 from gym_grasp.learning.env import Environment
-from gym_grasp.learning.evaluate import FIRST_SEED, evaluate
+from gym_grasp.learning.evaluate import evaluate
 from gym_grasp.learning.networks import Policy
 
 SUFFIX = ".safetensors"

@@ -13,7 +13,7 @@ from gym_grasp.experiments.perform import spec_of_policy
 from gym_grasp.experiments.results import policy_path
 from gym_grasp.experiments.sweep import Variant
 from gym_grasp.learning.checkpoint import load_policy
-from gym_grasp.learning.evaluate import FIRST_SEED
+from gym_grasp.learning.config import FIRST_SEED
 
 TASK = "pour-cup"
 SIDES: tuple[Variant, Variant] = ("ppo-dense", "dapg-sparse")
