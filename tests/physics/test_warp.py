@@ -298,8 +298,8 @@ class Recording:
             self.actions.append(action.clone())
             before = self._state(env)
             env.begin_step(action)
-            commands = env.controller.joint_targets().clone()
-            env.physics.step(commands, env.controller.config.interval)
+            env.advance(env.controller.config.interval)
+            commands = env.physics.bind("ctrl").clone()
             self.transitions.append((before, commands, env.physics.bind("qpos").clone()))
             _, _, terminated, truncated, _ = env.end_step()
             operator.rest(terminated | truncated)
@@ -415,3 +415,48 @@ def test_given_constants_are_taken_and_nothing_is_derived(device: torch.device) 
     physics.put_fields(task.randomise(seeds), mask)
     assert physics._stale
     physics.close()
+
+
+PEDESTAL = """
+<mujoco>
+  <worldbody>
+    <body name="pedestal" pos="0 0 .1">
+      <geom name="plate" type="box" size=".2 .05 .02" pos=".1 0 0" quat=".9 0 0 .1"/>
+    </body>
+    <body name="ball" pos=".2 0 .3">
+      <freejoint name="ball"/>
+      <geom type="sphere" size=".02" mass=".1"/>
+    </body>
+  </worldbody>
+  <actuator><motor joint="ball"/></actuator>
+</mujoco>"""
+
+
+def test_furniture_stands_and_holds_where_each_simulation_has_it(device: torch.device) -> None:
+    """MuJoCo Warp places geoms that cannot move once for all, whatever their bodies do after."""
+    from gym_grasp.physics.warp import WarpPhysics
+
+    model = mujoco.MjModel.from_xml_string(PEDESTAL)
+    plate = model.geom("plate").id
+    positions = torch.tensor(model.body_pos, dtype=torch.float32).repeat(N, 1, 1)
+    positions[:, 1] += torch.tensor([[0, 0, 0], [0.1, 0, 0.1], [0, 0.3, 0], [0.05, -0.02, -0.05]])
+    yaw = torch.tensor([0.0, 0.1, 0.0, -0.1])  # half of it
+    turns = torch.tensor(model.body_quat, dtype=torch.float32).repeat(N, 1, 1)
+    turns[:, 1] = torch.stack((yaw.cos(), 0 * yaw, 0 * yaw, yaw.sin()), -1)
+    offsets = torch.tensor(model.geom_pos, dtype=torch.float32).repeat(N, 1, 1)
+    offsets[3, plate, 0] += 0.03
+    heights, geoms = [], []
+    for made in (CpuPhysics(model, N, num_threads=1), WarpPhysics(model, N, device)):
+        mask = torch.ones(N, dtype=torch.bool, device=made.device)
+        for name, values in (("body_pos", positions), ("body_quat", turns), ("geom_pos", offsets)):
+            made.set_field(name, values.to(made.device, made.dtype), mask)
+        qpos = torch.tensor(model.qpos0, dtype=made.dtype, device=made.device).expand(N, -1)
+        made.reset(mask, qpos.contiguous())
+        geoms.append(made.bind("geom_xpos")[:, plate].cpu().double())
+        for _ in range(8):
+            made.step(torch.zeros(N, 1, dtype=made.dtype, device=made.device), 20)
+        heights.append(made.bind("qpos")[:, 2].cpu().double())
+        made.close()
+    torch.testing.assert_close(geoms[1], geoms[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(heights[1], heights[0], atol=1e-3, rtol=0)
+    assert heights[0][1] > 0.2 > heights[0][0] > heights[0][3] > 0.05 > -0.2 > heights[0][2]

@@ -29,6 +29,8 @@ from gym_grasp.physics.fields import CONSTANT_INPUTS
 try:
     import mujoco_warp as mjw
     import warp as wp
+
+    from gym_grasp.physics import kernels
 except ImportError as error:
     raise DependencyError(
         f"The GPU engine needs MuJoCo Warp, and '{error.name}' is not installed. "
@@ -45,38 +47,11 @@ _CONSTANTS = (
     *("cam_poscom0", "light_pos0", "light_dir0", "light_poscom0"),
 )
 """What `set_const` derives from the other fields of the model."""
+_STATIC_INPUTS = ("body_pos", "body_quat", "geom_pos", "geom_quat")
+"""What places geoms that never move; MuJoCo Warp looks at them once, when its data is made."""
 _PROGRESS_INTERVAL = 10.0
 _CONTACT_OVERFLOW = int(mjw.OverflowType.BROADPHASE | mjw.OverflowType.NARROWPHASE)
 _CONSTRAINT_OVERFLOW = int(mjw.OverflowType.NEFC | mjw.OverflowType.NJMAX_NNZ)
-
-
-@wp.kernel
-def _find_diverged(
-    qpos: wp.array2d[float],
-    qvel: wp.array2d[float],
-    max_speed: float,
-    diverged: wp.array[wp.bool],
-):
-    world, i = wp.tid()
-    if i < qpos.shape[1] and not wp.isfinite(qpos[world, i]):
-        diverged[world] = True
-    if i < qvel.shape[1] and not (wp.abs(qvel[world, i]) < max_speed):  # so that NaN counts too
-        diverged[world] = True
-
-
-@wp.kernel
-def _count_overflow(
-    contacts: int,
-    constraints: int,
-    overflow: wp.array[int],
-    counts: wp.array[wp.int64],
-):
-    world = wp.tid()
-    if overflow[world] & contacts:
-        wp.atomic_add(counts, 0, wp.int64(1))
-    if overflow[world] & constraints:
-        wp.atomic_add(counts, 1, wp.int64(1))
-    overflow[world] = 0
 
 
 class WarpPhysics(Physics):
@@ -104,6 +79,7 @@ class WarpPhysics(Physics):
         self._graphs: dict[str, wp.Graph] = {}
         self._warned: dict[str, int] = {}
         self._stale = False
+        self._static: wp.array | None = None
         self._device = wp.device_from_torch(device)
         with wp.ScopedDevice(self._device):
             try:
@@ -209,6 +185,9 @@ class WarpPhysics(Physics):
                 for constant in _CONSTANTS:
                     self._unshare(constant)
             wp.synchronize_device()
+            if name in _STATIC_INPUTS and self._static is None:
+                fixed = self.model.body_weldid[self.model.geom_bodyid] == 0
+                self._static = wp.array(np.flatnonzero(fixed), dtype=int)
         self._graphs.clear()  # they were captured with the former arrays
         return live
 
@@ -253,16 +232,26 @@ class WarpPhysics(Physics):
         qpos, qvel = self._data.qpos, self._data.qvel
         self._warp_diverged.zero_()
         wp.launch(
-            _find_diverged,
+            kernels.find_diverged,
             dim=(self.num_envs, max(qpos.shape[1], qvel.shape[1])),
             inputs=[qpos, qvel, MAX_SPEED, self._warp_diverged],
         )
         kinds = [_CONTACT_OVERFLOW, _CONSTRAINT_OVERFLOW]
         overflow, counts = self._data.overflow, self._warp_counts
-        wp.launch(_count_overflow, dim=self.num_envs, inputs=[*kinds, overflow, counts])
+        wp.launch(kernels.count_overflow, dim=self.num_envs, inputs=[*kinds, overflow, counts])
 
     def _kinematics(self) -> None:
-        mjw.kinematics(self._model, self._data)
+        m, d = self._model, self._data
+        mjw.kinematics(m, d)
+        if self._static is not None:
+            wp.launch(
+                kernels.place_static_geoms,
+                dim=(self.num_envs, self._static.size),
+                inputs=[
+                    *(self._static, m.geom_bodyid, m.geom_pos, m.geom_quat),
+                    *(d.xpos, d.xquat, d.geom_xpos, d.geom_xmat),
+                ],
+            )
 
     def _run(self, name: str, work: Callable[[], None]) -> None:
         """Launch the graph of `work`, captured at its first call, on torch's current stream."""
