@@ -202,14 +202,15 @@ class Multiplier:
             zero = torch.zeros(1, device=env.device)
             point = uniform(seeds, zero, zero + 1.0, _CHOICE) * total[:, -1:]
             choice = (total < point).sum(1).clamp_max(len(self.sources) - 1)
+            gaps = np.linalg.norm(np.array(self.starts)[:, None] - seen, axis=2).min(axis=0)
             for row in range(env.num_envs):
                 if total[row, -1] < 1e-6:
                     self.unfit += 1
                     continue
-                gap = np.linalg.norm(np.array(self.starts) - seen[row], axis=1).min()
-                if gap < APART:
+                if gaps[row] < APART:
                     self.near += 1
                     continue
+                gaps = np.minimum(gaps, np.linalg.norm(seen - seen[row], axis=1))
                 self.starts.append(seen[row])
                 spare.append((int(seeds[row]), int(choice[row])))
         taken = spare[:limit]
