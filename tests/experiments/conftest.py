@@ -44,6 +44,7 @@ def publish_by_hand():
     def write(out: Path, run: Run, successes: int, success=(), episodes=(), **fields) -> None:
         count = len(success)
         content = {
+            "epochs": run.epochs,
             "smoke": False,
             "run": run.to_dict(),
             "config": {"horizon": 32},

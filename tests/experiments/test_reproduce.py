@@ -55,6 +55,18 @@ def test_a_cell(out):
     assert cell.uniform
 
 
+def test_what_time_cut_is_marked(out):
+    path = out / "runs/open-drawer/bc/seed-0.json"
+    content = json.loads(path.read_text())
+    text = table3.gather(load(out), out)[0].read_text()
+    assert "‡" not in text
+    path.write_text(json.dumps(content | {"epochs": content["run"]["epochs"] - 1}))
+    text = table3.gather(load(out), out)[0].read_text()
+    assert "| open-drawer | bc ‡ |" in text
+    assert "dapg-sparse ‡" not in text
+    assert "‡ Time ended a run" in text
+
+
 def test_table_from_partial_results(out):
     files = table3.gather(load(out), out)
     assert [path.name for path in files] == [

@@ -161,6 +161,11 @@ class Cell:
         kinds = {json.dumps([one.run.to_dict() | {"seed": 0}, one.spec]) for one in self.results}
         return len(kinds) == 1
 
+    @property
+    def cut(self) -> bool:
+        """Whether the time that a run may take ended one before its epochs were done."""
+        return any(one.content["epochs"] < one.run.epochs for one in self.results)
+
 
 Cells = dict[tuple[str, str], Cell]
 """Cells by task and label."""

@@ -148,6 +148,8 @@ def markdown(
     lines += ["", *_ratios(found, tasks), NOTES]
     if not all(cell.uniform for cell in found.values()):
         lines += ["", "† The runs of this cell were made with different settings or environments."]
+    if any(cell.cut for cell in found.values()):
+        lines += ["", "‡ Time ended a run of this cell before all its epochs were done."]
     devices = sorted({one.content["device"] for cell in found.values() for one in cell.results})
     revisions = sorted(
         {one.content["versions"]["git"] for cell in found.values() for one in cell.results}
@@ -173,6 +175,7 @@ def to_dict(cell: Cell) -> dict[str, Any]:
         "seconds": [one.seconds for one in cell.results],
         "steps_to_95": [one.steps_to(ENOUGH) for one in cell.results],
         "same_settings": cell.uniform,
+        "cut_by_time": cell.cut,
     }
 
 
@@ -200,7 +203,7 @@ def _row(key: tuple[str, str], cell: Cell) -> list[str]:
     interval, steps = cell.interval, cell.steps_to(ENOUGH)
     return [
         key[0],
-        key[1] + ("" if cell.uniform else " †"),
+        key[1] + ("" if cell.uniform else " †") + (" ‡" if cell.cut else ""),
         ", ".join(map(str, cell.seeds)),
         f"{cell.mean:.3f} ± {number(cell.std, '{:.3f}')}",
         f"{sum(one.successes for one in cell.results)} / "
