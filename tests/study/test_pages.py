@@ -94,9 +94,10 @@ class Visitor(web.Page):
         assert not self.faults(), name
         usual = self.tab.viewport_size
         for size, (width, height) in SIZES.items():
-            if size == "phone" or SHOTS:
-                self.tab.set_viewport_size({"width": width, "height": height})
-                self.shoot(f"{name}-{size}")
+            self.tab.set_viewport_size({"width": width, "height": height})
+            letters = self.tab.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
+            assert letters >= (24 if size == "4k" else 16)  # px
+            self.shoot(f"{name}-{size}")
             if size == "phone":
                 assert self.tab.evaluate("document.documentElement.scrollWidth") <= width
                 assert not self.faults(), f"{name} on a phone"
