@@ -219,3 +219,24 @@ def test_by_controllers_in_the_headset(browser: Any, tmp_path: Path) -> None:
     assert progress.consent is True
     assert [one["outcome"] for one in progress.ended.values()] == ["unrecoverable"]
     assert list(progress.answers.values()) == [1, 1]
+
+
+def test_everyone_can_read_the_report(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("statsmodels")
+    from gym_grasp.study.report import write_report
+
+    rows = [
+        f"A{person},{condition},open-door,success,{20 + person}"
+        for person in range(2)
+        for condition in PROTOCOL.conditions
+    ]
+    head = "participant,condition,task,outcome,seconds"
+    (tmp_path / "trials.csv").write_text("\n".join([head, *rows, ""]))
+    _, report = write_report(tmp_path, tmp_path / "out")
+    page = web.Page(browser, f"file://{report}", draw=True)
+    for width, height in SIZES.values():
+        page.tab.set_viewport_size({"width": width, "height": height})
+        assert not page.faults()
+        assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert not page.complaints
+    page.tab.close()
