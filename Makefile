@@ -91,6 +91,7 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 
 test: lint check-client $(CLIENT)/dist/index.html
+	@$(PIP) --constraint $(TESTED) --editable ".[study]"
 	$(SAY) "running the tests on $(WORKERS) workers: some ten minutes"
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow and not realtime" -n $(WORKERS) --dist worksteal --durations=10 $(PYTEST_FLAGS)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "realtime and not slow" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
@@ -133,7 +134,7 @@ datasets: $(VENV)/ready
 
 # Without CUDA's packages, and torch without its build: which of them fits is the machine's affair.
 constraints: $(VENV)/ready
-	$(PIP) --upgrade --upgrade-strategy eager "$(TORCH)" --editable ".[dev,teleop,docs]"
+	$(PIP) --upgrade --upgrade-strategy eager "$(TORCH)" --editable ".[dev,teleop,docs,study]"
 	$(BIN)/pip freeze --exclude-editable \
 		| grep -Eiv '^(nvidia|cuda|triton|warp-lang|mujoco-warp)' | sed 's/+.*//' > constraints.txt
 	touch $(VENV)/ready

@@ -248,13 +248,14 @@ def test_who_is_forgotten_is_gone(tmp_path) -> None:
     person.conductor.close()
     study = person.study
     assert study.enrol() == "P02"
-    report = study.folder / "report"
-    report.mkdir()
+    made = [study.folder / name for name in ("report", "policies")]
+    for folder in made:
+        folder.mkdir()
     study.forget("P01")
     for path in study.folder.rglob("*"):
         assert "secret" not in (path.read_text(errors="replace") if path.is_file() else "")
     assert not study.path("P01").exists()
-    assert not report.exists()
+    assert not any(folder.exists() for folder in made)
     assert study.participants == ["P02"]
     assert table(person, "trials") == []
     name = study.enrol()

@@ -1,14 +1,19 @@
 """Rehearsals over the real path: one in short, one that is killed again and again."""
 
 import itertools
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from kills import TWO_MINUTES, kill_again_and_again, verify
 
+from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.study.dry_run import dry_run
 from gym_grasp.study.folder import Study
 from gym_grasp.study.protocol import Protocol
-from gym_grasp.study.synthetic import dry_protocol, skill_of
+from gym_grasp.study.synthetic import dry_protocol, operator, skill_of
+from gym_grasp.teleop.devices.operator import TACTILE, OperatorDevice
+from gym_grasp.teleop.hand.input import Haptics
 
 
 @pytest.mark.slow
@@ -30,6 +35,24 @@ def test_skills_are_spread() -> None:
     skills = sorted(skill_of(0, slot) for slot in range(6))
     assert all(0 <= skill < 1 for skill in skills)
     assert min(b - a for a, b in itertools.pairwise(skills)) > 0.08
+
+
+def test_who_feels_a_contact_reacts_sooner() -> None:
+    env = GraspVectorEnv("open-drawer", 1, num_threads=1, autoreset=False)
+    env.reset(seed=0)
+    conductor = SimpleNamespace(session=SimpleNamespace(env=env))
+    feels = operator(conductor, lambda: 1.0, skill=0.5)
+    numb = OperatorDevice(env, lambda: 1.0, skill=0.5)
+    times = {}
+    for level in (0.0, 0.5, 0.0):
+        for device in (feels, numb):
+            device.latest()
+            device.feedback(Haptics(("thumb",), np.array([level]), np.array([0.0])))
+            times.setdefault(device, []).append(device._human.traits.reaction)
+    seen = times[numb][0]
+    assert times[numb] == [seen] * 3
+    assert times[feels] == [seen, TACTILE * seen, seen]
+    env.close()
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Both pages in a real browser: by keyboard alone, by controllers in an emulated headset."""
 
+import dataclasses
 import json
 import os
 import re
@@ -23,6 +24,16 @@ PATIENCE = 60.0
 """How long a busy machine may take to show what was asked for, in s."""
 SHOTS = os.environ.get("STUDY_SHOTS")
 """A folder for pictures of the pages, to be looked at."""
+
+SIZES = {"phone": (390, 844), "laptop": (1366, 768), "4k": (3840, 2160)}
+PROTOCOL = dataclasses.replace(SHORT, practice_seconds=60.0)
+BOARD = """() => {
+  const { board } = gymGraspView;
+  const [screen] = JSON.parse(board.shown);
+  const smallest = (30 * board.geometry.parameters.width) / board.width;
+  return [board.visible, screen.title, screen.selected, smallest / -board.position.z];
+}"""
+"""What the board in the headset shows, and how large its smallest letters' line is, in rad."""
 
 pytestmark = [
     pytest.mark.realtime,
@@ -78,6 +89,20 @@ class Visitor(web.Page):
     def step(self) -> str:
         return self.tab.get_attribute("body", "data-step") or ""
 
+    def look(self, name: str) -> None:
+        """Check that a screen can be used by everyone, on a phone as well; take its pictures."""
+        assert not self.faults(), name
+        usual = self.tab.viewport_size
+        for size, (width, height) in SIZES.items():
+            self.tab.set_viewport_size({"width": width, "height": height})
+            letters = self.tab.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
+            assert letters >= (24 if size == "4k" else 16)  # px
+            self.shoot(f"{name}-{size}")
+            if size == "phone":
+                assert self.tab.evaluate("document.documentElement.scrollWidth") <= width
+                assert not self.faults(), f"{name} on a phone"
+        self.tab.set_viewport_size(usual)
+
     def shoot(self, name: str) -> None:
         if SHOTS:
             time.sleep(0.5)
@@ -85,20 +110,26 @@ class Visitor(web.Page):
 
 
 def test_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
-    with host(tmp_path / "study", SHORT) as (guest, staff):
+    with host(tmp_path / "study", PROTOCOL) as (guest, staff):
         page = Visitor(browser, guest, draw=bool(SHOTS))
         page.screen("consent")
-        page.shoot("consent")
+        page.look("consent")
         keys = page.tab.keyboard
         keys.press("Enter")  # nothing is chosen: nothing happens
         keys.press("ArrowRight")
         until(lambda: not page.tab.evaluate("document.getElementById('confirm').disabled"))
         keys.press("Enter")
-        page.screen("trial")
         lead = Visitor(browser, staff, draw=bool(SHOTS))
         lead.tab.wait_for_selector("#steps tbody tr", timeout=1000 * PATIENCE)
+        lead.look("experimenter")
         for part in (1, 2):
+            page.screen("practice")
+            if part == 1:
+                page.look("practice")
+            keys.press("Enter")
             page.screen("trial")
+            if part == 1:
+                page.look("trial")
 
             def begun() -> bool:
                 if page.tab.get_attribute("body", "data-screen") != "trial":
@@ -111,11 +142,10 @@ def test_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
                     time.sleep(0.5)
                 return False
 
-            page.shoot(f"trial-{part}")
             until(begun)
             page.screen("item")
-            page.shoot(f"item-{part}")
-            lead.shoot(f"experimenter-{part}")
+            if part == 1:
+                page.look("item")
             for item in (1, 2):
                 until(lambda item=item: page.step.endswith(f"asked/{item}"))
                 keys.press("ArrowRight")
@@ -130,12 +160,12 @@ def test_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
         assert not complaints
     progress = Study(tmp_path / "study").progress("P01")
     assert progress.finished
-    assert len(progress.ended) == 2
+    assert len(progress.practised) == len(progress.ended) == 2
     assert set(progress.answers.values()) <= {2, 3}
 
 
 def test_by_controllers_in_the_headset(browser: Any, tmp_path: Path) -> None:
-    with host(tmp_path / "study", SHORT) as (guest, _):
+    with host(tmp_path / "study", PROTOCOL) as (guest, staff):
         page = Visitor(browser, guest, draw=bool(SHOTS))
         page.screen("consent")
         page.enter("controller")
@@ -151,19 +181,62 @@ def test_by_controllers_in_the_headset(browser: Any, tmp_path: Path) -> None:
         page.tab.evaluate("emulator.place([0.1, 1.1, -0.5], [0, 0, 0, 1], [1, 0, 0, 0, 0])")
         page.shoot("headset-consent")
 
-        def accepted() -> bool:
-            if page.tab.evaluate("gymGrasp.status.study.kind") != "consent":
-                return True
-            if page.tab.evaluate("gymGrasp.status.study.selected") != 1:
-                press("right", "a")
-            else:
-                press("right", "b")
-            return False
+        def shown(what: str) -> Any:
+            return page.tab.evaluate(f"gymGrasp.status.study.{what}")
 
-        until(accepted)
-        page.screen("trial")
+        def answered(kind: str, value: int) -> bool:
+            """Choose a value and confirm it; whether its screen is gone."""
+            if shown("kind") == kind:
+                press("right", "a" if shown("selected") != value else "b")
+            return shown("kind") != kind
+
+        until(lambda: answered("consent", 1))
+        page.screen("practice")
+        until(lambda: press("right", "b") or shown("kind") == "trial")
         page.shoot("headset-trial")
-        assert page.tab.evaluate("gymGrasp.status.study.kind") == "trial"
-        assert not page.complaints
+
+        lead = Visitor(browser, staff)
+        lead.tab.wait_for_selector("#steps tbody tr", timeout=1000 * PATIENCE)
+
+        def ended() -> bool:
+            if lead.tab.evaluate("!document.getElementById('fail').disabled"):
+                lead.tab.click("#fail")
+            elif shown("kind") == "trial":
+                press("right", "a")
+            return shown("kind") == "item"
+
+        until(ended)
+        page.shoot("headset-item")
+        visible, title, _, size = page.tab.evaluate(BOARD)
+        assert (visible, title) == (True, "one")
+        assert size > 0.0175  # a degree
+        until(lambda: answered("item", 1))
+        assert shown("kind") == "practice"  # of the second part
+        assert not page.complaints + lead.complaints
         page.tab.close()
-    assert Study(tmp_path / "study").progress("P01").consent is True
+        lead.tab.close()
+    progress = Study(tmp_path / "study").progress("P01")
+    assert progress.consent is True
+    assert [one["outcome"] for one in progress.ended.values()] == ["unrecoverable"]
+    assert list(progress.answers.values()) == [1, 1]
+
+
+def test_everyone_can_read_the_report(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("statsmodels")
+    from gym_grasp.study.report import write_report
+
+    rows = [
+        f"A{person},{condition},open-door,success,{20 + person}"
+        for person in range(2)
+        for condition in PROTOCOL.conditions
+    ]
+    head = "participant,condition,task,outcome,seconds"
+    (tmp_path / "trials.csv").write_text("\n".join([head, *rows, ""]))
+    _, report = write_report(tmp_path, tmp_path / "out")
+    page = web.Page(browser, f"file://{report}", draw=True)
+    for width, height in SIZES.values():
+        page.tab.set_viewport_size({"width": width, "height": height})
+        assert not page.faults()
+        assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert not page.complaints
+    page.tab.close()

@@ -102,6 +102,20 @@ def test_log_rank() -> None:
     assert p == pytest.approx(4.17e-5, rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "done", "group", "strata"),
+    [
+        ([5, 6], [1, 1], "aa", None),
+        ([5, 6], [0, 0], "ab", None),
+        ([5, 6], [1, 1], "ab", "12"),  # a study under way: each was there for one condition
+        ([5, 5], [1, 1], "ab", "11"),
+    ],
+)
+def test_log_rank_of_what_cannot_be_compared(seconds, done, group, strata) -> None:
+    found = stats.log_rank(seconds, done, list(group), strata and list(strata))
+    assert all(math.isnan(value) for value in found)
+
+
 def test_competing_risks_share_what_is_lost() -> None:
     # nobody is censored: incidences are plain shares
     found = stats.incidence([1, 2, 3, 4], [stats.SUCCEEDED, stats.FAILED, stats.SUCCEEDED, 1])

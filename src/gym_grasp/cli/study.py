@@ -223,7 +223,7 @@ def make_report(
     if train:
         from gym_grasp.study.learn import train_conditions
 
-        trained = train_conditions(folder, epochs)
+        trained = train_conditions(folder, epochs, tell=say)
     results, path = write_report(folder, out or folder / "report", trained)
     say(f"{path}")
     return results

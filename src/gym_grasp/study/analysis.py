@@ -79,6 +79,24 @@ class Learning:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What came of training on one condition's trials of a task."""
+
+    task: str
+    condition: str
+    method: str
+    demonstrations: int
+    """As many for every condition of the task."""
+    error: str | None = None
+    """What stood in the way of the rest, or None."""
+    successes: int = 0
+    episodes: int = 0
+    low: float = math.nan
+    """Of the success rate, Wilson, 95 %."""
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
 class Analysis:
     """Everything that a report says of a study."""
 
@@ -89,6 +107,8 @@ class Analysis:
     survival: list[Survival]
     answers: dict[str, list[Comparison]]
     learning: Learning | None
+    trained: list[Trained] | None = None
+    """Policies that were trained on the trials, if any were."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what is not finite becomes None."""

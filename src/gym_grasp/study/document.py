@@ -47,7 +47,7 @@ Block = Heading | Text | Table | Picture
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b222b; max-width: 60rem; margin: 2rem auto;
   padding: 0 1rem; }
-h1, h2, h3 { line-height: 1.2; margin-top: 2rem; }
+h1, h2, h3 { line-height: 1.2; margin-top: 2rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ccd3db; }
@@ -101,13 +101,16 @@ def to_html(blocks: Sequence[Block], title: str, language: str = "en") -> str:
 
 
 def _table(block: Table) -> str:
-    head = "".join(f'<th scope="col">{html.escape(one)}</th>' for one in block.header)
+    head = "".join(
+        f'<th scope="col">{html.escape(one)}</th>' if one else "<td></td>" for one in block.header
+    )
     rows = "\n".join(
         "<tr>" + "".join(f"<td>{html.escape(one)}</td>" for one in row) + "</tr>"
         for row in block.rows
     )
     return (
-        f'<div class="wide"><table><caption>{html.escape(block.caption)}</caption>'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(block.caption)}">'
+        f"<table><caption>{html.escape(block.caption)}</caption>"
         f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
     )
 

@@ -25,6 +25,7 @@ from gym_grasp.study.protocol import PROTOCOL, Protocol, load_protocol, save_pro
 
 PARTICIPANTS, JOURNAL, TRIALS, SLOT = "participants", "journal.jsonl", "trials", "slot.json"
 FORGOTTEN, LOCK = "forgotten.json", ".lock"
+REPORT, POLICIES = "report", "policies"
 PARTICIPANT = re.compile(r"P\d{2,4}", re.ASCII)
 
 TRIAL_COLUMNS = (
@@ -133,10 +134,10 @@ class Study:
                 (path / SLOT).unlink()  # from here on, it is no participant
                 shutil.rmtree(path)
         self.write_tables()
-        report = self.folder / "report"
-        if report.exists():  # its figures hold what was forgotten
-            with writing(report):
-                shutil.rmtree(report)
+        for made in (self.folder / REPORT, self.folder / POLICIES):
+            if made.exists():  # of what was forgotten, too
+                with writing(made):
+                    shutil.rmtree(made)
 
     def progress(self, participant: str) -> Progress:
         """Return how far a participant is."""

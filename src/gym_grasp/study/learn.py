@@ -1,17 +1,24 @@
 """Does touch give better data? Policies trained on each condition's trials, in equal numbers."""
 
+import hashlib
 import json
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gym_grasp.demos.record import describe
 from gym_grasp.demos.writer import DatasetWriter
+from gym_grasp.envs.checks import checked_count
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.experiments.perform import attempt
 from gym_grasp.experiments.sweep import RESULT, Place, Run, Variant, is_done
-from gym_grasp.study.folder import Study
+from gym_grasp.study.analysis import Trained
+from gym_grasp.study.folder import POLICIES, Study
+from gym_grasp.study.journal import Event
+from gym_grasp.study.stats import wilson
 from gym_grasp.study.trials import read_trial, trial_spec
 from gym_grasp.teleop.session.session import SUCCESS
 
@@ -30,11 +37,11 @@ def train_conditions(
     num_envs: int = 256,
     episodes: int = EPISODES,
     tell: Callable[[str], None] = lambda name: None,
-) -> list[dict[str, Any]]:
+) -> list[Trained]:
     """Train BC and DAPG for each task on each condition's successful trials, and evaluate them.
 
-    Every condition gives as many demonstrations to a task as the one that has the fewest. What is
-    trained already is not trained again.
+    Every condition gives as many demonstrations to a task as the one that has the fewest, drawn by
+    the protocol's seed. What was trained on the same trials already is not trained again.
 
     Args:
         folder: of the study.
@@ -44,54 +51,61 @@ def train_conditions(
         tell: called with the name of each training that begins.
 
     Returns:
-        For each task, condition and method: demonstrations, successes, episodes, and the error
-        that stood in the way, or None.
+        What came of each task, condition and method.
 
     Raises:
-        UsageError: the folder holds tables alone, and no trials to learn from.
+        UsageError: the folder holds no trials to learn from, a number is out of range, or other
+            epochs or episodes were asked for when the same trials were learned from before.
+        DatasetError: a trial's file is damaged.
     """
+    for name, value in (("epochs", epochs), ("num_envs", num_envs), ("episodes", episodes)):
+        if value is not None:
+            checked_count(name, value, 1)
     study = Study(folder)
-    found: list[dict[str, Any]] = []
+    if not study.participants:
+        raise UsageError(f"{folder} holds no trials, so there is nothing to learn from.")
+    found: list[Trained] = []
     for task in study.protocol.tasks:
-        files = {one: _files(study, task, one) for one in study.protocol.conditions}
-        count = min(map(len, files.values()))
-        for condition, paths in files.items():
-            place = Place(
-                folder / "policies" / condition,
-                folder / "policies" / condition / "data",
-                episodes=episodes,
-            )
+        trials = {one: _successes(study, task, one) for one in study.protocol.conditions}
+        count = min(map(len, trials.values()))
+        for condition, events in trials.items():
+            drawn = random.Random(study.protocol.seed).sample(events, count)
             for method in METHODS:
-                row: dict[str, Any] = {"task": task, "condition": condition, "method": method}
-                row |= {"demonstrations": count, "successes": 0, "episodes": episodes}
+                row = Trained(task, condition, method, count)
                 if count < FEWEST:
-                    found.append(row | {"error": f"{count} demonstrations are too few"})
+                    few = f"needs {FEWEST} successful trials in every condition"
+                    found.append(replace(row, error=few))
                     continue
-                tell(f"{task} {condition} {method}")
+                tell(f"{task}, {condition}: {method} on {count} demonstrations")
+                spec = trial_spec(study.protocol, task)
                 run = Run(
-                    "study-scene",
+                    spec.task,
                     method,
                     num_envs=num_envs if method != "bc" else 1,
-                    epochs=epochs or EPOCHS[method],
-                    options=(("goal", task),),
+                    epochs=EPOCHS[method] if epochs is None else epochs,
+                    options=tuple(spec.options.items()),
+                    robot=spec.robot,
+                    max_episode_steps=spec.max_episode_steps,
                 )
-                _gather(study, task, paths[:count], place.dataset(run))
-                found.append(row | _trained(run, place))
+                path = folder / POLICIES / condition / f"{task}-{_digest(drawn)}"
+                place = Place(path, path, episodes=episodes)
+                _gather(study, task, drawn, place.dataset(run))
+                found.append(_learned(row, run, place))
     return found
 
 
-def _trained(run: Run, place: Place) -> dict[str, Any]:
+def _learned(row: Trained, run: Run, place: Place) -> Trained:
     error = None if is_done(run, place) else attempt(run, place)
     if error is not None:
-        return {"error": error}
+        return replace(row, error=error)
     result = json.loads((place.folder(run) / RESULT).read_text())
-    return {"error": None, "successes": result["successes"], "episodes": result["episodes"]}
+    successes, episodes = result["successes"], result["episodes"]
+    low, high = wilson(successes, episodes)
+    return replace(row, successes=successes, episodes=episodes, low=low, high=high)
 
 
-def _files(study: Study, task: str, condition: str) -> list[Path]:
-    """Return the successful trials that count, in the order of participants."""
-    if not study.participants:
-        raise UsageError(f"{study.folder} holds no trials, so there is nothing to learn from.")
+def _successes(study: Study, task: str, condition: str) -> list[Event]:
+    """Return how successful trials that count ended, their files from the study's folder."""
     found = []
     for name in study.participants:
         progress = study.progress(name)
@@ -99,11 +113,16 @@ def _files(study: Study, task: str, condition: str) -> list[Path]:
             ended = progress.ended.get(step.key)
             here = (step.task, step.condition) == (task, condition)
             if here and ended is not None and ended["outcome"] == SUCCESS:
-                found.append(study.path(name) / ended["file"])
+                found.append({**ended, "file": study.path(name) / ended["file"]})
     return found
 
 
-def _gather(study: Study, task: str, paths: list[Path], out: Path) -> None:
+def _digest(trials: list[Event]) -> str:
+    """Return a name for these trials: others are learned from elsewhere."""
+    return hashlib.sha256("".join(one["sha256"] for one in trials).encode()).hexdigest()[:8]
+
+
+def _gather(study: Study, task: str, trials: list[Event], out: Path) -> None:
     """Make one dataset of trials, in the environment that their tasks are learned in."""
     if out.exists():
         return
@@ -112,5 +131,5 @@ def _gather(study: Study, task: str, paths: list[Path], out: Path) -> None:
     meta = describe(env, operator, study.protocol.seed)
     env.close()
     with DatasetWriter(out, meta, overwrite=True) as writer:
-        for path in paths:
-            writer.add(read_trial(path))
+        for one in trials:
+            writer.add(read_trial(one["file"]))

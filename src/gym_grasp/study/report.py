@@ -1,5 +1,6 @@
 """`study report`: what a study shows, as tables, figures and tests, with what they rest on."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from gym_grasp.files import write_atomically, write_json
 from gym_grasp.study import figures, sections
-from gym_grasp.study.analysis import Comparison, Outcomes, Survival, analyse
+from gym_grasp.study.analysis import Comparison, Outcomes, Survival, Trained, analyse
 from gym_grasp.study.document import (
     Block,
     Heading,
@@ -38,14 +39,14 @@ are done, stratified by person, so that people are compared with themselves."""
 
 
 def write_report(
-    folder: Path, out: Path, trained: list[dict[str, Any]] | None = None
+    folder: Path, out: Path, trained: list[Trained] | None = None
 ) -> tuple[dict[str, Any], Path]:
     """Analyse a study and write report.html, report.md, report.json and the figures.
 
     Args:
         folder: of the study.
         out: where the report goes.
-        trained: policies that were trained on its demonstrations, see `learn.train_conditions`.
+        trained: policies that were trained on its demonstrations, see `train_conditions`.
 
     Returns:
         The figures as plain values, and the page's path.
@@ -54,7 +55,7 @@ def write_report(
         GymGraspError: there is nothing to analyse, or a table is damaged.
     """
     records = read_records(folder)
-    found = analyse(records)
+    found = dataclasses.replace(analyse(records), trained=trained)
     blocks: list[Block] = [Heading(1, records.title)]
     if records.synthetic:
         blocks.append(
@@ -79,8 +80,6 @@ def write_report(
     write_atomically(page, to_html(blocks, records.title, language).encode())
     write_atomically(out / "report.md", to_markdown(blocks).encode())
     results = {**found.to_dict(), "synthetic": records.synthetic}
-    if trained is not None:
-        results["trained"] = trained
     write_json(out / "report.json", results)
     return results, page
 

@@ -1,12 +1,11 @@
 """Parts of a report: questionnaires, learning, numbers of people, and trained policies."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from gym_grasp.study import figures
-from gym_grasp.study.analysis import Comparison, Learning
+from gym_grasp.study.analysis import Comparison, Learning, Trained
 from gym_grasp.study.document import Block, Heading, Picture, Table, Text
 from gym_grasp.study.protocol import PROTOCOL, load_protocol
 from gym_grasp.study.stats import LEVEL, detectable, pairs_for
@@ -102,25 +101,26 @@ def sample(records: Records) -> list[Block]:
     ]
 
 
-def policies(records: Records, trained: list[dict[str, Any]]) -> list[Block]:
+def policies(records: Records, trained: Sequence[Trained]) -> list[Block]:
     """Return the success of policies trained on each condition's trials."""
     rows = tuple(
         (
-            one["task"],
-            one["condition"],
-            one["method"],
-            f"{one['demonstrations']}",
-            f"{one['successes']} of {one['episodes']}" if one["error"] is None else one["error"],
+            one.task,
+            one.condition,
+            one.method,
+            f"{one.demonstrations}",
+            one.error or f"{one.successes} of {one.episodes} {interval(one.low, one.high)}",
         )
         for one in trained
     )
-    header = ("task", "condition", "method", "demonstrations", "success")
+    header = ("task", "condition", "method", "demonstrations", "success [95 %]")
     return [
         Heading(2, "Does touch give better data?"),
         Table(labelled(records, "Policies trained on each condition's trials"), header, rows),
         Text(
-            "Equal numbers of demonstrations, drawn by the seed; one training each, so that small "
-            "differences mean nothing. Success is of the last policy in start states that no "
+            "Equal numbers of demonstrations, drawn by the seed. The intervals are of one training "
+            "each and leave out how trainings differ, so that small differences mean nothing. "
+            "Success is of the last policy, within the trials' time limit, in start states that no "
             "participant met."
         ),
     ]

@@ -205,6 +205,8 @@ def log_rank(
 ) -> tuple[float, float]:
     """Return chi-square and p of the log-rank test that groups are done equally soon.
 
+    Both are NaN where nothing can be compared: one group, nobody done, or no two at the same time.
+
     Args:
         seconds: how long each took.
         done: whether it was done; False: until then it was not, and nothing more is known.
@@ -213,12 +215,15 @@ def log_rank(
     """
     if len(set(group)) < 2 or not any(done):
         return math.nan, math.nan
-    chi, p = survdiff(
-        np.asarray(seconds, float),
-        np.asarray(done, int),
-        np.asarray(group),
-        strata=None if strata is None else np.asarray(strata),
-    )
+    try:
+        chi, p = survdiff(
+            np.asarray(seconds, float),
+            np.asarray(done, int),
+            np.asarray(group),
+            strata=None if strata is None else np.asarray(strata),
+        )
+    except np.linalg.LinAlgError:  # nobody was ever done while the other group was at it
+        return math.nan, math.nan
     return float(chi), float(p)
 
 

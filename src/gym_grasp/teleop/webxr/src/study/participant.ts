@@ -135,5 +135,5 @@ element("calibrate").addEventListener("click", () => connection.say({ type: "cal
 resize();
 connection.open(settings.get("token") ?? "", "drive");
 void offerHeadset();
-Object.assign(globalThis, { gymGrasp: connection }); // for a look from the console
+Object.assign(globalThis, { gymGrasp: connection, gymGraspView: { board } }); // for a look from the console
 renderer.setAnimationLoop(onFrame);
