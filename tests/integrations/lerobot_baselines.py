@@ -129,8 +129,12 @@ def baseline(data: Path, run: Path, task: str, policy: str, count: int) -> dict[
     successes = round(told["pc_success"] / 100 * told["n_episodes"])
     interval = success_interval([successes], [told["n_episodes"]])
     return {
-        **{"task": task, "policy": policy, "demonstrations": count, "steps": STEPS},
-        **{"successes": successes, "episodes": told["n_episodes"]},
+        "task": task,
+        "policy": policy,
+        "demonstrations": count,
+        "steps": STEPS,
+        "successes": successes,
+        "episodes": told["n_episodes"],
         "interval": np.round([interval.low, interval.high], 2).tolist(),
         "train_cpu_s": round(trained),
         "evaluate_cpu_s": round(evaluated),

@@ -25,7 +25,7 @@ def by_robomimic(policy: Any, checkpoint: dict[str, Any], episodes: int) -> int:
     from robomimic.utils.train_utils import run_rollout
 
     env, _ = env_from_checkpoint(ckpt_dict=checkpoint, verbose=False)
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     limit = env.base_env.max_episode_steps
     told = [
         run_rollout(policy, env, limit, terminate_on_success=True)["Success_Rate"]
@@ -49,8 +49,9 @@ def by_us(policy: Any, checkpoint: dict[str, Any], episodes: int) -> int:
 def main(path: str, count: str) -> None:
     """Evaluate both ways and compare the intervals."""
     foreign.use_torchvision()
-    import gym_grasp.integrations.robomimic  # noqa: F401
     from robomimic.utils.file_utils import policy_from_checkpoint
+
+    import gym_grasp.integrations.robomimic  # noqa: F401
 
     policy, checkpoint = policy_from_checkpoint(ckpt_path=path)
     told: dict[str, Any] = {"episodes": int(count)}
