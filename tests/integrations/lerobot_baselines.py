@@ -6,7 +6,7 @@
 in the environment that `make test-datasets` makes for LeRobot. STEPS, EPISODES and COUNTS are
 environment variables: gradient steps, episodes of each evaluation, demonstrations to learn from.
 The scripts are LeRobot's own; what differs is that a dataset is read into memory once (its loader
-wants 13 ms for a sample) and that evaluations are not filmed.
+wants 13 ms for a sample) and that evaluations step one batch, which is not filmed.
 """
 
 import functools
@@ -25,8 +25,13 @@ import torch
 import foreign
 from gym_grasp.learning.intervals import success_interval
 
+foreign.use_torchvision()
+from gym_grasp.integrations.lerobot.batch import make_env
+
 STEPS, EPISODES = int(os.environ.get("STEPS", 500)), int(os.environ.get("EPISODES", 20))
 COUNTS = [int(one) for one in os.environ.get("COUNTS", "50,200").split(",")]
+LIMIT = 300
+"""Actions in an episode; the tasks' own limit is longer."""
 SMALL = {
     "act": {
         "dim_model": 128,
@@ -93,20 +98,20 @@ def call(script: str, *options: str) -> float:
 
 
 def adapt() -> None:
-    """Let LeRobot's training read from memory, and its evaluation film nothing."""
+    """Let LeRobot's training read from memory, and its evaluation step a batch."""
     inspect.getsource = functools.cache(inspect.getsource)  # its parser asks for every option
     training = importlib.import_module("lerobot.scripts.lerobot_train")
     evaluation = importlib.import_module("lerobot.scripts.lerobot_eval")
-    make, judge = training.make_dataset, evaluation.eval_policy_all
+    make = training.make_dataset
     training.make_dataset = lambda config: InMemory(make(config))
-    evaluation.eval_policy_all = functools.wraps(judge)(
-        lambda *args, **options: judge(*args, **{**options, "max_episodes_rendered": 0})
-    )
+    evaluation.make_env = lambda config, n_envs=1, **options: make_env(n_envs, cfg=config)
 
 
-def baseline(data: Path, run: Path, task: str, policy: str, count: int) -> dict[str, Any]:
-    """Train on the first demonstrations of a task, evaluate, and say what came out."""
-    trained = call(
+def train(data: Path, run: Path, task: str, policy: str, count: int) -> None:
+    """Train on the first demonstrations of a task, unless that was done already."""
+    if (run / "cpu_s.json").exists():
+        return
+    seconds = call(
         "lerobot_train",
         f"--dataset.repo_id=gym-grasp/{task}",
         f"--dataset.root={data / task}",
@@ -117,10 +122,15 @@ def baseline(data: Path, run: Path, task: str, policy: str, count: int) -> dict[
         *("--batch_size=32", "--num_workers=0", "--eval_freq=0", "--wandb.enable=false"),
         f"--output_dir={run}",
     )
-    evaluated = call(
+    (run / "cpu_s.json").write_text(json.dumps(round(seconds)))
+
+
+def judge(run: Path, task: str, policy: str, count: int) -> dict[str, Any]:
+    """Evaluate what was trained, and say what came out."""
+    seconds = call(
         "lerobot_eval",
-        "--env.discover_packages_path=gym_grasp.integrations.lerobot",
-        *("--env.type=gym_grasp", f"--env.task={task}", "--policy.device=cpu"),
+        *("--env.type=gym_grasp", f"--env.task={task}", f"--env.episode_length={LIMIT}"),
+        "--policy.device=cpu",
         f"--policy.path={run}/checkpoints/last/pretrained_model",
         *(f"--eval.n_episodes={EPISODES}", f"--eval.batch_size={EPISODES}"),
         f"--output_dir={run}-evaluation",
@@ -128,32 +138,36 @@ def baseline(data: Path, run: Path, task: str, policy: str, count: int) -> dict[
     told = json.loads(Path(f"{run}-evaluation/eval_info.json").read_text())["overall"]
     successes = round(told["pc_success"] / 100 * told["n_episodes"])
     interval = success_interval([successes], [told["n_episodes"]])
+    trained = run / "checkpoints/last/training_state/training_step.json"
     return {
         "task": task,
         "policy": policy,
         "demonstrations": count,
-        "steps": STEPS,
+        "steps": json.loads(
+            (run / "checkpoints/last/training_state/training_step.json").read_text()
+        )["step"],
         "successes": successes,
         "episodes": told["n_episodes"],
         "interval": np.round([interval.low, interval.high], 2).tolist(),
-        "train_cpu_s": round(trained),
-        "evaluate_cpu_s": round(evaluated),
+        "train_cpu_s": json.loads((run / "cpu_s.json").read_text()),
+        "evaluate_cpu_s": round(seconds),
     }
 
 
 def main(data: str, runs: str, *tasks: str) -> None:
-    """Train and evaluate all; print one JSON object a line, which RUNS/baselines.jsonl keeps."""
-    foreign.use_torchvision()
+    """Train all, then evaluate all; print one JSON object a line."""
     adapt()
     Path(runs).mkdir(parents=True, exist_ok=True)
-    for count in COUNTS:
-        for task in tasks:
-            for policy in SMALL:
-                run = Path(runs) / f"{task}-{policy}-{count}"
-                line = json.dumps(baseline(Path(data), run, task, policy, count))
-                print(line, flush=True)
-                with (Path(runs) / "baselines.jsonl").open("a") as file:
-                    file.write(f"{line}\n")
+    every = [
+        (Path(runs) / f"{task}-{policy}-{count}", task, policy, count)
+        for count in COUNTS
+        for task in tasks
+        for policy in SMALL
+    ]
+    for run, *of in every:
+        train(Path(data), run, *of)
+    for run, *of in every:
+        print(json.dumps(judge(run, *of)), flush=True)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_environments_are_made_and_are_ours(task):
     observation, _ = env.reset(seed=[5, 6])
     named = preprocess_observation(observation)
     ours = GraspVectorEnv(task, 1, num_threads=1)
-    expected, _ = ours.reset(seed=6)
+    expected, _ = ours.reset(seed=[6])
     assert torch.equal(named["observation.environment_state"][1], expected[0])
     width = config.features["agent_pos"].shape[0]
     assert named["observation.state"].shape == (2, width)
@@ -70,6 +70,39 @@ def test_environments_are_made_and_are_ours(task):
     assert last[-ours.observation_size :].tobytes() == info["final_obs"][0].numpy().tobytes()
     assert told["final_info"]["is_success"].tolist() == [False, False]
     env.close()
+
+
+def test_a_batch_is_a_list_of_environments():
+    """Every value that LeRobot's rollouts see, over an end of episodes."""
+    from lerobot.envs.factory import make_env
+
+    from gym_grasp.integrations.lerobot import GymGraspEnv, batch
+
+    config = GymGraspEnv(task="lift-object", episode_length=3)
+    theirs = make_env(config, n_envs=2)["gym_grasp"][0]
+    ours = batch.make_env(2, cfg=config)["gym_grasp"][0]
+    for name in ("_max_episode_steps", "task_description", "task"):
+        assert ours.call(name) == theirs.call(name)
+        assert getattr(ours.envs[0], name) == ours.call(name)[1]
+    assert ours.observation_space == theirs.observation_space
+    assert ours.action_space == theirs.action_space
+    observations = [env.reset(seed=[7, 8])[0] for env in (ours, theirs)]
+    rng = np.random.default_rng(0)
+    for step in range(3):
+        for key, value in observations[1].items():
+            np.testing.assert_array_equal(observations[0][key], value)
+        action = rng.uniform(-1, 1, (2, 11)).astype(np.float32)
+        (mine, *outcome, info), (other, *expected, told) = (e.step(action) for e in (ours, theirs))
+        observations = [mine, other]
+        for found, wanted in zip(outcome, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        assert ("final_info" in info) == ("final_info" in told) == (step == 2)
+    assert info["final_info"]["is_success"].tolist() == told["final_info"]["is_success"].tolist()
+    for row, last in enumerate(told["final_obs"]):
+        for key, value in last.items():
+            np.testing.assert_array_equal(info["final_obs"][key][row], value)
+    ours.close()
+    theirs.close()
 
 
 def test_it_trains_and_evaluates(files, tmp_path):
