@@ -26,7 +26,7 @@ import foreign
 from gym_grasp.learning.intervals import success_interval
 
 foreign.use_torchvision()
-from gym_grasp.integrations.lerobot.batch import make_env
+from gym_grasp.integrations.lerobot.batch import make_env  # noqa: E402
 
 STEPS, EPISODES = int(os.environ.get("STEPS", 500)), int(os.environ.get("EPISODES", 20))
 COUNTS = [int(one) for one in os.environ.get("COUNTS", "50,200").split(",")]
@@ -143,9 +143,7 @@ def judge(run: Path, task: str, policy: str, count: int) -> dict[str, Any]:
         "task": task,
         "policy": policy,
         "demonstrations": count,
-        "steps": json.loads(
-            (run / "checkpoints/last/training_state/training_step.json").read_text()
-        )["step"],
+        "steps": json.loads(trained.read_text())["step"],
         "successes": successes,
         "episodes": told["n_episodes"],
         "interval": np.round([interval.low, interval.high], 2).tolist(),
