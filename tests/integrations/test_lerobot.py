@@ -132,6 +132,31 @@ def test_it_trains_and_evaluates(files, tmp_path):
     assert info["overall"]["avg_sum_reward"] == -4.0
 
 
+@pytest.mark.parametrize("task", LEARNED)
+def test_lerobot_eval_runs_every_task(task, tmp_path, monkeypatch):
+    """With an untrained policy, over its list of environments and over a batch: the same return."""
+    from lerobot.scripts import lerobot_eval
+
+    from gym_grasp.integrations.lerobot import batch
+
+    small = ["dim_model=32", "n_heads=2", "dim_feedforward=32", "n_encoder_layers=1"]
+    small += ["use_vae=false", "chunk_size=2", "n_action_steps=2", "device=cpu"]
+    made = lerobot_eval.make_env
+    for name, main in (("list", lerobot_eval.main), ("batch", batch.main)):
+        options = [
+            *("--env.type=gym_grasp", f"--env.task={task}", "--env.episode_length=2"),
+            *("--env.width=32", "--env.height=24", "--policy.type=act"),
+            *(f"--policy.{one}" for one in small),
+            *("--eval.n_episodes=2", "--eval.batch_size=2", f"--output_dir={tmp_path / name}"),
+        ]
+        monkeypatch.setattr(lerobot_eval, "make_env", made)
+        monkeypatch.setattr(sys, "argv", ["lerobot-eval", *options])
+        main()
+        told = json.loads((tmp_path / name / "eval_info.json").read_text())["overall"]
+        assert (told["n_episodes"], told["avg_sum_reward"], told["pc_success"]) == (2, -2.0, 0.0)
+        assert len(told["video_paths"]) == (2 if name == "list" else 0)
+
+
 def run(script, *options):
     code = (
         "import importlib, sys, foreign; foreign.use_torchvision();"
