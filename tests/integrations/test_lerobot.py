@@ -10,6 +10,7 @@ import torch
 
 from foreign import exported, use_torchvision
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
 from gym_grasp.tasks import TASKS, load_task
 
 pytest.importorskip("lerobot")
@@ -103,6 +104,11 @@ def test_a_batch_is_a_list_of_environments():
             np.testing.assert_array_equal(info["final_obs"][key][row], value)
     ours.close()
     theirs.close()
+    for wrong in ({"pixels": True}, {"width": 64}, {"camera": "wrist"}):
+        with pytest.raises(UsageError, match="no pictures"):
+            batch.make_env(2, cfg=GymGraspEnv(**wrong))
+    with pytest.raises(UsageError, match="one process"):
+        batch.make_env(2, use_async_envs=True)
 
 
 def test_it_trains_and_evaluates(files, tmp_path):
@@ -145,7 +151,8 @@ def test_lerobot_eval_runs_every_task(task, tmp_path, monkeypatch):
     for name, main in (("list", lerobot_eval.main), ("batch", batch.main)):
         options = [
             *("--env.type=gym_grasp", f"--env.task={task}", "--env.episode_length=2"),
-            *("--env.width=32", "--env.height=24", "--policy.type=act"),
+            *(("--env.width=32", "--env.height=24") if name == "list" else ()),
+            "--policy.type=act",
             *(f"--policy.{one}" for one in small),
             *("--eval.n_episodes=2", "--eval.batch_size=2", f"--output_dir={tmp_path / name}"),
         ]

@@ -24,13 +24,20 @@ class BatchEnv(VectorEnv):
     """A `GraspVectorEnv` as LeRobot's rollouts see a `SyncVectorEnv` of `GraspEnv`.
 
     Args:
-        config: which environment; without pixels.
+        config: which environment; what is about pictures has to be left out.
         num_envs: how many.
+
+    Raises:
+        UsageError: something about pictures is set.
     """
 
     def __init__(self, config: GymGraspEnv, num_envs: int) -> None:
-        if config.pixels:
-            raise UsageError("pixels is set, but a batch draws no pictures; use lerobot-eval.")
+        for name in ("pixels", "camera", "width", "height"):
+            if getattr(config, name) != getattr(GymGraspEnv, name):
+                raise UsageError(
+                    f"env.{name} is {getattr(config, name)!r}, but a batch draws no pictures; "
+                    "leave it out, or use lerobot-eval itself."
+                )
         self.env = GraspVectorEnv(config.task, num_envs, max_episode_steps=config.episode_length)
         self._columns = columns(self.env.packer)
         self.metadata = {
@@ -88,7 +95,13 @@ class BatchEnv(VectorEnv):
 def make_env(
     n_envs: int = 1, use_async_envs: bool = False, cfg: GymGraspEnv | None = None
 ) -> dict[str, dict[int, BatchEnv]]:
-    """Make what LeRobot expects of an `env.py`: the batch by the name of a suite and a number."""
+    """Make what LeRobot expects of an `env.py`: the batch by the name of a suite and a number.
+
+    Raises:
+        UsageError: processes are asked for.
+    """
+    if use_async_envs:
+        raise UsageError("use_async_envs is set, but a batch is one process; leave it out.")
     config = GymGraspEnv() if cfg is None else cfg
     return {config.type: {0: BatchEnv(config, n_envs)}}
 
@@ -97,7 +110,9 @@ def main() -> None:
     """Run `lerobot-eval` with this batch in place of its list of environments."""
     from lerobot.scripts import lerobot_eval
 
-    lerobot_eval.make_env = lambda cfg, n_envs=1, **options: make_env(n_envs, cfg=cfg)
+    lerobot_eval.make_env = lambda cfg, n_envs=1, use_async_envs=False, **hub: make_env(
+        n_envs, use_async_envs, cfg
+    )
     lerobot_eval.main()
 
 
