@@ -38,7 +38,9 @@ class BatchEnv(VectorEnv):
                     f"env.{name} is {getattr(config, name)!r}, but a batch draws no pictures; "
                     "leave it out, or use lerobot-eval itself."
                 )
-        self.env = GraspVectorEnv(config.task, num_envs, max_episode_steps=config.episode_length)
+        self.env = GraspVectorEnv(
+            str(config.task), num_envs, max_episode_steps=config.episode_length
+        )
         self._columns = columns(self.env.packer)
         self.metadata = {
             "render_fps": config.fps,
