@@ -17,12 +17,19 @@ RELATIVE = r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)"
 """A link or picture in Markdown that leads into the repository."""
 
 
-def check_client() -> None:
-    """Raise `SystemExit` unless the browser client of teleoperation has been built."""
-    missing = [name for name in ("index.html", "main.js") if not (CLIENT / name).is_file()]
+def check_client(folder: Path = CLIENT) -> None:
+    """Raise `SystemExit` unless every page of the browser client is built, with its scripts."""
+    public = folder.parent / "public"
+    scripts = {
+        name
+        for page in public.glob("*.html")
+        for name in re.findall(r'src="/([^"]+)"', page.read_text())
+    }
+    wanted = {path.name for path in public.iterdir()} | scripts | {"worker.js"}
+    missing = sorted(name for name in wanted if not (folder / name).is_file())
     if missing:
         raise SystemExit(
-            f"error: the browser client is not built ({CLIENT / missing[0]} is missing), and no "
+            f"error: the browser client is not built ({folder / missing[0]} is missing), and no "
             "package is made without it: run `make client`, which needs npm, first; `make dist` "
             "does both, and `pip install --editable .` works without."
         )

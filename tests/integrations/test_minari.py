@@ -8,10 +8,13 @@ minari = pytest.importorskip("minari")
 
 
 def test_demonstrations_succeed_again_in_the_recovered_environment(tmp_path, monkeypatch):
-    _, root = exported("minari", tmp_path, 2)
+    ours, root = exported("minari", tmp_path, 2)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
     assert list(minari.list_local_datasets()) == ["gym-grasp/open-drawer/synthetic-v0"]
     dataset = minari.load_dataset("gym-grasp/open-drawer/synthetic-v0")
+    assert (dataset.total_episodes, dataset.total_steps) == (2, sum(map(len, ours.summaries)))
+    for theirs, known in zip(dataset.iterate_episodes(), ours.summaries, strict=True):
+        assert theirs.actions.tobytes() == known.actions.tobytes()
     env = dataset.recover_environment()
     metadata = dataset.storage.get_episode_metadata(dataset.episode_indices)
     for episode, about in zip(dataset.iterate_episodes(), metadata, strict=True):

@@ -35,6 +35,31 @@ def env(files):
     return env
 
 
+def test_robomimic_reads_every_number(files):
+    """As it reads for training, the exported file and the recorded one."""
+    import robomimic.utils.obs_utils as obs_utils
+    from robomimic.utils.dataset import SequenceDataset
+
+    ours, exported_file = files
+    keys = sorted(ours.meta.packer.layout)
+    obs_utils.initialize_obs_utils_with_obs_specs({"obs": {"low_dim": keys}})
+    for path in (exported_file, exported_file.parent / "drawer.hdf5"):
+        theirs = SequenceDataset(
+            str(path), keys, ["actions"], load_next_obs=False, hdf5_use_swmr=False
+        )
+        assert theirs.n_demos == 4
+        assert len(theirs) == sum(map(len, ours.summaries))
+        items, index = [theirs[one] for one in range(len(theirs))], 0
+        for episode in ours.summaries:
+            part = items[index : index + len(episode)]
+            actions = np.concatenate([one["actions"] for one in part])
+            assert actions.tobytes() == episode.actions.tobytes()
+            rows = [ours.meta.packer.pack(one["obs"])[0] for one in part]
+            flat = episode.flat_observations(ours.meta.packer)[:-1]
+            assert np.stack(rows).tobytes() == flat.tobytes()
+            index += len(episode)
+
+
 def test_demonstrations_succeed_again_in_robomimics_environment(files, env):
     dataset, path = files
     with h5py.File(path) as file:

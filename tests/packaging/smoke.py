@@ -14,6 +14,7 @@ import time
 import urllib.request
 import venv
 from pathlib import Path
+from urllib.parse import urljoin
 
 HERE = Path(__file__).parent
 FRAME = """
@@ -37,6 +38,9 @@ EXTRAS = {
     ),
 }
 """What says which extra it wants, where it is not there."""
+
+MOST = {"package_mb": 8.0, "core_mb": 750.0}
+"""Sizes that a release stays below: our package with its byte code, all packages but torch."""
 
 
 def run(*command: str, code: int = 0, cwd: str | None = None) -> str:
@@ -69,7 +73,12 @@ def serve(python: str, cwd: str) -> None:
                     break
                 time.sleep(0.1)
             assert found, log.read_text()
-            assert b"<script" in urllib.request.urlopen(found[0], timeout=10).read()
+            page = urllib.request.urlopen(found[0], timeout=10).read().decode()
+            scripts = re.findall(r'src="(/[^"]+)"', page)
+            assert scripts, page
+            for script in scripts:
+                answer = urllib.request.urlopen(urljoin(found[0], script), timeout=10)
+                assert len(answer.read()) > 10_000, script
         finally:
             server.terminate()
 
@@ -92,9 +101,11 @@ def main(wheel: str, torch: str, constraints: str) -> None:
             "first_frame_again_s": round(float(run(python, "-c", FRAME, cwd=folder)), 1),
             "package_mb": megabytes(packages / "gym_grasp"),
             "torch_mb": megabytes(packages / "torch"),
-            "site_packages_mb": megabytes(packages),
+            "core_mb": round(megabytes(packages) - megabytes(packages / "torch"), 1),
         }
         print(json.dumps(figures), flush=True)
+        for name, most in MOST.items():
+            assert figures[name] < most, f"{name} is {figures[name]}; expected below {most}."
         for code, extra in EXTRAS.items():
             said = run(python, "-c", code, code=2 if "sys.exit" in code else 1, cwd=folder)
             assert extra in said, said

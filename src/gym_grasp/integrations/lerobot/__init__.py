@@ -77,9 +77,9 @@ class GraspEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Begin an episode; the same seed begins the same one."""
+        """Begin an episode, with a seed that of the same one anywhere, as files hold it."""
         super().reset(seed=seed)
-        observation, _ = self._env.reset(seed=seed)
+        observation, _ = self._env.reset(seed=None if seed is None else [seed])
         return self._named(observation), {"is_success": False}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
