@@ -21,6 +21,8 @@ class Grasp:
     """How far the fingers of the level hand point down, in rad."""
     roll: float = 0.0
     """How far it is turned on its edge, thumb up, in rad."""
+    above: float = 0.07
+    """How much higher the hand is before it comes down over a bar, in m."""
 
 
 Grasps = Mapping[str, Mapping[str, Grasp]]
@@ -46,9 +48,11 @@ _BARS = {
 }
 
 
-def across(place: np.ndarray, bars: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Grasp]:
+def across(
+    place: np.ndarray, bars: Mapping[str, tuple[np.ndarray, np.ndarray]], above: float = 0.07
+) -> dict[str, Grasp]:
     """Return the grasps of a bar that lies at one place in the hand, by flexions."""
-    return {name: Grasp(place, *flexions) for name, flexions in bars.items()}
+    return {name: Grasp(place, *flexions, above=above) for name, flexions in bars.items()}
 
 
 GRASPS: Final[Grasps] = {

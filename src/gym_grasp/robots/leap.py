@@ -64,18 +64,18 @@ _OVER = Grasp(
     np.array([1.0, 0.34, 0.50, 0.50, 0.50]),
     pitch=0.2,
 )
-_BENT = np.array([1.0, 0.0, 0.4, 0.4, 0.4])
+_BENT = np.array([1.0, 0.0, 0.36, 0.36, 0.36])
 _BARS = {
     "grip": (_BENT, np.array([1.0, 0.3, 0.8, 0.8, 0.8])),
-    "hook": (np.array([0.35, 0.0, 0.4, 0.4, 0.4]), np.array([0.35, 0.0, 0.8, 0.8, 0.8])),
-    "two fingers": (_BENT, np.array([0.8, 0.2, 0.85, 0.85, 0.4])),
+    "hook": (np.array([0.35, 0.0, 0.36, 0.36, 0.36]), np.array([0.35, 0.0, 0.8, 0.8, 0.8])),
+    "two fingers": (_BENT, np.array([0.8, 0.2, 0.85, 0.85, 0.36])),
 }
 _GRASPS = {
     "object": {"all fingers": _OVER},
     "round": {"all fingers": _OVER},
     "rod": {"all fingers": _OVER},
-    "bar": across(np.array([-0.006, 0.060, 0.108]), _BARS),
-    "lever": across(np.array([-0.020, 0.055, 0.108]), _BARS),
+    "bar": across(np.array([-0.004, 0.058, 0.101]), _BARS, above=0.1),
+    "lever": across(np.array([-0.015, 0.055, 0.101]), _BARS, above=0.1),
     "cup": {
         "thumb above": Grasp(
             np.array([0.066, 0.064, 0.1]),

@@ -5,8 +5,8 @@ import numpy as np
 from gym_grasp.demos.operators.human import Human
 
 
-CLEARANCE = np.array([-0.035, 0.0, 0.07])
-"""Where the hand is before it is lowered over the bar, from there, in m."""
+SHORT = -0.035
+"""How far before the bar the hand is before it is lowered over it, in m."""
 BACK = np.array([-0.02, 0.0, 0.065])
 """How the hand withdraws from the bar, in m."""
 RELAXED = np.array([0.65, 0.1, 0.2, 0.2, 0.2])

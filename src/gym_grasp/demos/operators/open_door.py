@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.bar import BACK, CLEARANCE, RELAXED, about_z, facing
+from gym_grasp.demos.operators.bar import BACK, RELAXED, SHORT, about_z, facing
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
@@ -43,7 +43,7 @@ def script(human: Human) -> Script:
         wrist = tilt(wrist, (0, 1, 0), rng.uniform(-0.06, 0.06))
         human.care = 0.1
         arc = rng.uniform(0.0, 0.05)
-        before = human.aim(grasp + about_z(CLEARANCE, yaw))
+        before = human.aim(grasp + about_z(np.array([SHORT, 0.0, way.above]), yaw))
         yield from human.move(before, wrist, RELAXED, arc=arc, through=0.85)
         human.care = 0.4
         yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.5, through=0.95)
