@@ -8,6 +8,7 @@ In a compiled scene the elements of the arm are named `arm/…`, those of the ha
 robot's joints, actuators and couplings come before all others.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -105,6 +106,8 @@ class Arm(Part):
     posture where the task leaves it free."""
     reach: Reach
     """Where it moves well."""
+    payload: float = math.inf
+    """Heaviest hand that it carries, in kg."""
     flange: str = "flange"
     """Site to which a hand is mounted."""
 

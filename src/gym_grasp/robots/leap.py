@@ -1,8 +1,8 @@
 """LEAP hand, right (Shaw, Agarwal & Pathak, RSS 2023): 16 joints, each with a servo and a drive.
 
 Joints, ranges, masses and shapes are those of the published model; NOTICE names sources and
-licences. The servos are Dynamixel XC330-M288-T, by their maker's data sheet .93 N·m at a stall and
-8.5 rad/s without load at 5 V. How they are driven is not published: `TORQUE` and `SPEED` are
+licences. The servos are Dynamixel XC330-M288-T: by their maker's data sheet .93 N·m at a stall and
+8.5 rad/s without load, at 5 V. How they are driven is not published: `TORQUE` and `SPEED` are
 assumed, three quarters and half of that.
 """
 

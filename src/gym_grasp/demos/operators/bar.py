@@ -4,7 +4,6 @@ import numpy as np
 
 from gym_grasp.demos.operators.human import Human
 
-
 SHORT = -0.035
 """How far before the bar the hand is before it is lowered over it, in m."""
 BACK = np.array([-0.02, 0.0, 0.065])

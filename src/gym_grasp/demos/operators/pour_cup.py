@@ -82,8 +82,7 @@ def script(human: Human) -> Script:
     rng = human.rng
     way = WAYS[human.choose(*WAYS)]
     mistake = human.err("closes too early", "carries too far")
-    held = human.grasp("cup")
-    from_cup = -np_rotate(ON_EDGE, held.place)  # world
+    held, from_cup = human.grasp("cup"), wrist_from_cup(human)
     bent = held.ready - OPEN_HAND  # at most while closing in; the cup still fits
     ready = OPEN_HAND + bent * np.array([0.0, rng.random(), *[rng.random()] * 3])
     for attempt in range(4):
@@ -112,6 +111,11 @@ def script(human: Human) -> Script:
             return
         human.mistakes += 1
         yield from human.move(human.position + [0.0, -0.02, 0.0], hand, ready, through=0.8)
+
+
+def wrist_from_cup(human: Human) -> np.ndarray:
+    """Wrist from the cup's bottom while grasping it, world, in m. Shape (3,)."""
+    return -np_rotate(ON_EDGE, human.grasp("cup").place)
 
 
 def hold(human: Human) -> np.ndarray:
