@@ -61,7 +61,7 @@ def _finger(name: str) -> Finger:
 _OVER = Grasp(
     np.array([-0.022, 0.116, 0.093]),
     np.array([1.0, 0.03, 0.22, 0.22, 0.22]),
-    np.array([1.0, 0.34, 0.50, 0.50, 0.50]),
+    np.array([1.0, 0.31, 0.47, 0.47, 0.47]),
     pitch=0.2,
 )
 _BENT = np.array([1.0, 0.0, 0.36, 0.36, 0.36])
@@ -75,7 +75,7 @@ _GRASPS = {
     "round": {"all fingers": _OVER},
     "rod": {"all fingers": _OVER},
     "bar": across(np.array([-0.004, 0.058, 0.101]), _BARS, above=0.1),
-    "lever": across(np.array([-0.015, 0.055, 0.101]), _BARS, above=0.1),
+    "lever": across(np.array([-0.015, 0.060, 0.101]), _BARS, above=0.1),
     "cup": {
         "thumb above": Grasp(
             np.array([0.066, 0.064, 0.1]),
