@@ -17,7 +17,7 @@ from gym_grasp.robots.sih import SIH
 from gym_grasp.robots.ur5 import UR5
 from gym_grasp.tasks.scene import load_scene
 
-ROBOTS = ["ur5-sih", "ur5-three"]
+ROBOTS = ["ur5-sih", "ur5-three", "ur5-leap"]
 SCENE = """
 <mujoco>
   <include file="gym_grasp.physics.xml"/>
@@ -93,7 +93,7 @@ def test_sizes_follow_from_the_hand():
 
 
 def test_another_hand_leaves_the_arm_as_it_is(tmp_path):
-    models = [compiled(load_robot(name), tmp_path) for name in ROBOTS]
+    models = [compiled(load_robot(name), tmp_path) for name in ROBOTS[:2]]
     arm = slice(0, 6)
     for field in ("jnt_range", "jnt_axis", "jnt_pos", "dof_armature", "actuator_gainprm"):
         sih, three = (getattr(model, field)[arm] for model in models)
@@ -123,7 +123,9 @@ def test_the_palm_frame_stands_where_the_hand_says(name, tmp_path):
     np.testing.assert_allclose(wrist.xpos - flange.xpos, rotation @ robot.hand.mount_position)
     np.testing.assert_allclose(wrist.xmat.reshape(3, 3), rotation @ turn.reshape(3, 3), atol=1e-6)
     indices = robot.indices(model)
-    assert model.body(indices.wrist_body).name == f"hand/{'palm' if name == 'ur5-sih' else 'base'}"
+    assert (
+        model.body(indices.wrist_body).name == f"hand/{'base' if name == 'ur5-three' else 'palm'}"
+    )
     np.testing.assert_allclose(data.xmat[indices.wrist_body], wrist.xmat)
     assert [model.site(tip).name for tip in indices.fingertips] == list(robot.fingertips)
 
@@ -204,6 +206,8 @@ def test_a_persons_fingers_move_the_drives_that_the_rows_name():
         ({"home": (0.0, 0.0, 0.0, 1.5)}, "home is within"),
         ({"flexion_to_drives": ((1.0, 0.0),) * 4}, "a row for each drive, of 5 values"),
         ({"open": THREE.closed}, "first joint moves"),
+        ({"flexion_offset": (0.0,)}, "flexion_offset has a value"),
+        ({"grasps": {"spoon": {}}}, "grasps are of object"),
     ],
 )
 def test_data_that_contradict_themselves_are_refused(changes, message):
@@ -240,6 +244,18 @@ def test_data_that_the_mjcf_contradicts_are_refused(changes, message, tmp_path):
         return
     with pytest.raises(UsageError, match=message):
         robot.indices(compiled(robot, tmp_path))
+
+
+def test_a_hand_that_the_arm_does_not_carry_is_refused(tmp_path):
+    weak = dataclasses.replace(UR5, payload=0.4)
+    with pytest.raises(UsageError, match=r"'three' weighs 0\.\d\d kg; the arm 'ur5' carries 0.4"):
+        compiled(Robot(weak, THREE), tmp_path)
+
+
+def test_an_open_hand_whose_drives_are_not_zero():
+    hand = dataclasses.replace(THREE, flexion_offset=(0.1, 0.2, 0.0, 0.9))
+    drives = hand.drives_from_flexion(torch.tensor([[0.0] * 5, [0.5, 0.5, 0.5, 0.5, 0.5]]))
+    torch.testing.assert_close(drives, torch.tensor([[0.1, 0.2, 0, 0.9], [0.6, 0.7, 0.5, 1.0]]))
 
 
 def test_what_is_registered_has_to_be_what_the_registry_says():

@@ -16,6 +16,11 @@ SHOWN = {
         [f"hand/{finger}_upper" for finger in ("thumb", "index", "middle")],
         ("thumb", "index", "middle"),
     ),
+    "ur5-leap": (
+        "palm",
+        [f"hand/{finger}_distal" for finger in HUMAN_FINGERS[:4]],
+        HUMAN_FINGERS[:4],
+    ),
 }
 """Of each robot: body of the palm frame, bodies of the fingertips, names of the fingers."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_ROBOT = "ur5-sih"
 
 ARMS = Registry("arm", {"ur5": "gym_grasp.robots.ur5:UR5"})
-HANDS = Registry("hand", {"sih": "gym_grasp.robots.sih:SIH"})
+HANDS = Registry("hand", {"sih": "gym_grasp.robots.sih:SIH", "leap": "gym_grasp.robots.leap:LEAP"})
 
 
 def register_arm(name: str, target: str) -> None:

@@ -8,7 +8,9 @@ In a compiled scene the elements of the arm are named `arm/…`, those of the ha
 robot's joints, actuators and couplings come before all others.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gym_grasp.errors import UsageError
+from gym_grasp.robots.grasps import GRASPS, Grasp, Grasps
 
 MOUNT_BODY: Final = "robot"
 """Body of every scene (see `physics.xml`) that carries the robot; the first one."""
@@ -103,6 +106,8 @@ class Arm(Part):
     posture where the task leaves it free."""
     reach: Reach
     """Where it moves well."""
+    payload: float = math.inf
+    """Heaviest hand that it carries, in kg."""
     flange: str = "flange"
     """Site to which a hand is mounted."""
 
@@ -141,11 +146,15 @@ class Hand(Part):
     """Its palm frame in the arm's flange frame, in m."""
     mount_quaternion: tuple[float, float, float, float]
     """The same, w x y z."""
+    flexion_offset: tuple[float, ...] = ()
+    """What is added to each drive: its value where the person's hand is open; by default 0."""
     open: tuple[float, ...] = ()
     """Angle of each joint where its drive is 0, in rad; by default 0."""
     actuated: tuple[str, ...] = ()
     """Joints with a servo, among them the first of each drive; by default all. `Robot.attach`
     couples the others to the first of their drive: they open and close together."""
+    grasps: Grasps = field(default_factory=dict)
+    """How operators' scripts hold things with it; kinds that it leaves out as in `GRASPS`."""
     wrist: str = "wrist"
     """Site of the palm frame, which is controlled."""
     palm: str = "palm"
@@ -155,6 +164,8 @@ class Hand(Part):
         """Fill in what was left out, and check the sizes."""
         if not self.open:
             object.__setattr__(self, "open", (0.0,) * len(self.joints))
+        if not self.flexion_offset:
+            object.__setattr__(self, "flexion_offset", (0.0,) * len(self.drives))
         if not self.actuated:
             object.__setattr__(self, "actuated", self.joints)
         super().__post_init__()
@@ -172,6 +183,10 @@ class Hand(Part):
                 rows == [len(HUMAN_FLEXIONS)] * len(drives),
                 f"flexion_to_drives has a row for each drive, of {len(HUMAN_FLEXIONS)} values",
             ),
+            (
+                len(self.flexion_offset) == len(drives),
+                "flexion_offset has a value for each drive",
+            ),
             (len(self.home) == len(drives), "home has a value for each drive"),
             (all(0 <= value <= 1 for value in self.home), "home is within [0, 1]"),
             (not still, "each drive's first joint moves: its open and closed angles differ"),
@@ -180,9 +195,14 @@ class Hand(Part):
                 "actuated names joints, in their order",
             ),
             (set(first) <= set(self.actuated), "the first joint of each drive is actuated"),
+            (set(self.grasps) <= set(GRASPS), f"grasps are of {', '.join(GRASPS)}"),
         ):
             if not good:
                 raise UsageError(f"The hand '{self.name}' is not well described: {rule}.")
+
+    def grasps_of(self, kind: str) -> Mapping[str, Grasp]:
+        """Return the grasps of a kind of thing, such as `bar`, by strategy."""
+        return self.grasps.get(kind, GRASPS[kind])
 
     def angles(self, joint: str) -> tuple[float, float]:
         """Return the open and the closed angle of a joint, in rad."""
@@ -244,8 +264,8 @@ class Hand(Part):
         Returns:
             Shape (..., D), within [0, 1].
         """
-        weights = _retargeting(self, flexion.device, flexion.dtype)
-        return (flexion[..., None, :] * weights).sum(-1).clamp(0.0, 1.0)
+        weights, offset = _retargeting(self, flexion.device, flexion.dtype)
+        return ((flexion[..., None, :] * weights).sum(-1) + offset).clamp(0.0, 1.0)
 
 
 @cache
@@ -264,5 +284,9 @@ def _coupling(
 
 
 @cache
-def _retargeting(hand: Hand, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.tensor(hand.flexion_to_drives, device=device, dtype=dtype)
+def _retargeting(hand: Hand, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return `flexion_to_drives` (D, 5) and `flexion_offset` (D,)."""
+    return (
+        torch.tensor(hand.flexion_to_drives, device=device, dtype=dtype),
+        torch.tensor(hand.flexion_offset, device=device, dtype=dtype),
+    )

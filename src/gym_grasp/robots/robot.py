@@ -1,7 +1,8 @@
 """A robot: an arm with a hand, joined when a scene is compiled."""
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
 
 import mujoco
@@ -93,8 +94,10 @@ class Robot:
         """Put the robot on the scene's body `robot`, in place.
 
         Raises:
-            UsageError: an MJCF cannot be read, or the arm's has no flange.
+            UsageError: an MJCF cannot be read, the arm's has no flange, or the hand is heavier than
+                the arm's payload.
         """
+        self.check_payload()
         arm, hand = _read(self.arm), _read(self.hand)
         _couple(hand, self.hand)
         scene.attach(arm, prefix=ARM, frame=scene.body(MOUNT_BODY).add_frame())
@@ -108,9 +111,24 @@ class Robot:
         mount.set_frame(frame)
         scene.attach(hand, prefix=HAND, frame=mount)
 
+    def check_payload(self) -> None:
+        """Raise `UsageError` where the hand is heavier than what the arm carries."""
+        most = self.arm.payload
+        if most < math.inf and (mass := _mass(self.hand)) > most:
+            raise UsageError(
+                f"The hand '{self.hand.name}' weighs {mass:.2f} kg; the arm '{self.arm.name}' "
+                f"carries {most:g} kg. Choose a lighter hand or a stronger arm."
+            )
+
     def indices(self, model: mujoco.MjModel) -> "Indices":
         """Return where its elements stand in a compiled scene."""
         return Indices(self, model)
+
+
+@cache
+def _mass(hand: Hand) -> float:
+    """Mass of a hand as its MJCF has it, in kg."""
+    return float(_read(hand).compile().body_mass.sum())
 
 
 def _read(part: Part) -> mujoco.MjSpec:

@@ -1,4 +1,5 @@
-"""Universal Robots UR5: figures as in ROS-Industrial's ur_description."""
+"""Universal Robots UR5: figures as in ROS-Industrial's ur_description, payload as the
+maker's."""
 
 import math
 from pathlib import Path
@@ -17,6 +18,7 @@ UR5: Final = Arm(
     ),
     speeds=6 * (math.pi,),
     torques=(150.0, 150.0, 150.0, 28.0, 28.0, 28.0),
+    payload=5.0,
     home=(-0.3784, -1.7988, 2.1326, -0.3338, 1.1924, 1.5708),  # the SIH at (.42, 0, .28) m
     reach=Reach(
         wrist_depth=0.0823,  # the origin of wrist_2

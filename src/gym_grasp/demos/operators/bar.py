@@ -1,36 +1,15 @@
-"""Ways of taking hold of a bar that lies across: a drawer's handle or a lever."""
-
-from dataclasses import dataclass
+"""Coming to a bar that lies across, a drawer's handle or a lever, and leaving it."""
 
 import numpy as np
 
 from gym_grasp.demos.operators.human import Human
 
-
-@dataclass(frozen=True)
-class Way:
-    """How the hand holds a bar."""
-
-    ready: np.ndarray
-    """Flexions with which it comes, as in `HUMAN_FLEXIONS`. Shape (5,)."""
-    grip: np.ndarray
-    """Flexions with which it holds."""
-
-
-CLEARANCE = np.array([-0.035, 0.0, 0.07])
-"""Where the hand is before it is lowered over the bar, from there, in m."""
+SHORT = -0.035
+"""How far before the bar the hand is before it is lowered over it, in m."""
 BACK = np.array([-0.02, 0.0, 0.065])
 """How the hand withdraws from the bar, in m."""
 RELAXED = np.array([0.65, 0.1, 0.2, 0.2, 0.2])
 """Flexions on the way there; the thumb lies half beside the palm."""
-BENT = np.array([1.0, 0.1, 0.35, 0.35, 0.35])
-"""Fingers bent to reach over the bar without touching what it sticks out of."""
-WAYS = {
-    "grip": Way(BENT, np.array([1.0, 0.6, 0.9, 0.9, 0.9])),
-    "hook": Way(np.array([0.35, 0.0, 0.35, 0.35, 0.35]), np.array([0.35, 0.0, 0.9, 0.9, 0.9])),
-    "two fingers": Way(BENT, np.array([0.8, 0.5, 0.95, 0.95, 0.35])),
-}
-"""Strategies: the whole hand, the fingers without the thumb, or the thumb with two of them."""
 
 
 def facing(human: Human, furniture: str) -> float:

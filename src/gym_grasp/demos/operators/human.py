@@ -16,6 +16,7 @@ import numpy as np
 from gym_grasp.demos.operators.traits import Traits
 from gym_grasp.math.rotations import np_from_rotvec, np_multiply, np_slerp
 from gym_grasp.robots.base import HAND, HUMAN_FLEXIONS
+from gym_grasp.robots.grasps import Grasp
 from gym_grasp.tasks.base import Task
 
 Script = Generator[None, None, None]
@@ -194,6 +195,15 @@ class Human:
         """Choose one of several ways of doing the task, and return it."""
         self.strategy = strategies[self.rng.integers(len(strategies))]
         return self.strategy
+
+    def choose_grasp(self, kind: str) -> Grasp:
+        """Choose one of the ways in which the hand holds such a thing, see `robots.grasps`."""
+        ways = self.task.robot.hand.grasps_of(kind)
+        return ways[self.choose(*ways)]
+
+    def grasp(self, kind: str) -> Grasp:
+        """Return the first way in which the hand holds such a thing."""
+        return next(iter(self.task.robot.hand.grasps_of(kind).values()))
 
     def err(self, *mistakes: str) -> str:
         """Choose what it does wrong at first; as seldom as its skill has it, mostly nothing."""

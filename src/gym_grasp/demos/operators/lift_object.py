@@ -1,7 +1,5 @@
 """How a hand picks the object up: over it, thumb opposed, fingers closing around it, up."""
 
-from dataclasses import dataclass
-
 import mujoco
 import numpy as np
 
@@ -11,43 +9,8 @@ from gym_grasp.math.rotations import np_rotate
 BOX, ROD = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
 
 
-@dataclass(frozen=True)
-class Way:
-    """How the hand is held over the object, and with which fingers it takes it."""
-
-    pitch: float
-    """How far the fingers point down, in rad."""
-    roll: float
-    """How far the hand is turned on its edge, thumb up, in rad."""
-    in_hand: np.ndarray
-    """Where the object lies in the hand, palm frame, in m. Shape (3,)."""
-    ready: np.ndarray
-    """Flexions of the hand that is wide open, as in `HUMAN_FLEXIONS`. Shape (5,)."""
-    grip: np.ndarray
-    """Flexions that hold a box or a ball: the fingertips hardly sink in."""
-
-
-BETWEEN = np.array([-0.015, 0.046, 0.139])
-"""Where the object lies in the hand, between thumb and all fingers, palm frame, in m."""
-OPEN = np.array([1.0, 0.22, 0.0, 0.0, 0.0])
-CLOSED = np.array([1.0, 0.45, 0.5, 0.5, 0.5])
-WAYS = {
-    "all fingers": Way(0.38, 0.0, BETWEEN, OPEN, CLOSED),
-    "fingers down": Way(0.70, 0.0, BETWEEN, OPEN, CLOSED),
-    "from the side": Way(0.38, 0.22, BETWEEN, OPEN, CLOSED),
-    "two fingers": Way(
-        0.45,
-        0.0,
-        np.array([-0.031, 0.052, 0.142]),
-        np.array([1.0, 0.1, 0.0, 0.0, 0.0]),
-        np.array([1.0, 0.45, 0.55, 0.55, 0.1]),
-    ),
-}
-"""Strategies; what is no box rolls out of all but the first."""
 RELAXED = np.array([0.6, 0.15, 0.2, 0.2, 0.2])
 """Flexions on the way there; the thumb lies half beside the palm."""
-ROD_GRIP = np.array([1.0, 0.8, 0.85, 0.85, 0.85])
-"""Closed further around a rod, which turns out of a light grip, with all fingers."""
 MOST_TURN = 0.7
 """How far the hand turns to lie across a rod at most, in rad."""
 ABOVE = np.array([0.0, 0.0, 0.1])
@@ -64,9 +27,8 @@ def script(human: Human) -> Script:
     geoms = solid_geoms(human.model)
     shapes = human.model.geom_type[geoms]
     rods, rolls = geoms[shapes == ROD], (shapes != BOX).any()
-    way = WAYS[human.choose(*(list(WAYS)[:1] if rolls else WAYS))]
+    way = human.choose_grasp("rod" if len(rods) else "round" if rolls else "object")
     mistake = human.err("closes too high", *([] if rolls else ["lets go"]))
-    grip = ROD_GRIP if len(rods) else way.grip
     for attempt in range(4):
         wrong = mistake if attempt == 0 else ""
         thing, orientation = human.see_body("object")
@@ -78,7 +40,7 @@ def script(human: Human) -> Script:
         wrist = tilt(FLAT, (1, 0, 0), way.roll)
         wrist = tilt(wrist, (0, 1, 0), way.pitch + rng.uniform(-0.05, 0.05))
         wrist = tilt(wrist, (0, 0, 1), yaw)
-        grasp = thing - np_rotate(wrist, way.in_hand)
+        grasp = thing - np_rotate(wrist, way.place)
         if wrong == "closes too high":
             grasp += [rng.uniform(-0.03, 0.0), 0.0, rng.uniform(0.055, 0.07)]
         human.care = 0.0
@@ -86,7 +48,7 @@ def script(human: Human) -> Script:
         yield from human.move(human.aim(grasp + ABOVE), wrist, RELAXED, arc=arc, through=0.85)
         human.care = 0.3
         yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.6, through=0.85)
-        yield from human.move(fingers=grip, pace=1.5 if rolls else 0.8)
+        yield from human.move(fingers=way.grip, pace=1.5 if rolls else 0.8)
         top = rng.uniform(*DROPPED) if wrong == "lets go" else LIFT
 
         def stop(start: float = human.position[2], low: float = thing[2], top: float = top) -> bool:

@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.bar import BACK, CLEARANCE, RELAXED, WAYS, about_z, facing
+from gym_grasp.demos.operators.bar import BACK, RELAXED, SHORT, about_z, facing
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
-IN_HAND = np.array([-0.031, 0.039, 0.151])
-"""Where the middle of the grip lies in the hand that holds it, palm frame, in m."""
 PRESS = np.array([0.0, 0.004, -0.055])
 """How the wrist goes down with the lever, in m."""
 ROLL = 0.35
@@ -32,12 +30,12 @@ OPENED = 0.75
 def script(human: Human) -> Script:
     """Reach, close, press, swing; look whether the door follows, and try again where not."""
     rng = human.rng
-    way = WAYS[human.choose(*WAYS)]
+    way = human.choose_grasp("lever")
     mistake = human.err("closes too early", "presses too little", "slips off")
     for attempt in range(4):
         wrong = mistake if attempt == 0 else ""
         yaw = human.see_joint("door") + facing(human, "frame")
-        offset = -np_rotate(FLAT, IN_HAND) + [0.0, rng.uniform(-0.01, 0.01), 0.0]
+        offset = -np_rotate(FLAT, way.place) + [0.0, rng.uniform(-0.01, 0.01), 0.0]
         if wrong == "closes too early":
             offset = offset + [rng.uniform(-0.085, -0.065), 0.0, rng.uniform(-0.01, 0.01)]
         grasp = human.see_site("handle") + about_z(offset, yaw)
@@ -45,7 +43,7 @@ def script(human: Human) -> Script:
         wrist = tilt(wrist, (0, 1, 0), rng.uniform(-0.06, 0.06))
         human.care = 0.1
         arc = rng.uniform(0.0, 0.05)
-        before = human.aim(grasp + about_z(CLEARANCE, yaw))
+        before = human.aim(grasp + about_z(np.array([SHORT, 0.0, way.above]), yaw))
         yield from human.move(before, wrist, RELAXED, arc=arc, through=0.85)
         human.care = 0.4
         yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.5, through=0.95)

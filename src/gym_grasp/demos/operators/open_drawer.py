@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.bar import BACK, CLEARANCE, RELAXED, WAYS, about_z, facing
+from gym_grasp.demos.operators.bar import BACK, RELAXED, SHORT, about_z, facing
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
-IN_HAND = np.array([-0.006, 0.037, 0.153])
-"""Where the bar lies in the hand that holds it, palm frame, in m."""
 PULL = 0.27
 """To which opening the hand means to pull, in m."""
 OPENED = 0.19
@@ -19,19 +17,19 @@ RELEASED = (0.03, 0.12)
 def script(human: Human) -> Script:
     """Reach, close, pull; look whether the drawer follows, and try again where not."""
     rng = human.rng
-    way = WAYS[human.choose(*WAYS)]
+    way = human.choose_grasp("bar")
     mistake = human.err("closes too early", "slips off")
     for attempt in range(4):
         wrong = mistake if attempt == 0 else ""
         yaw = facing(human, "cabinet")
-        offset = -np_rotate(FLAT, IN_HAND) + [0.0, rng.uniform(-0.012, 0.012), 0.0]
+        offset = -np_rotate(FLAT, way.place) + [0.0, rng.uniform(-0.012, 0.012), 0.0]
         if wrong == "closes too early":
             offset = offset + [rng.uniform(-0.09, -0.07), 0.0, rng.uniform(-0.01, 0.01)]
         grasp = human.see_site("handle") + about_z(offset, yaw)
         wrist = tilt(FLAT, (0, 0, 1), yaw + rng.uniform(-0.1, 0.1))
         human.care = 0.1
         arc = rng.uniform(0.0, 0.05)
-        before = human.aim(grasp + about_z(CLEARANCE, yaw))
+        before = human.aim(grasp + about_z(np.array([SHORT, 0.0, way.above]), yaw))
         yield from human.move(before, wrist, RELAXED, arc=arc, through=0.85)
         human.care = 0.4
         yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.5, through=0.95)

@@ -44,14 +44,6 @@ ON_EDGE = tilt(tilt(FLAT, (1.0, 0.0, 0.0), np.pi / 2), (0.0, 1.0, 0.0), 0.12)
 a level arm, whose housings keep off the table, would hold the cup by its rim."""
 RELAXED = np.array([0.65, 0.06, 0.1, 0.1, 0.1])
 """Flexions on the way to the cup; the thumb lies half beside the palm."""
-BENT = np.array([0.0, 0.06, 0.12, 0.12, 0.12])
-"""How far thumb and fingers are flexed at most while closing in; the cup still fits."""
-GRIP = np.array([1.0, 0.6, 0.8, 0.8, 0.28])
-"""Thumb against index and middle finger, which lie at its height: the cup stays upright."""
-IN_HAND = np.array([0.045, 0.064, 0.168])
-"""Where the cup's bottom lies in the hand that grasps it, palm frame, in m."""
-FROM_CUP = -np_rotate(ON_EDGE, IN_HAND)
-"""Wrist from the cup's bottom while grasping it, world, in m."""
 BESIDE = np.array([0.0, -0.095, 0.0])
 """Where the approach ends before the hand moves in, from there, in m."""
 ABOVE = np.array([0.0, 0.0, 0.08])
@@ -90,18 +82,20 @@ def script(human: Human) -> Script:
     rng = human.rng
     way = WAYS[human.choose(*WAYS)]
     mistake = human.err("closes too early", "carries too far")
-    ready = OPEN_HAND + BENT * np.array([0.0, rng.random(), *[rng.random()] * 3])
+    held, from_cup = human.grasp("cup"), wrist_from_cup(human)
+    bent = held.ready - OPEN_HAND  # at most while closing in; the cup still fits
+    ready = OPEN_HAND + bent * np.array([0.0, rng.random(), *[rng.random()] * 3])
     for attempt in range(4):
         cup, orientation = human.see_body("cup")
         if np_rotate(orientation, MOUTH)[2] < 0.9 * MOUTH[2]:
             return  # it lies on its side
         cup[2] = 0.0  # where it stands, even if it is seen falling
-        grasp = cup + FROM_CUP + [rng.uniform(-0.004, 0.004), 0.0, rng.uniform(-0.004, 0.006)]
+        grasp = cup + from_cup + [rng.uniform(-0.004, 0.004), 0.0, rng.uniform(-0.004, 0.006)]
         if mistake == "closes too early" and attempt == 0:
             grasp = grasp + [0.0, rng.uniform(-0.085, -0.070), 0.0]
         hand = tilt(ON_EDGE, (0, 0, 1), rng.uniform(-0.06, 0.06))
         hand = tilt(hand, (1, 0, 0), rng.uniform(-0.05, 0.05))
-        beside = cup + FROM_CUP + BESIDE + rng.uniform(-1, 1, 3) * [0.012, 0.02, 0.01]
+        beside = cup + from_cup + BESIDE + rng.uniform(-1, 1, 3) * [0.012, 0.02, 0.01]
         human.care = 0.1
         if attempt == 0:
             arc = rng.uniform(0.0, 0.04)
@@ -109,14 +103,19 @@ def script(human: Human) -> Script:
         yield from human.move(human.aim(beside), hand, ready, pace=0.7, through=0.9)
         human.care = 0.65
         yield from human.move(human.aim(grasp), hand, ready, pace=0.45, through=0.85)
-        yield from human.move(grasp, hand, GRIP, pace=0.7, through=0.95)
-        if np.linalg.norm((hold(human) - FROM_CUP)[:2]) < REACH:
+        yield from human.move(grasp, hand, held.grip, pace=0.7, through=0.95)
+        if np.linalg.norm((hold(human) - from_cup)[:2]) < REACH:
             past = rng.uniform(*PAST) if mistake == "carries too far" and attempt == 0 else 0.0
             yield from pour(human, way, past)
         if np.linalg.norm(hold(human)) < LOST and human.see_body("cup")[0][2] > 0.1:
             return
         human.mistakes += 1
         yield from human.move(human.position + [0.0, -0.02, 0.0], hand, ready, through=0.8)
+
+
+def wrist_from_cup(human: Human) -> np.ndarray:
+    """Wrist from the cup's bottom while grasping it, world, in m. Shape (3,)."""
+    return -np_rotate(ON_EDGE, human.grasp("cup").place)
 
 
 def hold(human: Human) -> np.ndarray:

@@ -44,7 +44,7 @@ def everything(human: Human) -> Script:
     """Pour, put the cup back, stack; then the door, which a hand that lets go would push back."""
     human.care = 0.0
     yield from human.move(REST, FLAT, OPEN_HAND, through=0.8)
-    place = human.see_body("cup")[0] + pour_cup.FROM_CUP
+    place = human.see_body("cup")[0] + pour_cup.wrist_from_cup(human)
     bodies = [human.model.body(index).name for index in range(human.model.nbody)]
     particles = [body for body in bodies if body.startswith("particle")]
     for _ in pour_cup.script(human):

@@ -1,0 +1,108 @@
+"""LEAP hand, right (Shaw, Agarwal & Pathak, RSS 2023): 16 joints, each with a servo and a drive.
+
+Joints, ranges, masses and shapes are those of the published model; NOTICE names sources and
+licences. The servos are Dynamixel XC330-M288-T: by their maker's data sheet .93 N·m at a stall and
+8.5 rad/s without load, at 5 V. How they are driven is not published: `TORQUE` and `SPEED` are
+assumed, three quarters and half of that.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from gym_grasp.robots.base import HUMAN_FLEXIONS, Finger, Hand
+from gym_grasp.robots.grasps import Grasp, across
+
+TORQUE: Final = 0.7
+"""Highest torque of a joint, in N·m; assumed."""
+SPEED: Final = 4.0
+"""Highest speed of a joint, in rad/s; assumed."""
+
+# Joint: its range, in rad; and what turns it, of HUMAN_FLEXIONS, by how much from open to closed.
+# Where no flexion turns it, it stays at 0.
+_FINGER = {
+    "proximal": ((-0.314, 2.23), 1.9),
+    "spread": ((-1.047, 1.047), 0.0),
+    "middle": ((-0.506, 1.885), 1.5),
+    "distal": ((-0.366, 2.042), 0.9),
+}
+_THUMB = {
+    "rotation": ((-0.349, 2.094), 1.68, "thumb_rotation"),
+    "twist": ((-0.349, 2.094), 0.067, "thumb_rotation"),
+    "proximal": ((-0.47, 2.443), 1.4, "thumb"),
+    "distal": ((-1.34, 1.88), 1.0, "thumb"),
+}
+_JOINTS = {
+    **{
+        f"{finger}_{part}": (limits, gain, finger)
+        for finger in ("index", "middle", "ring")
+        for part, (limits, gain) in _FINGER.items()
+    },
+    **{f"thumb_{part}": row for part, row in _THUMB.items()},
+}
+_LIMITS = tuple(limits for limits, _, _ in _JOINTS.values())
+
+
+def _row(limits: tuple[float, float], gain: float, by: str) -> tuple[float, ...]:
+    """Return how much of each flexion goes into the drive of a joint, which spans its range."""
+    return tuple(gain / (limits[1] - limits[0]) * (by == name) for name in HUMAN_FLEXIONS)
+
+
+_STRAIGHT = tuple(-low / (high - low) for low, high in _LIMITS)
+"""Drives of the hand whose joints are all at 0."""
+
+
+def _finger(name: str) -> Finger:
+    return Finger(name, f"{name}_tip", (f"{name}_distal_collision",), f"{name}_proximal")
+
+
+# Fingers that come down beyond a thing and a thumb before it: the palm stays level, and far above.
+_OVER = Grasp(
+    np.array([-0.022, 0.116, 0.093]),
+    np.array([1.0, 0.03, 0.22, 0.22, 0.22]),
+    np.array([1.0, 0.31, 0.47, 0.47, 0.47]),
+    pitch=0.2,
+)
+_BENT = np.array([1.0, 0.0, 0.36, 0.36, 0.36])
+_BARS = {
+    "grip": (_BENT, np.array([1.0, 0.3, 0.8, 0.8, 0.8])),
+    "hook": (np.array([0.35, 0.0, 0.36, 0.36, 0.36]), np.array([0.35, 0.0, 0.8, 0.8, 0.8])),
+    "two fingers": (_BENT, np.array([0.8, 0.2, 0.85, 0.85, 0.36])),
+}
+_GRASPS = {
+    "object": {"all fingers": _OVER},
+    "round": {"all fingers": _OVER},
+    "rod": {"all fingers": _OVER},
+    "bar": across(np.array([-0.004, 0.058, 0.101]), _BARS, above=0.1),
+    "lever": across(np.array([-0.015, 0.060, 0.101]), _BARS, above=0.1),
+    "cup": {
+        "thumb above": Grasp(
+            np.array([0.066, 0.064, 0.1]),
+            np.array([1.0, 0.0, 0.2, 0.2, 0.2]),
+            np.array([1.0, 0.5, 0.6, 0.6, 0.6]),
+        )
+    },
+}
+
+LEAP: Final = Hand(
+    name="leap",
+    mjcf=Path(__file__).with_name("leap.xml"),
+    joints=tuple(_JOINTS),
+    limits=_LIMITS,
+    speeds=16 * (SPEED,),
+    torques=16 * (TORQUE,),
+    drives=tuple(_JOINTS),
+    drive_of_joint=tuple(_JOINTS),
+    open=tuple(low for low, _ in _LIMITS),
+    closed=tuple(high for _, high in _LIMITS),
+    fingers=(_finger("thumb"), _finger("index"), _finger("middle"), _finger("ring")),
+    home=tuple(
+        still + _row(*row)[0] for still, row in zip(_STRAIGHT, _JOINTS.values(), strict=True)
+    ),
+    flexion_to_drives=tuple(_row(*row) for row in _JOINTS.values()),
+    flexion_offset=_STRAIGHT,
+    grasps=_GRASPS,
+    mount_position=(0.0, 0.0, 0.042),  # a force/torque sensor and a plate, as the SIH's
+    mount_quaternion=(0.7071067811865476, 0.0, 0.0, 0.7071067811865476),
+)
