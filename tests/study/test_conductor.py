@@ -54,6 +54,23 @@ def test_from_consent_to_thanks(tmp_path) -> None:
     conductor.close()
 
 
+def test_the_tables_lie_beside_as_parquet(tmp_path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    person = Person(tmp_path / "study")
+    person.accept()
+    person.trial()
+    person.answer()
+    person.conductor.close()
+    person.study.write_tables()
+    for name in ("trials", "answers"):
+        rows = table(person, name)
+        found = parquet.read_table(person.study.folder / f"{name}.parquet")
+        assert found.column_names == list(rows[0])
+        assert [
+            {k: "" if v is None else str(v) for k, v in row.items()} for row in found.to_pylist()
+        ] == rows
+
+
 def test_who_declines_is_not_recorded_and_gives_the_place_away(tmp_path) -> None:
     person = Person(tmp_path / "study")
     person.conductor.choose(0)
