@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,7 +154,7 @@ def test_descriptors_are_kept_for_the_recording(rig: Rig, tmp_path: Path) -> Non
         assert there.host._gate is not None
         assert gate.FEWEST <= there.host._gate.places <= gate.RESERVE
         holder = await asyncio.create_subprocess_exec(
-            "python", "-c",
+            sys.executable, "-c",
             "import resource, socket, sys, time\n"
             "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
             "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))\n"
