@@ -421,7 +421,7 @@ PEDESTAL = """
 <mujoco>
   <worldbody>
     <body name="pedestal" pos="0 0 .1">
-      <geom name="plate" type="box" size=".2 .05 .02" pos=".1 0 0" quat=".9 0 0 .1"/>
+      <geom name="plate" type="box" size=".2 .05 .02" pos=".1 0 0" quat=".9 .02 -.01 .1"/>
     </body>
     <body name="ball" pos=".2 0 .3">
       <freejoint name="ball"/>
@@ -445,18 +445,26 @@ def test_furniture_stands_and_holds_where_each_simulation_has_it(device: torch.d
     turns[:, 1] = torch.stack((yaw.cos(), 0 * yaw, 0 * yaw, yaw.sin()), -1)
     offsets = torch.tensor(model.geom_pos, dtype=torch.float32).repeat(N, 1, 1)
     offsets[3, plate, 0] += 0.03
-    heights, geoms = [], []
+    heights, geoms, raised = [], [], positions.clone()
+    raised[:, 1, 2] += 0.01
     for made in (CpuPhysics(model, N, num_threads=1), WarpPhysics(model, N, device)):
         mask = torch.ones(N, dtype=torch.bool, device=made.device)
         for name, values in (("body_pos", positions), ("body_quat", turns), ("geom_pos", offsets)):
             made.set_field(name, values.to(made.device, made.dtype), mask)
         qpos = torch.tensor(model.qpos0, dtype=made.dtype, device=made.device).expand(N, -1)
         made.reset(mask, qpos.contiguous())
-        geoms.append(made.bind("geom_xpos")[:, plate].cpu().double())
+        parts = made.bind("geom_xpos")[:, plate], made.bind("geom_xmat")[:, plate].flatten(1)
+        geoms.append(torch.cat(parts, -1).cpu().double())
+        still = torch.zeros(N, 1, dtype=made.dtype, device=made.device)
         for _ in range(8):
-            made.step(torch.zeros(N, 1, dtype=made.dtype, device=made.device), 20)
-        heights.append(made.bind("qpos")[:, 2].cpu().double())
+            made.step(still, 20)
+        fallen = made.bind("qpos")[:, 2].cpu().double()
+        made.set_field("body_pos", raised.to(made.device, made.dtype), mask)
+        made.step(still, 20)  # pushed up, without a reset
+        heights.append(torch.stack((fallen, made.bind("qpos")[:, 2].cpu().double())))
         made.close()
     torch.testing.assert_close(geoms[1], geoms[0], atol=1e-6, rtol=0)
     torch.testing.assert_close(heights[1], heights[0], atol=1e-3, rtol=0)
-    assert heights[0][1] > 0.2 > heights[0][0] > heights[0][3] > 0.05 > -0.2 > heights[0][2]
+    fallen, pushed = heights[0]
+    assert fallen[1] > 0.2 > fallen[0] > fallen[3] > 0.05 > -0.2 > fallen[2]
+    assert (pushed - fallen)[[0, 1, 3]].min() > 0.005

@@ -79,7 +79,7 @@ class WarpPhysics(Physics):
         self._graphs: dict[str, wp.Graph] = {}
         self._warned: dict[str, int] = {}
         self._stale = False
-        self._static: wp.array | None = None
+        self._displaced = False
         self._device = wp.device_from_torch(device)
         with wp.ScopedDevice(self._device):
             try:
@@ -93,6 +93,8 @@ class WarpPhysics(Physics):
             self._model.opt.warn_overflow = 0  # counted instead: it would print from the kernels
             # Box against box as C MuJoCo does it; the convex collider needs 6 kB per contact.
             self._model.opt.disableflags |= int(mjw.DisableBit.NATIVECCD)
+            static = model.body_weldid[model.geom_bodyid] == 0
+            self._static = wp.array(np.flatnonzero(static), dtype=int)
             counts = wp.zeros(2, dtype=wp.int64)
             diverged = wp.zeros(num_envs, dtype=wp.bool)
         self._warp_counts, self._counts = counts, wp.to_torch(counts)
@@ -121,6 +123,8 @@ class WarpPhysics(Physics):
     def step(self, ctrl: Tensor, substeps: int) -> None:
         self._fields["ctrl"].copy_(ctrl)
         self._derive_constants()
+        if self._displaced:
+            self._place()
         self._run(f"step {substeps}", lambda: self._advance(substeps))
         self.diverged = self._diverged.clone()
 
@@ -130,7 +134,7 @@ class WarpPhysics(Physics):
         self._reset_mask.copy_(mask)
         self._reset_qpos.copy_(qpos)
         self._put()
-        self._run("kinematics", self._kinematics)
+        self._place()
 
     def _put_at_rest(self) -> None:
         for values in self._state:
@@ -147,7 +151,7 @@ class WarpPhysics(Physics):
         widths = [values[0].numel() for values in self._state]
         for values, saved in zip(self._state, state.split(widths, dim=1), strict=True):
             values.copy_(saved.view_as(values))
-        self._run("kinematics", self._kinematics)
+        self._place()
 
     def counters(self) -> dict[str, int]:
         """Simulations × control steps in which something did not fit its buffer and was dropped.
@@ -185,9 +189,6 @@ class WarpPhysics(Physics):
                 for constant in _CONSTANTS:
                     self._unshare(constant)
             wp.synchronize_device()
-            if name in _STATIC_INPUTS and self._static is None:
-                fixed = self.model.body_weldid[self.model.geom_bodyid] == 0
-                self._static = wp.array(np.flatnonzero(fixed), dtype=int)
         self._graphs.clear()  # they were captured with the former arrays
         return live
 
@@ -205,6 +206,7 @@ class WarpPhysics(Physics):
 
     def _follow(self, name: str, mask: Tensor) -> None:
         self._stale |= name in CONSTANT_INPUTS
+        self._displaced |= name in _STATIC_INPUTS
 
     def _derive_constants(self) -> None:
         """Let the constants follow the fields set since, all at once; leaves stale kinematics."""
@@ -228,7 +230,7 @@ class WarpPhysics(Physics):
     def _advance(self, substeps: int) -> None:
         for _ in range(substeps):
             mjw.step(self._model, self._data)
-        self._kinematics()
+        mjw.kinematics(self._model, self._data)
         qpos, qvel = self._data.qpos, self._data.qvel
         self._warp_diverged.zero_()
         wp.launch(
@@ -240,10 +242,15 @@ class WarpPhysics(Physics):
         overflow, counts = self._data.overflow, self._warp_counts
         wp.launch(kernels.count_overflow, dim=self.num_envs, inputs=[*kinds, overflow, counts])
 
+    def _place(self) -> None:
+        """Place everything as state and fields have it."""
+        self._run("kinematics", self._kinematics)
+        self._displaced = False
+
     def _kinematics(self) -> None:
         m, d = self._model, self._data
         mjw.kinematics(m, d)
-        if self._static is not None:
+        if any(name in self._live for name in _STATIC_INPUTS):
             wp.launch(
                 kernels.place_static_geoms,
                 dim=(self.num_envs, self._static.size),
