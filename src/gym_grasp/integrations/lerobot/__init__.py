@@ -33,6 +33,16 @@ KEYS = {STATE: "agent_pos", SCENE: "environment_state"}
 """LeRobot's names in an environment of what has other names in a dataset."""
 
 
+def named_spaces(places: dict[str, np.ndarray]) -> dict[str, Box]:
+    """Return the space of each part of an observation, by LeRobot's names; see `columns`."""
+    return {KEYS[key]: Box(-np.inf, np.inf, (len(own),), np.float32) for key, own in places.items()}
+
+
+def named_parts(observation: np.ndarray, places: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the parts of observations (..., O) by LeRobot's names, each (..., its size)."""
+    return {KEYS[key]: observation[..., own] for key, own in places.items()}
+
+
 class GraspEnv(gymnasium.Env):
     """One environment whose observations have the names that LeRobot looks for.
 
@@ -65,10 +75,7 @@ class GraspEnv(gymnasium.Env):
         self._max_episode_steps = self._env.max_episode_steps
         self.task = self._env.task_name
         self.task_description = self._env.task.summary
-        spaces: dict[str, Any] = {
-            KEYS[key]: Box(-np.inf, np.inf, (len(places),), np.float32)
-            for key, places in self._columns.items()
-        }
+        spaces: dict[str, Any] = {**named_spaces(self._columns)}
         if pixels:
             spaces["pixels"] = Dict({camera: Box(0, 255, (height, width, 3), np.uint8)})
         self.observation_space = Dict(spaces)
@@ -107,8 +114,7 @@ class GraspEnv(gymnasium.Env):
         self._env.close()
 
     def _named(self, observation: torch.Tensor) -> dict[str, Any]:
-        row = observation[0].numpy()
-        named: dict[str, Any] = {KEYS[key]: row[places] for key, places in self._columns.items()}
+        named: dict[str, Any] = {**named_parts(observation[0].numpy(), self._columns)}
         return {**named, "pixels": {self._view[0]: self.render()}} if self._pixels else named
 
 

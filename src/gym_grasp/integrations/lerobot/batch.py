@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Dict
+from gymnasium.spaces import Dict
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch import Tensor
 from gym_grasp.demos.export.columns import columns
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
-from gym_grasp.integrations.lerobot import KEYS, GymGraspEnv
+from gym_grasp.integrations.lerobot import GymGraspEnv, named_parts, named_spaces
 
 
 class BatchEnv(VectorEnv):
@@ -48,9 +48,7 @@ class BatchEnv(VectorEnv):
             "autoreset_mode": AutoresetMode.SAME_STEP,
         }
         self.num_envs = num_envs
-        self.single_observation_space = Dict(
-            {KEYS[k]: Box(-np.inf, np.inf, (len(c),), np.float32) for k, c in self._columns.items()}
-        )
+        self.single_observation_space = Dict(named_spaces(self._columns))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = self.env.single_action_space
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -90,8 +88,7 @@ class BatchEnv(VectorEnv):
         self.env.close()
 
     def _named(self, observation: Tensor) -> dict[str, np.ndarray]:
-        rows = observation.numpy()
-        return {KEYS[key]: rows[:, places] for key, places in self._columns.items()}
+        return named_parts(observation.numpy(), self._columns)
 
 
 def make_env(
