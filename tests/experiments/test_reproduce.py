@@ -178,7 +178,7 @@ def test_measurements_come_together(tmp_path, monkeypatch):
 
 def test_the_paper_s_figures():
     tasks = ("open-drawer", "open-door", "pour-cup", "lift-object")
-    rows = {method: [table3.PAPER[method][task] for task in tasks] for method in table3.METHODS}
+    rows = {method: [table3.PAPER[method][task] for task in tasks] for method in table3.PAPER}
     assert rows == {
         "bc": [1.0, 0.96, 0.76, 0.27],
         "ppo-dense": [1.0, 1.0, 0.98, 0.97],
@@ -190,9 +190,14 @@ def test_the_paper_s_figures():
 
 def test_the_runs_of_the_paper():
     runs = table3.runs(device="cuda")
-    assert len(runs) == len(set(runs)) == 5 * 4 * 3
+    assert len(runs) == len(set(runs)) == 5 * 6 * 3
     assert all(run.epochs * run.num_envs * 32 <= 524_288_000 for run in runs)
-    assert all(run.max_minutes == 10 for run in runs)
+    assert {run.label for run in runs} == set(table3.ROWS) >= set(table3.PAPER)
+    assert {run.label for run in runs if run.robust} == {"dapg-sparse-robust"}
+    assert {run.label for run in runs if not run.config().pretrain_epochs} == {
+        "dapg-sparse-from-scratch"
+    }
+    assert {run.config().exploration_std for run in runs if "scratch" in run.label} == {0.5}
     assert {run.num_envs for run in runs if run.variant != "bc"} == {16_384}
     study = fewer_demos.runs(device="cuda")
     assert len(study) == len(set(study)) == 5 * 2 * 9 * 3

@@ -13,7 +13,7 @@ from gym_grasp.cli.environment import call
 from gym_grasp.cli.sweep import raise_failures
 from gym_grasp.errors import UsageError
 from gym_grasp.experiments.executors import Execution
-from gym_grasp.experiments.sweep import Outcome, Place, Run, Variant, sweep
+from gym_grasp.experiments.sweep import Outcome, Place, Row, Run, sweep
 
 RESULTS = Path("results")
 SMOKE: dict[str, Any] = {"episodes": 4, "recorded": 10, "smoke": True}
@@ -32,8 +32,8 @@ class Reproduce:
     """Which table or figure."""
     tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar=TASK_NAMES)] = ()
     """Only these tasks."""
-    methods: tuple[Variant, ...] = ()
-    """Only these methods (table3)."""
+    methods: tuple[Row, ...] = ()
+    """Only these rows (table3): a method with its reward; from-scratch: without pretraining."""
     seeds: tuple[int, ...] = ()
     """Only these training seeds; by default 0 1 2."""
     device: Device = "cpu"

@@ -20,6 +20,15 @@ from gym_grasp.progress import bar
 
 Variant = Literal["dapg-sparse", "dapg-dense", "ppo-dense", "ppo-sparse", "bc"]
 """A method with its reward; bc knows no reward."""
+Row = Literal[
+    "dapg-sparse",
+    "dapg-sparse-from-scratch",
+    "dapg-sparse-robust",
+    "ppo-dense",
+    "ppo-sparse",
+    "bc",
+]
+"""A row of Table III: from-scratch is without pretraining, robust in worlds that vary."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 RESULT = "result.json"
 """What a run folder holds once its policy is evaluated, and not before."""
@@ -104,13 +113,19 @@ class Run:
         return f"-{digest[:8]}" if differing else ""
 
     @property
+    def row(self) -> str:
+        """How it learns, such as "dapg-sparse-robust" or "dapg-sparse-from-scratch"."""
+        robust = "-robust" if self.robust else ""
+        scratch = "-from-scratch" if self.method == "dapg" and not self.config().pretrains else ""
+        return f"{self.variant}{robust}{scratch}"
+
+    @property
     def label(self) -> str:
-        """Which column of a table it belongs to, such as "dapg-sparse" or "dapg-sparse-5-demos"."""
+        """Which cells of a table it belongs to, such as "dapg-sparse" or "dapg-sparse-5-demos"."""
         demos = "" if self.demos is None else f"-{self.demos}-demos"
         demos += "" if self.multiplied is None else f"-to-{self.multiplied}"
         demos += "" if self.recorded is None else f"-of-{self.recorded}"
-        robust = "-robust" if self.robust else ""
-        return f"{self.variant}{robust}{demos}{self.suffix}"
+        return f"{self.row}{demos}{self.suffix}"
 
     @property
     def name(self) -> str:

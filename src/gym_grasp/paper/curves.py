@@ -9,6 +9,8 @@ from gym_grasp.experiments.results import Cell, Cells, common_grid
 
 COLOURS = {
     "dapg-sparse": "#1b6ca8",
+    "dapg-sparse-from-scratch": "#66a5d3",
+    "dapg-sparse-robust": "#7b4ea3",
     "ppo-dense": "#d1495b",
     "ppo-sparse": "#8d99ae",
     "bc": "#2a9d4a",

@@ -6,13 +6,13 @@ from pathlib import Path
 from statistics import mean
 
 from gym_grasp.experiments.results import Cell, Result, cells
-from gym_grasp.experiments.sweep import Run, Variant
+from gym_grasp.experiments.sweep import Row, Run
 from gym_grasp.files import write_atomically, write_json
 from gym_grasp.markdown import table
 from gym_grasp.paper.curves import number
 from gym_grasp.paper.table3 import ENOUGH, EPOCHS, SEEDS, cell_run, to_dict
 
-METHODS: tuple[Variant, ...] = ("bc", "dapg-sparse")
+METHODS: tuple[Row, ...] = ("bc", "dapg-sparse")
 PLAIN: tuple[int | None, ...] = (1, 5, 20, None)
 """None: all of the training split, 180 of the 200 recorded; these runs are Table III's own."""
 MULTIPLIED = ((1, 200), (1, 1_000), (5, 200), (5, 1_000))
@@ -37,7 +37,7 @@ def runs(
     ]
 
 
-def _study(task: str, method: Variant, seed: int, device: str, smoke: bool) -> list[Run]:
+def _study(task: str, method: Row, seed: int, device: str, smoke: bool) -> list[Run]:
     """Return the runs of one task, method and seed."""
     if smoke:
         return [cell_run(task, method, seed, device, smoke, demos) for demos in SMOKE_PLAIN]
@@ -62,7 +62,7 @@ def _with_passes(run: Run) -> Run:
 
 def gather(results: Sequence[Result], out: Path, smoke: bool = False) -> list[Path]:
     """Write demos.md, demos.json and demos.png from whatever results there are."""
-    own = (one for one in results if one.run.variant in METHODS and not one.run.suffix)
+    own = (one for one in results if one.run.row in METHODS and not one.run.suffix)
     found = cells(own)
     tasks = sorted({task for task, label in found if label not in METHODS})
     chosen = sorted(

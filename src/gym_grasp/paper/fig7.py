@@ -11,12 +11,12 @@ from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import CheckpointError
 from gym_grasp.experiments.perform import spec_of_policy
 from gym_grasp.experiments.results import policy_path
-from gym_grasp.experiments.sweep import Variant
+from gym_grasp.experiments.sweep import Row
 from gym_grasp.learning.checkpoint import load_policy
 from gym_grasp.learning.config import FIRST_SEED
 
 TASK = "pour-cup"
-SIDES: tuple[Variant, Variant] = ("ppo-dense", "dapg-sparse")
+SIDES: tuple[Row, Row] = ("ppo-dense", "dapg-sparse")
 EPISODES = 2
 RATE = 30.0
 """Frames per second: one each control step."""
