@@ -20,7 +20,6 @@ from gym_grasp.errors import UsageError
 from gym_grasp.math.rotations import (
     np_rotate,
     quat_conjugate,
-    quat_from_rotvec,
     quat_multiply,
     rotvec_from_quat,
 )
@@ -30,6 +29,7 @@ from gym_grasp.robots.robot import Robot
 from gym_grasp.teleop.web.scene import Scene
 
 ROBOTS = ("panda-sih", "panda-leap")
+ONE = ("panda-sih", pytest.param("panda-leap", marks=pytest.mark.slow))
 # Of each link: place in its parent and quarter turns about x; every joint turns about its own z.
 CHAIN = (
     *(((0, 0, 0.333), 0), ((0, 0, 0), -1), ((0, -0.316, 0), 1), ((0.0825, 0, 0), 1)),
@@ -163,10 +163,12 @@ def test_joint_targets_by_mujocos_own_jacobian():
     assert np.abs(J @ free).max() < 2e-4  # the hand hardly feels it
 
 
-@pytest.mark.parametrize("share", [kinematics.FREE_POSTURE, 0.0])
+@pytest.mark.parametrize(
+    "share", [kinematics.FREE_POSTURE, pytest.param(0.0, marks=pytest.mark.slow)]
+)
 def test_the_elbow_comes_home_and_the_hand_stays(share, monkeypatch):
     """Swung out by 0.2 rad, it is back within 3 s, the hand within 1 mm; without it is not."""
-    env = make(4)
+    env = make(2)
     controller, qpos = env.controller, env.physics.bind("qpos")
     home = controller._kinematics._home
     position, orientation = (part.clone() for part in controller.wrist_pose())
@@ -178,9 +180,9 @@ def test_the_elbow_comes_home_and_the_hand_stays(share, monkeypatch):
         assert (controller.wrist_pose()[0] - position).norm(dim=1).max() < 1e-3
         return qpos[:, :7].clone()
 
-    rest = hold(90)
+    rest = hold(45)
     home[0] = 0.6
-    out = hold(120)
+    out = hold(75)
     assert (out - rest).abs().amax(1).min() > 0.2
     home[0] = 0.0
     monkeypatch.setattr(kinematics, "FREE_POSTURE", share)
@@ -188,7 +190,7 @@ def test_the_elbow_comes_home_and_the_hand_stays(share, monkeypatch):
     assert away < 0.03 if share else away > 0.05
 
 
-@pytest.mark.parametrize("name", ROBOTS)
+@pytest.mark.parametrize("name", ONE)
 def test_it_reaches_what_every_task_wants_grasped(name):
     """Within 5 mm and 0.03 rad, no joint at its limit; bars, levers, boxes and cups."""
     hand = load_robot(name).hand
@@ -249,7 +251,7 @@ def test_the_same_bits_for_any_number_of_arms():
     assert torch.equal(many.physics.bind("qpos")[4], one.physics.bind("qpos")[0])
 
 
-@pytest.mark.parametrize("name", ROBOTS)
+@pytest.mark.parametrize("name", ONE)
 def test_what_is_recorded_replays_bit_for_bit_and_names_its_robot(name, tmp_path):
     path = tmp_path / "data.hdf5"
     spec = EnvSpec("open-drawer", robot=name)
