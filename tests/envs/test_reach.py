@@ -65,7 +65,7 @@ def test_the_wrist_centre_stays_in_reach():
     action[:3, :3], action[3:, :3] = torch.eye(3), -torch.eye(3)
     for _ in range(90):
         env.step(action)
-    offset = torch.tensor([0.0, 0.0, -(reach.wrist_depth + env.robot.hand.mount_position[2])])
+    offset = torch.tensor([0.0, 0.0, reach.wrist_centre[2] - env.robot.hand.mount_position[2]])
     targets = env.controller.targets
     for index in range(6):
         way = np_rotate(targets.orientation[index].double().numpy(), offset.double().numpy())

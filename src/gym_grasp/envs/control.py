@@ -164,7 +164,7 @@ class Controller:
         reach, hand = robot.arm.reach, robot.hand
         self._shoulder = torch.tensor(reach.shoulder, device=device)
         mount = torch.tensor(hand.mount_quaternion, device=device)
-        centre = torch.tensor(hand.mount_position) + torch.tensor([0.0, 0.0, reach.wrist_depth])
+        centre = torch.tensor(hand.mount_position) - torch.tensor(reach.wrist_centre)
         self._to_centre = quat_rotate(quat_conjugate(mount), -centre.to(device))
         self.at_limit = torch.zeros(physics.num_envs, dtype=torch.bool, device=device)
         """Whether the workspace or a joint of the arm held the last action back. Shape (N,)."""

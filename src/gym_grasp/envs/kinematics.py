@@ -30,6 +30,12 @@ BENT: Final = 0.3
 """Sine of the joints `Reach.bent` below which the damping grows."""
 POSTURE: Final = 0.02
 """Share of the way to the home posture that a step goes where the task leaves it free."""
+FREE_POSTURE: Final = 0.1
+"""The same within the null space of an arm with more joints than the hand's pose needs. Policies do
+not see the elbow, so it comes back soon."""
+FREE_DAMPING: Final = 0.2
+"""Damping of the projection to the null space, beside that of the step, 1: what it leaves of the
+hand's motion pulls at the hand's pose."""
 BARRIER: Final = 3.0
 """Stiffness at the ends of `Reach.comfort`, beside that of errors of the wrist's pose, 1."""
 STRAINED: Final = 0.02
@@ -170,7 +176,11 @@ class InverseKinematics:
         pull = soft * pull
         rest = error - total(jacobian_t * pull[:, None])
         root = soft.sqrt()
-        return pull + root * damped_least_squares(jacobian_t * root[:, None], rest, 1.0)
+        step = pull + root * damped_least_squares(jacobian_t * root[:, None], rest, 1.0)
+        if len(q) == len(error):
+            return step
+        free = soft * weight * FREE_POSTURE * (self._home - q)
+        return step + free - _hand_part(free, jacobian_t, soft)
 
     def _gentle(self, step: Tensor, jacobian_t: Tensor, stretch: Tensor) -> Tensor:
         """Shorten what a step adds to the present motion where the hand would press too hard.
@@ -185,8 +195,9 @@ class InverseKinematics:
         added = step - coasting
         squares = total(jacobian_t * added[:, None]).square()
         way = total(squares[:3]).sqrt() + HAND_LENGTH * total(squares[3:]).sqrt() + 1e-9
-        force = total(self._stiffness * added.square()) / way + 1e-9
-        load = total(torque * added) / way
+        pushing = _hand_part(added, jacobian_t, self._compliance / DAMPING**2)
+        force = total(self._stiffness * pushing.square()) / way + 1e-9
+        load = total(torque * pushing) / way
         less = ((load - FREE_LOAD) / (PRESSING_LOAD - FREE_LOAD)).clamp(0.0, 1.0)
         most = START_FORCE - less * (START_FORCE - FORCE)
         most = torch.where(total(added * velocity) < 0.0, math.inf, most)  # it brakes
@@ -223,6 +234,17 @@ class InverseKinematics:
         step = coasting + added * share(added, compliance * (TOUCH_FORCE / parts + give))
         slow = APPROACH_TIME * (self._touch + APPROACH * room)
         return step * share(step, torch.minimum(slow, compliance * (BLOW_FORCE / parts + give)))
+
+
+def _hand_part(motion: Tensor, jacobian_t: Tensor, soft: Tensor) -> Tensor:
+    """What moves the hand of a motion of the joints; the rest is in the null space. (joints, N)
+
+    All of it for an arm of six joints. Joints share it by their softness, `soft`.
+    """
+    if len(motion) == jacobian_t.shape[1]:
+        return motion
+    root, moved = soft.sqrt(), total(jacobian_t * motion[:, None])
+    return root * damped_least_squares(jacobian_t * root[:, None], moved, FREE_DAMPING)
 
 
 def _column(values: object, device: torch.device) -> Tensor:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ROBOT = "ur5-sih"
 
-ARMS = Registry("arm", {"ur5": "gym_grasp.robots.ur5:UR5"})
+ARMS = Registry("arm", {"ur5": "gym_grasp.robots.ur5:UR5", "panda": "gym_grasp.robots.panda:PANDA"})
 HANDS = Registry("hand", {"sih": "gym_grasp.robots.sih:SIH", "leap": "gym_grasp.robots.leap:LEAP"})
 
 

@@ -1,7 +1,8 @@
 """What a robot is made of: an arm and a hand, as data. `robots.robot` joins them.
 
-Frames: the arm's base stands at the world's origin, x away from it, z up. Its flange site has z
-out of the flange; a hand's `mount` says where its palm frame is in it. The palm frame has z along
+Frames: the arm's MJCF says where it stands in the world, whose origin is in the middle of the
+table's front edge, x away from the robot, z up. Its flange site has z out of the flange; a hand's
+`mount` says where its palm frame is in it. The palm frame has z along
 the fingers, y out of the palm and x across it, from index to little finger; its site is `wrist`.
 
 In a compiled scene the elements of the arm are named `arm/…`, those of the hand `hand/…`, and the
@@ -73,21 +74,21 @@ class Part:
 class Reach:
     """Where an arm moves well: in one configuration, away from singularities.
 
-    The wrist centre is a point on the flange's axis that the last joints turn the hand about.
+    The wrist centre is a point fixed to the flange that the last joints turn the hand about.
     """
 
-    wrist_depth: float
-    """How far the wrist centre lies behind the flange, along its z axis, in m."""
+    wrist_centre: tuple[float, float, float]
+    """The wrist centre in the flange frame, in m."""
     shoulder: tuple[float, float, float]
-    """Point that the wrist centre's distance is measured from, in the arm's base frame, in m."""
+    """Point that the wrist centre's distance is measured from, world, in m."""
     nearest: float
     """Least distance of the wrist centre from the shoulder, in m."""
     farthest: float
     """Most distance of the wrist centre from the shoulder, in m."""
     clearance: float
-    """Least distance of the wrist centre from the vertical axis through the base, in m."""
+    """Least distance of the wrist centre from the vertical axis through the shoulder, in m."""
     lowest: float
-    """Least height of the wrist centre above the base's foot, in m: its housings clear a table."""
+    """Least height of the wrist centre above the table, in m: its housings clear it."""
     comfort: tuple[tuple[float, float], ...]
     """Range of each joint that it is kept in, in rad: beyond it the arm changes its
     configuration or turns too far. Within `margin` of its ends a joint is held back."""
