@@ -2,7 +2,7 @@
 
 Joints, ranges, masses, torques and shapes are those of the published model; NOTICE names sources
 and licences. The forearm (3 kg) would spend what the arms carry; where the servos then sit is left
-open, and the wrist stands 10 cm above the flange. On the hand one tendon bends the middle and the
+open, and the wrist stands 7 cm above the flange. On the hand one tendon bends the middle and the
 distal joint of a finger and leaves open which; here the distal one follows by `FOLLOWS`. Speeds are
 not published: `SPEED` is assumed.
 """
@@ -92,6 +92,6 @@ SHADOW: Final = hand_of_servos(
     mjcf=Path(__file__).with_name("shadow.xml"),
     fingers=tuple(map(_finger, ("thumb", "index", "middle", "ring", "little"))),
     grasps=_GRASPS,
-    mount_position=(0.0, 0.0, 0.1),  # of the wrist's first joint
+    mount_position=(0.0, 0.0, 0.068),  # the wrist's first joint; no force/torque sensor
     mount_quaternion=(0.7071067811865476, 0.0, 0.0, 0.7071067811865476),
 )
