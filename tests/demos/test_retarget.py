@@ -107,7 +107,7 @@ def test_what_the_sih_did_the_shadow_hand_does_and_it_replays_exactly(drawer, tm
     for index, (one, source) in enumerate(zip(made.summaries, drawer.summaries, strict=True)):
         assert one.seed == source.seed
         assert (one.events["source"], one.events["correction"]) == (index, 0)
-    check(path)
+    check(made)
     env = GraspVectorEnv(made.env_spec(), 2, num_threads=1)
     assert replay(made, env).bit_exact == 2
     env.close()
