@@ -62,14 +62,14 @@ def _finger(name: str) -> Finger:
 _OVER = Grasp(
     np.array([-0.02, 0.083, 0.155]),
     np.array([1.0, 0.0, 0.18, 0.18, 0.18]),
-    np.array([1.0, 0.35, 0.5, 0.5, 0.5]),
+    np.array([1.0, 0.35, 0.42, 0.42, 0.42]),
     pitch=0.2,
 )
 _BENT = np.array([1.0, 0.0, 0.35, 0.35, 0.35])
 _BARS = {
-    "grip": (_BENT, np.array([1.0, 0.5, 0.85, 0.85, 0.85])),
-    "hook": (np.array([0.35, 0.0, 0.35, 0.35, 0.35]), np.array([0.35, 0.0, 0.85, 0.85, 0.85])),
-    "two fingers": (_BENT, np.array([0.8, 0.4, 0.9, 0.9, 0.35])),
+    "grip": (_BENT, np.array([1.0, 0.4, 0.75, 0.75, 0.75])),
+    "hook": (np.array([0.35, 0.0, 0.35, 0.35, 0.35]), np.array([0.35, 0.0, 0.75, 0.75, 0.75])),
+    "two fingers": (_BENT, np.array([0.8, 0.3, 0.8, 0.8, 0.35])),
 }
 _GRASPS = {
     "object": {"all fingers": _OVER},
@@ -81,7 +81,7 @@ _GRASPS = {
         "thumb above": Grasp(
             np.array([0.05, 0.066, 0.170]),
             np.array([0.9, 0.0, 0.0, 0.0, 0.0]),
-            np.array([1.0, 0.5, 0.45, 0.45, 0.3]),
+            np.array([1.0, 0.4, 0.38, 0.38, 0.28]),
         )
     },
 }
