@@ -17,7 +17,9 @@ from gym_grasp.robots.sih import SIH
 from gym_grasp.robots.ur5 import UR5
 from gym_grasp.tasks.scene import load_scene
 
-ROBOTS = ["ur5-sih", "ur5-three", "ur5-leap"]
+ROBOTS = ["ur5-sih", "ur5-three", "ur5-leap", "ur5-allegro", "ur5-shadow"]
+PALMS = ("ur5-sih", "ur5-leap", "ur5-allegro")
+"""Robots whose palm frame is that of a body of this name."""
 SCENE = """
 <mujoco>
   <include file="gym_grasp.physics.xml"/>
@@ -123,9 +125,8 @@ def test_the_palm_frame_stands_where_the_hand_says(name, tmp_path):
     np.testing.assert_allclose(wrist.xpos - flange.xpos, rotation @ robot.hand.mount_position)
     np.testing.assert_allclose(wrist.xmat.reshape(3, 3), rotation @ turn.reshape(3, 3), atol=1e-6)
     indices = robot.indices(model)
-    assert (
-        model.body(indices.wrist_body).name == f"hand/{'base' if name == 'ur5-three' else 'palm'}"
-    )
+    body = model.body(indices.wrist_body).name
+    assert body == f"hand/{'palm' if name in PALMS else 'base'}"
     np.testing.assert_allclose(data.xmat[indices.wrist_body], wrist.xmat)
     assert [model.site(tip).name for tip in indices.fingertips] == list(robot.fingertips)
 

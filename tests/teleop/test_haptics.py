@@ -163,7 +163,7 @@ def test_weights_at_rest_on_the_pads_of_a_fingertip_brake_by_their_weight():
     np.testing.assert_allclose(brake_level(force, closing, 20.0), weight / 20, atol=3e-3)
 
 
-@pytest.mark.parametrize("name", ["ur5-sih", "ur5-three", "ur5-leap"])
+@pytest.mark.parametrize("name", ["ur5-sih", "ur5-three", "ur5-leap", "ur5-allegro", "ur5-shadow"])
 def test_the_direction_of_closing_is_the_way_that_the_tip_goes_with_its_drive(name):
     robot = load_robot(name)
     model = OpenDrawer.build(robot).compile()

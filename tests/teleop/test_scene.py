@@ -21,6 +21,16 @@ SHOWN = {
         [f"hand/{finger}_distal" for finger in HUMAN_FINGERS[:4]],
         HUMAN_FINGERS[:4],
     ),
+    "ur5-allegro": (
+        "palm",
+        [f"hand/{finger}_distal" for finger in HUMAN_FINGERS[:4]],
+        HUMAN_FINGERS[:4],
+    ),
+    "ur5-shadow": (
+        "base",
+        [f"hand/{finger}_distal" for finger in HUMAN_FINGERS],
+        HUMAN_FINGERS,
+    ),
 }
 """Of each robot: body of the palm frame, bodies of the fingertips, names of the fingers."""
 

@@ -1,4 +1,4 @@
-"""`gym-grasp demos record|multiply|info|validate|replay|film|export|recover`."""
+"""`gym-grasp demos record|multiply|retarget|info|validate|replay|film|export|recover`."""
 
 import dataclasses
 import functools
@@ -14,6 +14,7 @@ from gym_grasp.cli.common import TASK_NAMES, Device, dataset_path, numbers, prin
 from gym_grasp.cli.environment import EnvironmentOptions, call_one
 from gym_grasp.cli.film import DEFAULT, FilmOptions
 from gym_grasp.cli.multiply import multiply, parts_of
+from gym_grasp.cli.retarget import retarget
 from gym_grasp.errors import DatasetError, UsageError
 from gym_grasp.progress import bar
 from gym_grasp.tasks import TASKS, load_task
@@ -29,7 +30,7 @@ File = Annotated[Path, tyro.conf.Positional]
 
 def main(args: Sequence[str]) -> None:
     """Run one of the subcommands."""
-    subcommands = (record, multiply, info, validate, replay, film, export, recover)
+    subcommands = (record, multiply, retarget, info, validate, replay, film, export, recover)
     call_one("gym-grasp demos", subcommands, args)
 
 

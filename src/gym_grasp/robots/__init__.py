@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 DEFAULT_ROBOT = "ur5-sih"
 
 ARMS = Registry("arm", {"ur5": "gym_grasp.robots.ur5:UR5", "panda": "gym_grasp.robots.panda:PANDA"})
-HANDS = Registry("hand", {"sih": "gym_grasp.robots.sih:SIH", "leap": "gym_grasp.robots.leap:LEAP"})
+HANDS = Registry(
+    "hand",
+    {
+        "sih": "gym_grasp.robots.sih:SIH",
+        "leap": "gym_grasp.robots.leap:LEAP",
+        "allegro": "gym_grasp.robots.allegro:ALLEGRO",
+        "shadow": "gym_grasp.robots.shadow:SHADOW",
+    },
+)
 
 
 def register_arm(name: str, target: str) -> None:

@@ -11,46 +11,38 @@ from typing import Final
 
 import numpy as np
 
-from gym_grasp.robots.base import HUMAN_FLEXIONS, Finger, Hand
+from gym_grasp.robots.base import Finger
 from gym_grasp.robots.grasps import Grasp, across
+from gym_grasp.robots.servos import Servo, hand_of_servos
 
 TORQUE: Final = 0.7
 """Highest torque of a joint, in N·m; assumed."""
 SPEED: Final = 4.0
 """Highest speed of a joint, in rad/s; assumed."""
 
-# Joint: its range, in rad; and what turns it, of HUMAN_FLEXIONS, by how much from open to closed.
-# Where no flexion turns it, it stays at 0.
-_FINGER = {
-    "proximal": ((-0.314, 2.23), 1.9),
-    "spread": ((-1.047, 1.047), 0.0),
-    "middle": ((-0.506, 1.885), 1.5),
-    "distal": ((-0.366, 2.042), 0.9),
-}
-_THUMB = {
-    "rotation": ((-0.349, 2.094), 1.68, "thumb_rotation"),
-    "twist": ((-0.349, 2.094), 0.067, "thumb_rotation"),
-    "proximal": ((-0.47, 2.443), 1.4, "thumb"),
-    "distal": ((-1.34, 1.88), 1.0, "thumb"),
-}
+
+def _servo(low: float, high: float, gain: float = 0.0, by: str = "") -> Servo:
+    return Servo((low, high), TORQUE, SPEED, by, gain)
+
+
+def _bend(name: str) -> dict[str, Servo]:
+    return {
+        f"{name}_proximal": _servo(-0.314, 2.23, 1.9, name),
+        f"{name}_spread": _servo(-1.047, 1.047),
+        f"{name}_middle": _servo(-0.506, 1.885, 1.5, name),
+        f"{name}_distal": _servo(-0.366, 2.042, 0.9, name),
+    }
+
+
 _JOINTS = {
-    **{
-        f"{finger}_{part}": (limits, gain, finger)
-        for finger in ("index", "middle", "ring")
-        for part, (limits, gain) in _FINGER.items()
-    },
-    **{f"thumb_{part}": row for part, row in _THUMB.items()},
+    **_bend("index"),
+    **_bend("middle"),
+    **_bend("ring"),
+    "thumb_rotation": _servo(-0.349, 2.094, 1.68, "thumb_rotation"),
+    "thumb_twist": _servo(-0.349, 2.094, 0.067, "thumb_rotation"),
+    "thumb_proximal": _servo(-0.47, 2.443, 1.4, "thumb"),
+    "thumb_distal": _servo(-1.34, 1.88, 1.0, "thumb"),
 }
-_LIMITS = tuple(limits for limits, _, _ in _JOINTS.values())
-
-
-def _row(limits: tuple[float, float], gain: float, by: str) -> tuple[float, ...]:
-    """Return how much of each flexion goes into the drive of a joint, which spans its range."""
-    return tuple(gain / (limits[1] - limits[0]) * (by == name) for name in HUMAN_FLEXIONS)
-
-
-_STRAIGHT = tuple(-low / (high - low) for low, high in _LIMITS)
-"""Drives of the hand whose joints are all at 0."""
 
 
 def _finger(name: str) -> Finger:
@@ -85,23 +77,11 @@ _GRASPS = {
     },
 }
 
-LEAP: Final = Hand(
+LEAP: Final = hand_of_servos(
+    _JOINTS,
     name="leap",
     mjcf=Path(__file__).with_name("leap.xml"),
-    joints=tuple(_JOINTS),
-    limits=_LIMITS,
-    speeds=16 * (SPEED,),
-    torques=16 * (TORQUE,),
-    drives=tuple(_JOINTS),
-    drive_of_joint=tuple(_JOINTS),
-    open=tuple(low for low, _ in _LIMITS),
-    closed=tuple(high for _, high in _LIMITS),
     fingers=(_finger("thumb"), _finger("index"), _finger("middle"), _finger("ring")),
-    home=tuple(
-        still + _row(*row)[0] for still, row in zip(_STRAIGHT, _JOINTS.values(), strict=True)
-    ),
-    flexion_to_drives=tuple(_row(*row) for row in _JOINTS.values()),
-    flexion_offset=_STRAIGHT,
     grasps=_GRASPS,
     mount_position=(0.0, 0.0, 0.042),  # a force/torque sensor and a plate, as the SIH's
     mount_quaternion=(0.7071067811865476, 0.0, 0.0, 0.7071067811865476),
