@@ -52,7 +52,7 @@ CLIENT := src/gym_grasp/teleop/webxr
 MODULES := $(CLIENT)/node_modules/.package-lock.json
 $(MODULES): $(CLIENT)/package-lock.json
 	@if command -v npm >/dev/null; then echo "make: installing what builds the browser client"; \
-		cd $(CLIENT) && npm ci --silent && touch node_modules/.package-lock.json; fi
+		cd $(CLIENT) && npm ci --loglevel=error --no-audit --no-fund >/dev/null && touch node_modules/.package-lock.json; fi
 
 $(CLIENT)/dist/index.html: $(shell find $(CLIENT)/src $(CLIENT)/public -type f) $(MODULES)
 	@if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent build; else echo "make: $(NO_NPM)"; fi
