@@ -9,7 +9,8 @@
 # make client build the browser client of teleoperation (needs npm)
 # make dist   build wheel and source distribution, the client inside, and try the wheel;
 #             URL=https://… names the repository in the metadata
-# make test-integrations  train with each foreign library, in an environment of its own
+# make test-integrations  train with each foreign library, in an environment of its own, and test-lowest
+# make test-lowest     the CPU path with the lowest torch, NumPy and Gymnasium (whose torch comes with CUDA: 3 GB)
 # make docs   build the documentation's site into build/site; URL=https://… lets it link to the code
 # make cards  write the cards and pictures of tasks anew, and the cards of the datasets in data/
 # make datasets    record all demonstrations anew, replay them, and write the cards
@@ -25,7 +26,7 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow newcomer test-gpu torture torture-full client check-client dist test-integrations test-datasets lint docs cards datasets constraints clean
+.PHONY: demo test test-slow newcomer test-gpu torture torture-full client check-client dist test-integrations test-lowest test-datasets lint docs cards datasets constraints clean
 .DEFAULT_GOAL := test
 
 SAY := @echo "make:"
@@ -52,7 +53,7 @@ CLIENT := src/gym_grasp/teleop/webxr
 MODULES := $(CLIENT)/node_modules/.package-lock.json
 $(MODULES): $(CLIENT)/package-lock.json
 	@if command -v npm >/dev/null; then echo "make: installing what builds the browser client"; \
-		cd $(CLIENT) && npm ci --silent && touch node_modules/.package-lock.json; fi
+		cd $(CLIENT) && npm ci --loglevel=error --no-audit --no-fund >/dev/null && touch node_modules/.package-lock.json; fi
 
 $(CLIENT)/dist/index.html: $(shell find $(CLIENT)/src $(CLIENT)/public -type f) $(MODULES)
 	@if command -v npm >/dev/null; then cd $(CLIENT) && npm run --silent build; else echo "make: $(NO_NPM)"; fi
@@ -78,8 +79,20 @@ $(FOREIGN)/ready: pyproject.toml constraints.txt
 	$(FOREIGN)/bin/pip install --quiet pytest --editable ".[sb3,torchrl,skrl,rsl-rl]"
 	touch $@
 
-test-integrations: $(FOREIGN)/ready
+test-integrations: $(FOREIGN)/ready test-lowest
 	OMP_WAIT_POLICY=PASSIVE $(FOREIGN)/bin/python -m pytest -m "slow or not slow" tests/integrations
+
+# The lowest releases that pyproject.toml allows of what other tools pin as well.
+LOWEST := $(VENV)-lowest
+$(LOWEST)/ready: pyproject.toml
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet pytest --editable . "torch==2.7.*" "numpy==2.0.*" "gymnasium==1.1.1"
+	touch $@
+
+test-lowest: $(LOWEST)/ready
+	OMP_WAIT_POLICY=PASSIVE $(LOWEST)/bin/python -m pytest tests/envs/test_vector.py tests/envs/test_single.py \
+		tests/envs/test_arrays.py tests/demos/test_reader.py tests/learning/test_learner.py \
+		tests/learning/test_checkpoint.py tests/learning/test_loss.py tests/learning/test_networks.py
 
 # Exported datasets, read by robomimic, LeRobot and Minari themselves.
 test-datasets:
@@ -117,12 +130,13 @@ torture torture-full: $(VENV)/ready
 	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -m "realtime" $(PYTEST_FLAGS)
 	PYTHONPATH=tests $(BIN)/python tests/fuzz/test_files.py $(INPUTS)
 
-# Warnings are errors: links, anchors and names of the API have to exist.
+# Warnings are errors: links, anchors and names of the API have to exist, and people to get at them.
 docs: $(VENV)/ready
 	@$(PIP) --constraint $(TESTED) --editable ".[docs]"
 	$(BIN)/python docs/assemble.py build/docs $(URL)
 	@$(BIN)/zensical build --clean --strict > build/docs.log 2>&1 || { cat build/docs.log; exit 1; }
 	@cat build/docs.log; ! grep -q griffe build/docs.log
+	@$(BIN)/python tests/site_check.py build/site
 
 cards: $(VENV)/ready
 	$(BIN)/python -m gym_grasp.bench.cards docs data

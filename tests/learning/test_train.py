@@ -275,6 +275,21 @@ class Filmed:
         self.paths.append(path.name)
 
 
+def test_a_fault_of_the_film_does_not_end_training(reach, demonstrate, tmp_path, caplog):
+    """Nor does it lose what is evaluated at the same moment."""
+
+    def fail(policy, path):
+        raise OSError(28, "No space left on device")
+
+    config = TrainConfig(**SMALL | {"epochs": 2}, evaluation_interval=1, film_interval=1)
+    watch = Watch(reach(num_envs=2), fail)
+    summary = train(reach(), config, tmp_path, demonstrate(), progress=False, watch=watch)
+    assert summary["epochs"] == 2
+    assert "evaluation/success" in summary["last"]
+    assert "goes on without the film" in caplog.text
+    assert "No space left on device" in caplog.text
+
+
 def test_a_run_is_looked_at_without_changing_it(reach, demonstrate, tmp_path):
     """Evaluations after pretraining, at their interval and at the end; films likewise."""
     run(reach(), tmp_path / "plain", demonstrate(), epochs=5, pretrain_epochs=3)

@@ -175,9 +175,21 @@ def test_pings_carry_the_hosts_clock(rig: Rig) -> None:
     in_place(rig, visit)
 
 
-def test_a_page_that_is_not_built_is_an_error_that_says_how(tmp_path: Path) -> None:
-    with pytest.raises(DependencyError, match="npm ci"):
-        load_page(tmp_path)
+def test_a_page_that_is_not_built_is_an_error_that_says_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What to do in a checkout, with npm and without it, and where there is no checkout."""
+    dist, there = tmp_path / "dist", tmp_path / "npm"
+    with pytest.raises(DependencyError, match="install it anew from a release's wheel"):
+        load_page(dist)
+    (tmp_path / "package.json").touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DependencyError, match=r"npm.* is not installed.*apt-get install npm"):
+        load_page(dist)
+    there.touch(0o755)
+    with pytest.raises(DependencyError, match="not built; run: make client") as error:
+        load_page(dist)
+    assert "not installed" not in str(error.value)
 
 
 def test_a_taken_port_is_an_error(rig: Rig) -> None:

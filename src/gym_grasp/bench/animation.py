@@ -19,7 +19,8 @@ from gym_grasp.learning.config import FIRST_SEED
 
 SIZE = 400, 300
 """Width and height of each policy's picture, in pixels."""
-COLUMNS = 2
+COLUMNS = 2, 3
+"""How many policies stand in a row: whichever of them makes whole rows."""
 EVERY = 3
 """Control steps that a frame stands for: ten frames a second at 30 Hz."""
 SECONDS = 12.0
@@ -48,18 +49,19 @@ def acted(run: Path) -> Iterator[np.ndarray]:
 
 
 def animate(runs: list[Path], path: Path) -> int:
-    """Write the animation of some policies; return how many frames it has.
+    """Write the animation of some policies, two or three in a row; return how many frames it has.
 
     Raises:
         UsageError: there are not as many policies as fill whole rows, or it would be no WebP.
     """
-    if not runs or len(runs) % COLUMNS:
-        raise UsageError(f"{len(runs)} policies are named; give a multiple of {COLUMNS}.")
+    columns = next((many for many in COLUMNS if len(runs) % many == 0), 0)
+    if not runs or not columns:
+        raise UsageError(f"{len(runs)} policies are named; give a multiple of 2 or 3.")
     if path.suffix.lower() != ".webp":
         raise UsageError(f"The animation {path} would be a WebP; let its name end in .webp.")
     count = round(SECONDS * 30 / EVERY)
     films = [acted(run) for run in runs]
-    frames = [_grid([next(one) for one in films]) for _ in range(count)]
+    frames = [_grid([next(one) for one in films], columns) for _ in range(count)]
     duration = round(1000 * EVERY / 30)
     imageio.v3.imwrite(path, np.stack(frames), duration=duration, loop=0, quality=QUALITY, method=6)
     return count
@@ -72,8 +74,8 @@ def _halved(frame: np.ndarray) -> np.ndarray:
     return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
 
 
-def _grid(frames: list[np.ndarray]) -> np.ndarray:
-    rows = [frames[first : first + COLUMNS] for first in range(0, len(frames), COLUMNS)]
+def _grid(frames: list[np.ndarray], columns: int) -> np.ndarray:
+    rows = [frames[first : first + columns] for first in range(0, len(frames), columns)]
     return np.vstack([np.hstack(row) for row in rows])
 
 

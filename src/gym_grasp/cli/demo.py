@@ -77,10 +77,12 @@ def demo(
     rate = f"success rate: {result['success']:.0%} of {result['episodes']} episodes"
     print(rate, file=sys.stderr if json else sys.stdout, flush=True)
     say("4/4 filming")
-    result["video"], result["still"] = map(str, film_run(folder))
-    result["seconds"] = round(time.perf_counter() - start, 1)
-    if json:
-        print_json(result)
-        return
-    print(f"video: {result['video']}")
-    print(f"next: gym-grasp evaluate {folder} --episodes 1000")
+    try:
+        result["video"], result["still"] = map(str, film_run(folder))
+    finally:  # a fault of the film costs the film alone
+        result["seconds"] = round(time.perf_counter() - start, 1)
+        if json:
+            print_json(result)
+    if not json:
+        print(f"video: {result['video']}")
+        print(f"next: gym-grasp evaluate {folder} --episodes 1000")

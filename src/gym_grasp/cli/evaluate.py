@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,13 +105,8 @@ def evaluate(
     else:
         _print(result)
     if video:
-        try:
-            film_run(runs[0], environment.spec(result["task"]), video_episodes, film)
-        except (GymGraspError, OSError, RuntimeError) as error:
-            raise GymGraspError(
-                f"The success above stands, but it could not be filmed: {reason(error, 1000)}. "
-                "--no-video leaves the film out."
-            ) from error
+        spec = environment.spec(result["task"])
+        film_run(runs[0], spec, video_episodes, film, "--no-video leaves the film out.")
         if not json:
             print(f"video: {result['video']}\nstill: {result['still']}")
 
@@ -282,24 +278,37 @@ def film_run(
     spec: "EnvSpec | None" = None,
     episodes: int = VIDEO_EPISODES,
     look: Film = DEFAULT,
+    advice: str = "",
 ) -> tuple[Path, Path]:
-    """Film a policy in evaluation episodes; returns the paths of video and still.
+    """Film a policy in evaluation episodes, once its success is told.
 
     Args:
         run: its run folder or file.
         spec: the environment; by default the one that it was trained in.
         episodes: how many.
         look: how the film looks.
+        advice: what to do where it cannot be filmed.
+
+    Returns:
+        The paths of video and still.
+
+    Raises:
+        GymGraspError: it cannot be filmed; the message says that the success stands.
     """
+    import mujoco
+
     from gym_grasp.envs.render import film, write_picture
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import spec_of_policy
     from gym_grasp.learning.checkpoint import load_policy
 
-    policy = load_policy(run)
-    env = GraspVectorEnv(spec or spec_of_policy(policy), 1, autoreset=False)
     video, still = film_paths(run)
-    frames = functools.partial(film, env, policy, episodes, FIRST_SEED)
-    write_picture(still, look.check(env).write(video, episodes, frames))
-    env.close()
+    try:
+        policy = load_policy(run)
+        with closing(GraspVectorEnv(spec or spec_of_policy(policy), 1, autoreset=False)) as env:
+            frames = functools.partial(film, env, policy, episodes, FIRST_SEED)
+            write_picture(still, look.check(env).write(video, episodes, frames))
+    except (GymGraspError, ImportError, OSError, RuntimeError, mujoco.FatalError) as error:
+        text = f"The success above stands, but it could not be filmed: {reason(error, 1000)}."
+        raise GymGraspError(f"{text} {advice}".rstrip()) from error
     return video, still

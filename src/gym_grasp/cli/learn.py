@@ -132,20 +132,23 @@ def learn(
         "multiplied": report.to_dict(),
         "steps": steps,
     }
-    if video:
-        say("filming")
-        result["video"], result["still"] = map(str, film_run(best))
-    result["seconds"] = round(time.perf_counter() - began, 1)
-    if json:
-        print_json(result)
-        return
-    for one in steps:
-        low, high = one["interval"]
-        print(
-            f"{one['step']}: success {one['success']:.2f} of {one['episodes']} episodes, 95 % "
-            f"interval {low:.2f} to {high:.2f}, {one['seconds']:.0f} s of training"
-        )
-    print(f"policy: {best}")
-    if video:
-        print(f"video: {result['video']}")
-    print(f"next: gym-grasp evaluate {best} --episodes 1000")
+    if not json:
+        for one in steps:
+            low, high = one["interval"]
+            print(
+                f"{one['step']}: success {one['success']:.2f} of {one['episodes']} episodes, 95 % "
+                f"interval {low:.2f} to {high:.2f}, {one['seconds']:.0f} s of training"
+            )
+        print(f"policy: {best}", flush=True)
+    try:
+        if video:
+            say("filming")
+            result["video"], result["still"] = map(str, film_run(best))
+    finally:  # a fault of the film costs the film alone
+        result["seconds"] = round(time.perf_counter() - began, 1)
+        if json:
+            print_json(result)
+    if not json:
+        if video:
+            print(f"video: {result['video']}")
+        print(f"next: gym-grasp evaluate {best} --episodes 1000")

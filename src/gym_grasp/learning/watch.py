@@ -1,16 +1,20 @@
 """Looking at a policy while it is being trained: evaluations and films, apart from training."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mujoco import FatalError
 from torch import Tensor
 
-from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.errors import GymGraspError, UsageError, reason
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.env import Environment
 from gym_grasp.learning.evaluate import evaluate
 from gym_grasp.learning.intervals import success_interval
+
+log = logging.getLogger(__name__)
 
 Acting = Callable[[Tensor], Tensor]
 """A policy: observations (N, O) in, actions (N, A) in [−1, 1] out."""
@@ -46,18 +50,16 @@ class Watch:
 
         Returns:
             `evaluation/success` with the ends of its 95 % interval, `evaluation/low` and
-            `evaluation/high`, and the mean `evaluation/length` of episodes in steps.
-
-        Raises:
-            GymGraspError: the film cannot be written.
+            `evaluation/high`, and the mean `evaluation/length` of episodes in steps. A fault of
+            the film is told, and ends nothing.
         """
         if self.film is not None and _due(config.film_interval, epochs, last):
             path = run_dir / FILMS / f"epoch-{epochs}.mp4"
             try:
                 path.parent.mkdir(exist_ok=True)
-            except OSError as error:
-                raise GymGraspError(f"Cannot make the folder {path.parent}: {error}.") from error
-            self.film(policy, path)
+                self.film(policy, path)
+            except (GymGraspError, ImportError, OSError, RuntimeError, FatalError) as error:
+                log.warning(f"training goes on without the film {path}: {reason(error)}")
         if self.env is None or not _due(config.evaluation_interval, epochs, last):
             return {}
         found = evaluate(policy, self.env, config.evaluation_episodes)

@@ -1,15 +1,12 @@
 """The page's files, and the headers that every answer has."""
 
 import mimetypes
+import shutil
 from pathlib import Path
 
 from gym_grasp.errors import DependencyError
 
 PAGE = Path(__file__).parents[1] / "webxr" / "dist"
-NOT_BUILT = (
-    "The page is not built. In a git checkout: "
-    "cd src/gym_grasp/teleop/webxr && npm ci && npm run build."
-)
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -33,7 +30,7 @@ def load_page(folder: Path = PAGE, first: str = "index.html") -> dict[str, tuple
         DependencyError: the page is not built.
     """
     if not (folder / first).exists():
-        raise DependencyError(NOT_BUILT)
+        raise DependencyError(_not_built(folder.parent))
     files = {
         "/" + path.relative_to(folder).as_posix(): (
             path.read_bytes(),
@@ -43,3 +40,18 @@ def load_page(folder: Path = PAGE, first: str = "index.html") -> dict[str, tuple
         if path.is_file()
     }
     return {**files, "/": files[f"/{first}"]}
+
+
+def _not_built(client: Path) -> str:
+    """Say what to do about a page that is not there, by what else is."""
+    if not (client / "package.json").exists():
+        return (
+            "The browser page is missing from this installation; install it anew from a release's "
+            "wheel, which has the page built."
+        )
+    if shutil.which("npm") is None:
+        return (
+            "The browser page is not built, and npm, which builds it, is not installed; on Debian "
+            "or Ubuntu: apt-get install npm. Then: make client, in the checkout."
+        )
+    return "The browser page is not built; run: make client, in the checkout."

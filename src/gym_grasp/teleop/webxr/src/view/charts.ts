@@ -12,13 +12,17 @@ const COLOURS = [
 export class Table {
   count = 0;
   width = 0;
+  /** How often it has changed. */
+  changes = 0;
   private values = new Float32Array(0);
 
   clear(): void {
     this.count = 0;
+    this.changes++;
   }
 
   put(first: number, count: number, width: number, rows: Float32Array): void {
+    this.changes++;
     this.width = width;
     this.count = first + count;
     if (this.values.length < this.count * width) {
@@ -66,6 +70,8 @@ export class Charts {
   private charts: Chart[] = [];
   private last = 1;
   private shown: [number, number][] = [];
+  /** Of what the charts were drawn. */
+  private drawn = "";
 
   /**
    * @param mark what its rows are called where there are several sides
@@ -161,10 +167,14 @@ export class Charts {
     });
   }
 
-  /** Draws every chart, `last` being the moment at its right end. */
+  /** Draws every chart, `last` being the moment at its right end; nothing where all is as it was. */
   draw(last: number, ranges: [number, number][] = this.shown): void {
     this.last = Math.max(1, last);
     this.shown = ranges;
+    const sizes = this.charts.map(({ canvas }) => [canvas.clientWidth, canvas.clientHeight]);
+    const drawn = JSON.stringify([this.table.changes, this.last, ranges, sizes, devicePixelRatio]);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
     this.charts.forEach((chart, index) => this.drawOne(chart, ranges[index] ?? [0, 1]));
   }
 

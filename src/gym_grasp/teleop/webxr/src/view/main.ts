@@ -3,11 +3,13 @@
 import { INSET, Charts } from "./charts";
 import { Connection } from "./connection";
 import { readLink, withLink, type Link } from "./link";
+import { drawnInSoftware } from "../software";
 import { clock, element, listenToKeys, listEpisodes, markEpisode, outcome } from "./page";
 import { Stage } from "./stage";
 import type { Asked, Moment, Opened, Rows, Status, Told, Welcome } from "./wire";
 
-const DRAW_PERIOD = 100; // ms between two drawings of the curves while they grow
+const POINT_PERIOD = 100; // ms between two moves of the cursor
+const DRAW_PERIOD = drawnInSoftware() ? 300 : 100; // ms between two drawings of the curves while they grow
 const LINK_PERIOD = 400; // ms between two changes of the address: browsers allow few
 const SHORTEST = 90; // moments that the timeline has room for at least
 const KINDS = { episode: "recorded", policy: "policy", operator: "operator", nobody: "nobody acts" };
@@ -29,7 +31,8 @@ let moment: Moment | undefined;
 let charts: Charts[] = [];
 let opened: (Opened | undefined)[] = [];
 let wanted: Link | undefined = readLink(location.hash);
-let drawn = 0;
+let pointed = 0;
+let charted = 0;
 let linked = 0;
 let scrubbed = 0;
 
@@ -191,18 +194,20 @@ function schedule(): void {
   if (waiting) return;
   waiting = window.setTimeout(() => {
     waiting = 0;
-    drawn = performance.now();
+    pointed = performance.now();
+    const due = !status?.playing || pointed - charted >= DRAW_PERIOD;
+    if (due) charted = pointed;
     const ranges = charts.map((chart) => chart.ranges());
     const both = ranges[0]!.map((_, curve): [number, number] => [
       Math.min(...ranges.map((one) => one[curve]![0])),
       Math.max(...ranges.map((one) => one[curve]![1])),
     ]);
     for (const chart of charts) {
-      chart.draw(last(), both);
+      if (due) chart.draw(last(), both);
       chart.point(moment?.index ?? 0);
     }
     remember();
-  }, Math.max(0, DRAW_PERIOD - (performance.now() - drawn)));
+  }, Math.max(0, POINT_PERIOD - (performance.now() - pointed)));
 }
 
 function seek(index: number): void {
