@@ -34,11 +34,11 @@ def test_the_time_cap_is_told(played, capsys):
     """Before training, in help, and, where it was met, after."""
     assert main(["demo"]) == 0
     said = capsys.readouterr()
-    assert "DAPG on sparse reward, 40 epochs or 4 minutes, whichever ends first" in said.err
-    assert "the time was up after 7 of 40 epochs" in said.err
+    assert "DAPG on sparse reward, 10 epochs or 4 minutes, whichever ends first" in said.err
+    assert "the time was up after 7 of 10 epochs" in said.err
     assert "success rate: 99% of 100 episodes" in said.out
     assert said.out.splitlines()[-1].startswith("next: gym-grasp evaluate runs/demo/dapg")
-    assert (played.config.max_minutes, played.config.epochs) == (4.0, 40)
+    assert (played.config.max_minutes, played.config.epochs) == (4.0, 10)
     assert "after 4 minutes" in " ".join((demo.demo.__doc__ or "").split())
     played.epochs = 12
     assert main(["demo", "--epochs", "12"]) == 0
