@@ -23,6 +23,8 @@ from gym_grasp.teleop.web.protocol import Close
 from gym_grasp.teleop.web.server import TeleopServer
 from gym_grasp.teleop.web.static import HEADERS
 
+pytestmark = pytest.mark.realtime  # a late hand stops the robot
+
 UPGRADE = (
     b"GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

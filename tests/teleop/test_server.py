@@ -25,6 +25,8 @@ from gym_grasp.teleop.web.protocol import Close
 from gym_grasp.teleop.web.server import TeleopServer
 from gym_grasp.teleop.web.static import load_page
 
+pytestmark = pytest.mark.realtime  # a late hand stops the robot
+
 
 def test_the_page_is_served_with_a_policy_and_nothing_else_is(rig: Rig) -> None:
     async def visit(there: Place) -> None:
@@ -92,10 +94,7 @@ def test_one_drives_and_the_next_takes_over_when_it_leaves(rig: Rig) -> None:
         first = await there.enter()
         second = await there.enter()
         assert (first.told["role"]["role"], second.told["role"]["role"]) == ("drive", "watch")
-        await first.engage()
-        await second.send(flags=0)  # a watcher's hidden page stops nobody
-        await first.drive(0.2)
-        assert rig.session.state is State.ENGAGED
+        assert await first.stays_engaged(lambda: second.send(flags=0))  # a watcher's hidden page
         await first.socket.close()
         await second.until(lambda: second.told["status"]["state"] == "paused")
         assert "no operator" in second.told["status"]["notice"]
@@ -303,10 +302,9 @@ def test_a_second_visitor_asks_and_the_robot_stops_as_it_is_handed_over(rig: Rig
         await driver.engage()
         await other.socket.send_json({"type": "drive"})
         await driver.until(lambda: driver.told["status"]["asked"])
-        await other.socket.send_json({"type": "answer", "yes": True})  # not theirs to say
-        await driver.drive(0.1)
-        assert rig.session.state is State.ENGAGED
-        await driver.socket.send_json({"type": "answer", "yes": True})
+        yes = {"type": "answer", "yes": True}
+        assert await driver.stays_engaged(lambda: other.socket.send_json(yes))  # not theirs to say
+        await driver.socket.send_json(yes)
         await other.until(lambda: other.told["role"]["role"] == "drive")
         assert rig.session.state is State.PAUSED
         await other.until(lambda: "another operator drives" in other.told["status"]["notice"])

@@ -74,11 +74,27 @@ class Visitor:
                 await self.send(flags=Flag.VISIBLE | clutch, **fields)
                 await self.hear()
 
-    async def drive(self, seconds: float) -> None:
+    async def drive(self, seconds: float, **fields: object) -> None:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            await self.send()
+            await self.send(**fields)
             await self.hear()
+
+    async def stays_engaged(
+        self, meanwhile: Callable[[], Awaitable[None]] | None = None, **fields: object
+    ) -> bool:
+        """Whether what happens `meanwhile` stops nobody.
+
+        A machine too busy for the operator stops the robot too: of five tries one has to do.
+        """
+        for _ in range(5):
+            await self.engage(**fields)
+            if meanwhile is not None:
+                await meanwhile()
+            await self.drive(0.15, **fields)
+            if self.session.state is State.ENGAGED:
+                return True
+        return False
 
 
 class Place:
