@@ -39,6 +39,7 @@ def test_the_time_cap_is_told(played, capsys):
     assert "success rate: 99% of 100 episodes" in said.out
     assert said.out.splitlines()[-1].startswith("next: gym-grasp evaluate runs/demo/dapg")
     assert (played.config.max_minutes, played.config.epochs) == (4.0, 10)
+    assert (played.config.horizon, played.config.gae_lambda) == (128, 0.98)
     assert "after 4 minutes" in " ".join((demo.demo.__doc__ or "").split())
     played.epochs = 12
     assert main(["demo", "--epochs", "12"]) == 0

@@ -228,3 +228,14 @@ def test_help_names_the_choices(command, choices, capsys):
     assert "{None" not in text
     for names in choices:
         assert re.search(rf"\{{[^{{}}]*{names.strip('{}')}[^{{}}]*\}}", text), names
+
+
+def test_a_renderer_that_fails_is_one_error_in_a_film_of_demonstrations_too(
+    dataset, monkeypatch, capsys
+):
+    def fail(*args, **kwargs):
+        raise mujoco.FatalError("Offscreen framebuffer is not complete")
+
+    monkeypatch.setattr("gym_grasp.envs.render.write_video", fail)
+    assert main(["demos", "film", str(dataset)]) == 1
+    assert "could not be filmed: Offscreen framebuffer" in capsys.readouterr().err

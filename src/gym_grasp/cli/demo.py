@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
 
 TASK = "open-drawer"
@@ -43,7 +42,7 @@ def demo(
         json: print the result as one JSON object.
     """
     from gym_grasp.cli.demos import record_one
-    from gym_grasp.cli.evaluate import evaluate_runs, film_run
+    from gym_grasp.cli.evaluate import end_with_film, evaluate_runs
     from gym_grasp.cli.train import train_one
     from gym_grasp.envs.render import Camera
     from gym_grasp.envs.vector import GraspVectorEnv
@@ -83,12 +82,4 @@ def demo(
     rate = f"success rate: {result['success']:.0%} of {result['episodes']} episodes"
     print(rate, file=sys.stderr if json else sys.stdout, flush=True)
     say("4/4 filming")
-    try:
-        result["video"], result["still"] = map(str, film_run(folder))
-    finally:  # a fault of the film costs the film alone
-        result["seconds"] = round(time.perf_counter() - start, 1)
-        if json:
-            print_json(result)
-    if not json:
-        print(f"video: {result['video']}")
-        print(f"next: gym-grasp evaluate {folder} --episodes 1000")
+    end_with_film(result, folder, start, json)

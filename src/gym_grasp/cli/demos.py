@@ -5,6 +5,7 @@ import functools
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -231,7 +232,7 @@ def film(
     import torch
 
     from gym_grasp.demos.reader import open_dataset
-    from gym_grasp.envs.render import film_recorded
+    from gym_grasp.envs.render import film_recorded, filming
     from gym_grasp.envs.vector import GraspVectorEnv
 
     dataset = open_dataset(file)
@@ -245,12 +246,11 @@ def film(
     path = out or file.with_name(f"{file.stem}-episode-{episode.replace(',', '-')}.mp4")
     if path.suffix.lower() != ".mp4":
         raise UsageError(f"The film {path} would be an MP4; let its name end in .mp4.")
-    env = GraspVectorEnv(dataset.env_spec(), 1, autoreset=False)
     chosen = [dataset.summaries[index] for index in indices]
     recorded = [(one.seed, torch.from_numpy(one.actions)) for one in chosen]
-    frames = functools.partial(film_recorded, env, recorded)
-    film.check(env).write(path, len(indices), frames)
-    env.close()
+    with filming(), closing(GraspVectorEnv(dataset.env_spec(), 1, autoreset=False)) as env:
+        frames = functools.partial(film_recorded, env, recorded)
+        film.check(env).write(path, len(indices), frames)
     if json:
         print_json({"path": str(path), "episodes": indices})
     else:

@@ -1,6 +1,7 @@
 """`gym-grasp evaluate RUN...`."""
 
 import functools
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,7 @@ from gym_grasp.cli.environment import (
     refuse_differences,
 )
 from gym_grasp.cli.film import DEFAULT, Film, FilmOptions
-from gym_grasp.errors import GymGraspError, UsageError, reason
+from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.learning.config import FIRST_SEED
 from gym_grasp.perturbation import NONE, Perturbation
 from gym_grasp.progress import bar
@@ -295,9 +296,7 @@ def film_run(
     Raises:
         GymGraspError: it cannot be filmed; the message says that the success stands.
     """
-    import mujoco
-
-    from gym_grasp.envs.render import film, write_picture
+    from gym_grasp.envs.render import film, filming, write_picture
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import spec_of_policy
     from gym_grasp.learning.checkpoint import load_policy
@@ -305,10 +304,35 @@ def film_run(
     video, still = film_paths(run)
     try:
         policy = load_policy(run)
-        with closing(GraspVectorEnv(spec or spec_of_policy(policy), 1, autoreset=False)) as env:
+        env = GraspVectorEnv(spec or spec_of_policy(policy), 1, autoreset=False)
+        with filming(), closing(env):
             frames = functools.partial(film, env, policy, episodes, FIRST_SEED)
             write_picture(still, look.check(env).write(video, episodes, frames))
-    except (GymGraspError, ImportError, OSError, RuntimeError, mujoco.FatalError) as error:
-        text = f"The success above stands, but it could not be filmed: {reason(error, 1000)}."
-        raise GymGraspError(f"{text} {advice}".rstrip()) from error
+    except GymGraspError as error:
+        raise GymGraspError(f"The success above stands. {error} {advice}".rstrip()) from error
     return video, still
+
+
+def end_with_film(
+    result: dict[str, Any], run: Path, began: float, json: bool, video: bool = True
+) -> None:
+    """Film the policy that a command made, and say what there is; a fault costs the film alone.
+
+    Args:
+        result: what the command found; gets `seconds`, and `video` and `still` with a film.
+        run: folder of the policy.
+        began: `time.perf_counter()` as the command began.
+        json: print `result` as one JSON object, instead of the film's path and the next command.
+        video: whether there is to be a film.
+    """
+    try:
+        if video:
+            result["video"], result["still"] = map(str, film_run(run))
+    finally:
+        result["seconds"] = round(time.perf_counter() - began, 1)
+        if json:
+            print_json(result)
+    if not json:
+        if video:
+            print(f"video: {result['video']}")
+        print(f"next: gym-grasp evaluate {run} --episodes 1000")

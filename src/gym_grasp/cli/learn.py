@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from gym_grasp.cli.common import RUNS, Device, numbers, print_json
+from gym_grasp.cli.common import RUNS, Device, numbers
 from gym_grasp.cli.environment import call
 from gym_grasp.cli.multiply import multiply_one, told
 from gym_grasp.errors import UsageError
@@ -56,7 +56,7 @@ def learn(
         video: film the policy that is returned.
         json: print the result as one JSON object.
     """
-    from gym_grasp.cli.evaluate import evaluate_runs, film_run
+    from gym_grasp.cli.evaluate import end_with_film, evaluate_runs
     from gym_grasp.cli.train import train_one
     from gym_grasp.demos.reader import open_dataset
     from gym_grasp.envs.render import Camera
@@ -140,15 +140,6 @@ def learn(
                 f"interval {low:.2f} to {high:.2f}, {one['seconds']:.0f} s of training"
             )
         print(f"policy: {best}", flush=True)
-    try:
-        if video:
-            say("filming")
-            result["video"], result["still"] = map(str, film_run(best))
-    finally:  # a fault of the film costs the film alone
-        result["seconds"] = round(time.perf_counter() - began, 1)
-        if json:
-            print_json(result)
-    if not json:
-        if video:
-            print(f"video: {result['video']}")
-        print(f"next: gym-grasp evaluate {best} --episodes 1000")
+    if video:
+        say("filming")
+    end_with_film(result, best, began, json, video)

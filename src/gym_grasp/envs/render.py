@@ -4,7 +4,7 @@ import atexit
 import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from weakref import WeakSet
 
@@ -137,6 +137,15 @@ def _leave_to_parent() -> None:
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+@contextmanager
+def filming() -> Iterator[None]:
+    """Raise faults of OpenGL, MuJoCo's renderer, encoder and disk as `GymGraspError`."""
+    try:
+        yield
+    except (ImportError, OSError, RuntimeError, mujoco.FatalError) as error:
+        raise GymGraspError(f"It could not be filmed: {reason(error, 1000)}.") from error
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:

@@ -187,19 +187,16 @@ def watching(env: GraspVectorEnv, config: TrainConfig) -> Watch:
 
 def _film(spec: EnvSpec, policy: Policy, path: Path) -> None:
     """Film the first evaluation episode, on the CPU."""
-    from gym_grasp.envs.render import film, views_of, write_video
+    from gym_grasp.envs.render import film, filming, views_of, write_video
 
-    env = GraspVectorEnv(spec, 1, autoreset=False)
     device = policy.normalizer.mean.device
 
     def act(observation: Tensor) -> Tensor:
         return policy(observation.to(device)).cpu()
 
-    try:
+    with filming(), contextlib.closing(GraspVectorEnv(spec, 1, autoreset=False)) as env:
         frames = film(env, act, 1, FIRST_SEED, camera=views_of(env), every=2)
         write_video(path, frames, env.control_rate / 2)
-    finally:
-        env.close()
 
 
 def spec_of_policy(policy: LoadedPolicy) -> EnvSpec:

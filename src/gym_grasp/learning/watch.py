@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mujoco import FatalError
 from torch import Tensor
 
 from gym_grasp.errors import GymGraspError, UsageError, reason
@@ -58,7 +57,7 @@ class Watch:
             try:
                 path.parent.mkdir(exist_ok=True)
                 self.film(policy, path)
-            except (GymGraspError, ImportError, OSError, RuntimeError, FatalError) as error:
+            except (GymGraspError, OSError) as error:
                 log.warning(f"training goes on without the film {path}: {reason(error)}")
         if self.env is None or not _due(config.evaluation_interval, epochs, last):
             return {}
