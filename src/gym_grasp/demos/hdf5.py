@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import h5py
@@ -18,6 +19,7 @@ from gym_grasp.demos import tree
 from gym_grasp.demos.episode import Episode, Origin, Scalar
 from gym_grasp.demos.guard import Contents
 from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.errors import DatasetError
 
 FORMAT = "gym-grasp demonstrations"
 FORMAT_VERSION = 2
@@ -27,6 +29,14 @@ ROWS = ("actions", "rewards", "dense_rewards", "dones")
 """Arrays of an episode that have T rows, beside the observations."""
 
 T = TypeVar("T")
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise `DatasetError` where a dataset would replace another unasked."""
+    if path.exists() and not overwrite:
+        raise DatasetError(
+            f"{path} exists already. Choose another name, or overwrite it (--overwrite)."
+        )
 
 
 def create(raw: BinaryIO) -> h5py.File:

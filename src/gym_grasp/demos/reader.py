@@ -89,6 +89,26 @@ class Dataset:
         """Return the number of episodes."""
         return len(self.summaries)
 
+    def chosen(self, episodes: Sequence[int] | None, done: str) -> list[int]:
+        """Return which episodes are meant: those named, or all.
+
+        Args:
+            episodes: named ones, counted from 0.
+            done: what is to be done with them, a participle for the message.
+
+        Raises:
+            UsageError: there is no such episode, or none is named.
+        """
+        chosen = list(range(len(self))) if episodes is None else list(episodes)
+        if wrong := [index for index in chosen if not 0 <= index < len(self)]:
+            raise UsageError(
+                f"Episode {wrong[0]} is to be {done}; {self.path} has {len(self)}, 0 to "
+                f"{len(self) - 1}."
+            )
+        if not chosen:
+            raise UsageError(f"No episode is to be {done}; name at least one.")
+        return chosen
+
     def episode(self, index: int) -> Episode:
         """Read one episode whole; raise DatasetError where it is damaged or was altered."""
         return next(self.episodes([index]))

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from gym_grasp.demos.episode import Episode, Origin, Scalar
+from gym_grasp.demos.hdf5 import check_free
 from gym_grasp.demos.reader import Dataset, open_dataset
 from gym_grasp.demos.record import describe
 from gym_grasp.demos.recorder import EpisodeRecorder
 from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import DatasetError, GymGraspError, UsageError
+from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.math.rotations import quat_from_rotvec, quat_multiply, quat_rotate
 from gym_grasp.robots import load_robot
 from gym_grasp.robots.base import Hand
@@ -167,18 +168,10 @@ def retarget(
         )
     if robot == source.robot:
         raise UsageError(f"{dataset.path} is of {robot} already; name another robot.")
-    chosen = list(range(len(dataset))) if episodes is None else list(episodes)
-    if wrong := [index for index in chosen if not 0 <= index < len(dataset)]:
-        raise UsageError(
-            f"Episode {wrong[0]} is to be carried over; {dataset.path} has {len(dataset)}, 0 to "
-            f"{len(dataset) - 1}."
-        )
-    if not chosen:
-        raise UsageError("No episode is to be carried over; name at least one.")
+    chosen = dataset.chosen(episodes, "carried over")
     load_robot(robot)
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise DatasetError(f"{path} exists already. Choose another name, or give --overwrite.")
+    check_free(path, overwrite)
     first = source.robot_model.hand
     read = zip(chosen, dataset.episodes(chosen), strict=True)
     missing = [_source(index, episode, first) for index, episode in read]

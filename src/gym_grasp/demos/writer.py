@@ -70,10 +70,7 @@ class DatasetWriter:
         self._kept: list[int] = []
         self._failed: list[int] = []
         self._dropped: list[int] = []
-        if self.path.exists() and not overwrite:
-            raise DatasetError(
-                f"{self.path} exists already. Choose another name, or overwrite it (--overwrite)."
-            )
+        hdf5.check_free(self.path, overwrite)
         with self._reporting():
             self.parts.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.parts)

@@ -9,9 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from gym_grasp.robots.base import Finger
 from gym_grasp.robots.grasps import Grasp, across
-from gym_grasp.robots.servos import Servo, hand_of_servos
+from gym_grasp.robots.servos import Servo, finger, hand_of_servos
 
 TORQUE: Final = 0.7
 """Highest torque of a joint, in N·m; assumed."""
@@ -42,10 +41,6 @@ _JOINTS = {
     "thumb_proximal": _servo(-0.189, 1.644, 1.6, "thumb"),
     "thumb_distal": _servo(-0.162, 1.719, 1.0, "thumb"),
 }
-
-
-def _finger(name: str) -> Finger:
-    return Finger(name, f"{name}_tip", (f"{name}_distal_collision",), f"{name}_proximal")
 
 
 # Fingers that come down beyond a thing and a thumb before it: the palm stays level, and far above.
@@ -80,7 +75,7 @@ ALLEGRO: Final = hand_of_servos(
     _JOINTS,
     name="allegro",
     mjcf=Path(__file__).with_name("allegro.xml"),
-    fingers=(_finger("thumb"), _finger("index"), _finger("middle"), _finger("ring")),
+    fingers=tuple(map(finger, ("thumb", "index", "middle", "ring"))),
     grasps=_GRASPS,
     mount_position=(0.0, 0.0, 0.042),  # a force/torque sensor and a plate, as the SIH's
     mount_quaternion=(0.7071067811865476, 0.0, 0.0, 0.7071067811865476),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gym_grasp.robots.base import HUMAN_FLEXIONS, Hand
+from gym_grasp.robots.base import HUMAN_FLEXIONS, Finger, Hand
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Servo:
     def share(self, angle: float) -> float:
         """Return at which share of its range an angle lies, which may be a way along it."""
         return angle / (self.limits[1] - self.limits[0])
+
+
+def finger(name: str, bent_by: str = "proximal") -> Finger:
+    """Return a finger that feels with its distal segment and that the drive `bent_by` closes."""
+    return Finger(name, f"{name}_tip", (f"{name}_distal_collision",), f"{name}_{bent_by}")
 
 
 def hand_of_servos(joints: Mapping[str, Servo], **fields: Any) -> Hand:

@@ -12,9 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from gym_grasp.robots.base import Finger
 from gym_grasp.robots.grasps import Grasp, across
-from gym_grasp.robots.servos import Servo, hand_of_servos
+from gym_grasp.robots.servos import Servo, finger, hand_of_servos
 
 SPEED: Final = 4.0
 """Highest speed of a joint, in rad/s; assumed."""
@@ -54,11 +53,6 @@ _JOINTS = {
 }
 
 
-def _finger(name: str) -> Finger:
-    drive = "thumb_middle" if name == "thumb" else f"{name}_proximal"
-    return Finger(name, f"{name}_tip", (f"{name}_distal_collision",), drive)
-
-
 _OVER = Grasp(
     np.array([-0.02, 0.083, 0.155]),
     np.array([1.0, 0.0, 0.18, 0.18, 0.18]),
@@ -90,7 +84,7 @@ SHADOW: Final = hand_of_servos(
     _JOINTS,
     name="shadow",
     mjcf=Path(__file__).with_name("shadow.xml"),
-    fingers=tuple(map(_finger, ("thumb", "index", "middle", "ring", "little"))),
+    fingers=(finger("thumb", "middle"), *map(finger, ("index", "middle", "ring", "little"))),
     grasps=_GRASPS,
     mount_position=(0.0, 0.0, 0.068),  # the wrist's first joint; no force/torque sensor
     mount_quaternion=(0.7071067811865476, 0.0, 0.0, 0.7071067811865476),

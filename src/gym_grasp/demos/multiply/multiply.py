@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gym_grasp.demos.hdf5 import check_free
 from gym_grasp.demos.multiply import WANDER
 from gym_grasp.demos.multiply.attempts import Multiplier
 from gym_grasp.demos.multiply.report import Report, SourceReport
@@ -11,7 +12,7 @@ from gym_grasp.demos.multiply.segments import find_segments, read_corrections
 from gym_grasp.demos.multiply.source import read_sources
 from gym_grasp.demos.reader import Dataset, open_dataset
 from gym_grasp.envs.checks import checked_count
-from gym_grasp.errors import DatasetError, GymGraspError, UsageError
+from gym_grasp.errors import GymGraspError, UsageError
 
 
 def multiply(
@@ -58,18 +59,9 @@ def multiply(
         raise UsageError(f"wander is {wander!r}; expected metres within [0, 0.1).")
     if not isinstance(dataset, Dataset):
         dataset = open_dataset(dataset)
-    chosen = list(range(len(dataset))) if episodes is None else list(episodes)
-    for index in chosen:
-        if not 0 <= index < len(dataset):
-            raise UsageError(
-                f"Episode {index} is to be multiplied; {dataset.path} has {len(dataset)}, 0 to "
-                f"{len(dataset) - 1}."
-            )
-    if not chosen:
-        raise UsageError("No episode is to be multiplied; name at least one.")
+    chosen = dataset.chosen(episodes, "multiplied")
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise DatasetError(f"{path} exists already. Choose another name, or give --overwrite.")
+    check_free(path, overwrite)
     sources = read_sources(dataset, chosen)
     found = {one.index: find_segments(one) for one in sources}
     if segments is not None:
