@@ -16,6 +16,14 @@ const times = (a, b) => {
   ];
 };
 const inverse = ([x, y, z, w]) => [-x, -y, -z, w];
+const turn = (q, [x, y, z]) => times(times(q, [x, y, z, 0]), inverse(q)).slice(0, 3);
+const add = (a, b, factor = 1) => a.map((value, i) => value + factor * b[i]);
+/** From a, at most `most` towards b. */
+const towards = (a, b, most) => {
+  const way = add(b, a, -1);
+  const length = Math.hypot(...way);
+  return length > most ? add(a, way, most / length) : b;
+};
 
 class Emulator {
   constructor() {
@@ -115,7 +123,8 @@ class Emulator {
   place([x, y, z], [qx, qy, qz, qw], flexion) {
     const held = this.held;
     this.at = [x, y, z];
-    held.position.set(x, y, z);
+    if (this.still) held.position.set(x, y, z);
+    else this.tremble();
     held.quaternion.set(qx, qy, qz, qw);
     if (this.mode === "hand") {
       this.bend("right", flexion);
@@ -125,11 +134,16 @@ class Emulator {
     }
   }
 
-  robot() {
+  /** Where a body is. */
+  seen(body) {
     const connection = globalThis.gymGrasp;
-    const index = connection.manifest.bodies.indexOf("hand/palm");
+    const index = connection.manifest.bodies.indexOf(body);
     const pose = [...connection.scene.poses.slice(7 * index, 7 * index + 7)];
     return { position: pose.slice(0, 3), quaternion: pose.slice(3) };
+  }
+
+  robot() {
+    return this.seen("hand/palm");
   }
 
   /** Presses the clutch until the robot is engaged. */
@@ -182,4 +196,83 @@ class Emulator {
   }
 }
 
+/** A person who looks where hand and thing are, takes the thing and carries it away. */
+class Person {
+  constructor(emulator) {
+    this.emulator = emulator;
+  }
+
+  /**
+   * Tries until the episode is over, at most a few times.
+   * `plan`: `body`, `point` in its frame, `place` of that in the palm's frame, `pitch`, `before`
+   * and `carry` [m], `ready` and `grip`, `pace` [m/s].
+   */
+  async take(plan, tries = 4) {
+    this.hand = { position: [0.1, 1.1, -0.5], quaternion: [0, 0, 0, 1] };
+    this.flexion = [1, 0, 0, 0, 0];
+    this.start = null;
+    this.level ??= this.emulator.robot().quaternion;
+    for (let attempt = 0; attempt < tries && !this.over; attempt++) {
+      const thing = this.emulator.seen(plan.body);
+      const wrist = times([-Math.sin(plan.pitch / 2), 0, 0, Math.cos(plan.pitch / 2)], this.level);
+      const point = add(thing.position, turn(thing.quaternion, plan.point));
+      const grasp = add(point, turn(wrist, plan.place), -1);
+      await this.move(add(grasp, plan.before), wrist, plan.ready, plan.pace);
+      await this.move(grasp, wrist, plan.ready, 0.5 * plan.pace);
+      await this.move(grasp, wrist, plan.grip, plan.pace);
+      await this.move(add(grasp, plan.carry), wrist, plan.grip, plan.pace);
+      await this.rest(1000); // what was reached is kept for a moment
+      if (!this.over) await this.move(add(grasp, plan.before), wrist, plan.ready, plan.pace);
+    }
+    this.emulator.clutch(false);
+    return document.body.dataset.success === "true";
+  }
+
+  get over() {
+    return document.body.dataset.state === "done";
+  }
+
+  async rest(ms) {
+    for (const end = performance.now() + ms; performance.now() < end && !this.over; ) await this.frame();
+  }
+
+  /** Brings the robot's palm there, as a person does who sees it; gives up after a while. */
+  async move(position, quaternion, flexion, pace) {
+    const end = performance.now() + 6000;
+    while (!this.over && performance.now() < end) {
+      const seconds = await this.frame();
+      if (!this.start) continue;
+      this.flexion = towards(this.flexion, flexion, 1.5 * seconds);
+      const { robot, hand } = this.start;
+      const goal = add(hand.position, add(position, robot.position, -1));
+      const turned = times(times(quaternion, inverse(robot.quaternion)), hand.quaternion);
+      this.hand.position = towards(this.hand.position, goal, pace * seconds);
+      const sign = Math.sign(turned.reduce((sum, value, i) => sum + value * this.hand.quaternion[i], 0)) || 1;
+      const next = towards(this.hand.quaternion, turned.map((value) => sign * value), 0.5 * seconds);
+      this.hand.quaternion = next.map((value) => value / Math.hypot(...next));
+      this.emulator.place(this.hand.position, this.hand.quaternion, this.flexion);
+      const there = Math.hypot(...add(this.emulator.robot().position, position, -1)) < 0.01;
+      if (there && Math.hypot(...add(this.flexion, flexion, -1)) < 1e-3) return;
+    }
+  }
+
+  /** Waits for the next frame, the clutch pressed until the robot is engaged; returns its seconds. */
+  async frame() {
+    await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    const seconds = Math.min(0.1, (now - (this.last ?? now)) / 1000);
+    this.last = now;
+    if (document.body.dataset.state === "engaged") {
+      this.emulator.clutch(false);
+      this.start ??= { robot: this.emulator.robot(), hand: { ...this.hand } };
+    } else {
+      this.start = null;
+      this.emulator.place(this.hand.position, this.hand.quaternion, this.flexion);
+      this.emulator.clutch(now % (3 * PRESS) < PRESS); // last: IWER's hands share their joints
+    }
+    return seconds;
+  }
+}
+
 globalThis.emulator = new Emulator();
+globalThis.person = new Person(globalThis.emulator);

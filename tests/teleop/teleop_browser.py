@@ -152,9 +152,13 @@ class Page:
         selector = f'body[data-state="{state}"]'
         self.tab.wait_for_selector(selector, timeout=1000 * seconds, state="attached")
 
+    def hold(self, mode: str) -> None:
+        """Take controllers in the hands, or nothing."""
+        self.tab.evaluate("([mode, ranges]) => emulator.begin(mode, ranges)", [mode, RANGES])
+
     def enter(self, mode: str) -> None:
         """Put the headset on, with bare hands or controllers."""
-        self.tab.evaluate("([mode, ranges]) => emulator.begin(mode, ranges)", [mode, RANGES])
+        self.hold(mode)
         self.tab.click("#enter")
         self.tab.wait_for_selector('body[data-role="drive"]', state="attached")
 

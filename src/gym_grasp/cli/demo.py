@@ -46,7 +46,7 @@ def demo(
     from gym_grasp.cli.train import train_one
     from gym_grasp.envs.render import Camera
     from gym_grasp.envs.vector import GraspVectorEnv
-    from gym_grasp.learning.config import TrainConfig
+    from gym_grasp.learning.config import LONG_ROLLOUTS, TrainConfig
 
     start = time.perf_counter()
     spec = environment.spec(TASK)
@@ -64,15 +64,8 @@ def demo(
         "whichever ends first"
     )
     (folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
-    # Long rollouts keep what was cloned.
     config = TrainConfig(
-        method="dapg",
-        seed=seed,
-        epochs=epochs,
-        max_minutes=MOST_MINUTES,
-        horizon=128,
-        gae_lambda=0.98,
-        initial_std=0.1,
+        method="dapg", seed=seed, epochs=epochs, max_minutes=MOST_MINUTES, **LONG_ROLLOUTS
     )
     summary = train_one(spec, config, demos=dataset, folder=folder)
     if summary["epochs"] < epochs:

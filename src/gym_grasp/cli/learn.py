@@ -63,7 +63,7 @@ def learn(
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import check_training
     from gym_grasp.learning.checkpoint import CHECKPOINT
-    from gym_grasp.learning.config import TrainConfig
+    from gym_grasp.learning.config import LONG_ROLLOUTS, TrainConfig
 
     if episodes < 1 or max_minutes < 0:
         raise UsageError(
@@ -120,6 +120,7 @@ def learn(
             epochs=100_000,
             max_minutes=max_minutes,
             pretrain_epochs=passes,
+            **LONG_ROLLOUTS,
         )
         better = train("dapg", config)
         best = folder / "dapg" if better > clone else best
