@@ -5,11 +5,11 @@
 # make test-gpu    run the tests that need a GPU; give a CUDA build, as TORCH="torch>=2.11,<2.14"
 # make torture      try half a million steps a task, thousands of damaged files, kills and sieges
 # make torture-full    the same for hours; it goes on where it was cut off
-# make test-datasets   let robomimic, LeRobot and Minari read exported datasets, each in its own environment
+# make test-datasets   LeRobot and the viewers, which need environments of their own
 # make client build the browser client of teleoperation (needs npm)
 # make dist   build wheel and source distribution, the client inside, and try the wheel;
 #             URL=https://… names the repository in the metadata
-# make test-integrations  train with each foreign library, in an environment of its own, and test-lowest
+# make test-integrations  everything with other tools: their tests, test-lowest and test-datasets
 # make test-lowest     the CPU path with the lowest torch, NumPy and Gymnasium (whose torch comes with CUDA: 3 GB)
 # make docs   build the documentation's site into build/site; URL=https://… lets it link to the code
 # make cards  write the cards and pictures of tasks anew, and the cards of the datasets in data/
@@ -26,7 +26,7 @@ BIN := $(VENV)/bin
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
-.PHONY: demo test test-slow newcomer test-gpu torture torture-full client check-client dist test-integrations test-lowest test-datasets lint docs cards datasets constraints clean
+.PHONY: demo test test-slow newcomer test-gpu torture torture-full client check-client dist tools test-integrations test-lowest test-datasets lint docs cards datasets constraints clean
 .DEFAULT_GOAL := test
 
 SAY := @echo "make:"
@@ -71,16 +71,17 @@ dist: $(VENV)/ready client
 	PROJECT_URL="$(URL)" $(BIN)/python -m build --outdir dist
 	$(BIN)/python tests/packaging/smoke.py $$(ls $(CURDIR)/dist/*.whl) "$(TORCH)" $(CURDIR)/$(TESTED)
 
-# Apart from $(VENV): these libraries want releases of their own.
-FOREIGN := $(VENV)-integrations
-$(FOREIGN)/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(FOREIGN)
-	$(FOREIGN)/bin/pip install --quiet "$(TORCH)"
-	$(FOREIGN)/bin/pip install --quiet pytest --editable ".[sb3,torchrl,skrl,rsl-rl]"
-	touch $@
+# Foreign tools that fit into $(VENV); the first are extras. robomimic's pins name what does not build,
+# and ur_rtde is not built for every Python: without them their tests are skipped.
+TOOLS := study,sb3,torchrl,skrl,rsl-rl,export,onnx
+tools: $(VENV)/ready
+	@$(PIP) --constraint $(TESTED) --editable ".[$(TOOLS)]"
+	@$(PIP) --constraint $(TESTED) psutil six tensorboardX termcolor tqdm ur-rtde \
+		&& $(PIP) --constraint $(TESTED) --no-deps torchvision robomimic \
+		|| echo "make: robomimic and ur_rtde do not install here; their tests are skipped"
 
-test-integrations: $(FOREIGN)/ready test-lowest
-	OMP_WAIT_POLICY=PASSIVE $(FOREIGN)/bin/python -m pytest -m "slow or not slow" tests/integrations
+test-integrations: tools test-lowest test-datasets
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "slow or not slow" tests/integrations tests/test_examples.py
 
 # The lowest releases that pyproject.toml allows of what other tools pin as well.
 LOWEST := $(VENV)-lowest
@@ -94,7 +95,7 @@ test-lowest: $(LOWEST)/ready
 		tests/envs/test_arrays.py tests/demos/test_reader.py tests/learning/test_learner.py \
 		tests/learning/test_checkpoint.py tests/learning/test_loss.py tests/learning/test_networks.py
 
-# Exported datasets, read by robomimic, LeRobot and Minari themselves.
+# What does not fit into $(VENV): LeRobot wants another torch and NumPy, the viewers other releases of rich.
 test-datasets:
 	PYTHON=$(PYTHON) sh tests/integrations/run_datasets.sh
 
@@ -103,8 +104,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint check-client $(CLIENT)/dist/index.html
-	@$(PIP) --constraint $(TESTED) --editable ".[study]"
+test: lint check-client $(CLIENT)/dist/index.html tools
 	$(SAY) "running the tests on $(WORKERS) workers: some ten minutes"
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow and not realtime" -n $(WORKERS) --dist worksteal --durations=10 $(PYTEST_FLAGS)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "realtime and not slow" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
@@ -148,7 +148,7 @@ datasets: $(VENV)/ready
 
 # Without CUDA's packages, and torch without its build: which of them fits is the machine's affair.
 constraints: $(VENV)/ready
-	$(PIP) --upgrade --upgrade-strategy eager "$(TORCH)" --editable ".[dev,teleop,docs,study]"
+	$(PIP) --upgrade --upgrade-strategy eager "$(TORCH)" --editable ".[dev,teleop,docs,$(TOOLS)]"
 	$(BIN)/pip freeze --exclude-editable \
 		| grep -Eiv '^(nvidia|cuda|triton|warp-lang|mujoco-warp)' | sed 's/+.*//' > constraints.txt
 	touch $(VENV)/ready

@@ -1,5 +1,6 @@
 """The command line: what it prints, and how it refuses."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_every_subcommand_has_help(name, capsys):
         main([name, "--help"])
     assert exit_.value.code == 0
     assert "usage: gym-grasp" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["teleop", "view"])
+def test_help_needs_no_extra(name, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert f"usage: gym-grasp {name}" in capsys.readouterr().out
+    code, message = refusal(capsys, name, "open-drawer")
+    assert code == 2
+    assert "pip install 'gym-grasp[teleop]'" in message
 
 
 def test_unknown_command_and_task(capsys):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import h5py
 import imageio_ffmpeg
@@ -179,8 +180,10 @@ def test_lerobots_videos_show_every_step(drawer, tmp_path, monkeypatch):
 
 
 def test_minari_reads_what_it_wrote(drawer, tmp_path, monkeypatch):
+    """With a relative path, which Minari itself does not take."""
     minari = pytest.importorskip("minari")
-    export(drawer, "minari", tmp_path / "root")
+    monkeypatch.chdir(tmp_path)
+    export(drawer, "minari", Path("root"))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "root"))
     found = minari.load_dataset("gym-grasp/open-drawer/synthetic-v0")
     assert (found.total_episodes, found.total_steps) == (3, sum(map(len, drawer.summaries)))

@@ -3,8 +3,9 @@
     gym-grasp demos export data/TASK.hdf5 --format lerobot --to FOLDER/TASK   # for each task
     PYTHONPATH=tests python tests/integrations/lerobot_baselines.py FOLDER RUNS TASK ...
 
-in the environment that `make test-datasets` makes for LeRobot. STEPS, EPISODES and COUNTS are
-environment variables: gradient steps, episodes of each evaluation, demonstrations to learn from.
+in the environment that `make test-datasets` makes for LeRobot. STEPS, EPISODES, COUNTS and LIMIT
+are environment variables: gradient steps, episodes of each evaluation, demonstrations, and
+actions in an episode.
 The scripts are LeRobot's own; what differs is that a dataset is read into memory once (its loader
 wants 13 ms for a sample) and that evaluations step one batch, which is not filmed.
 """
@@ -30,7 +31,7 @@ from gym_grasp.integrations.lerobot.batch import make_env  # noqa: E402
 
 STEPS, EPISODES = int(os.environ.get("STEPS", 500)), int(os.environ.get("EPISODES", 20))
 COUNTS = [int(one) for one in os.environ.get("COUNTS", "50,200").split(",")]
-LIMIT = 300
+LIMIT = int(os.environ.get("LIMIT", 300))
 """Actions in an episode; the tasks' own limit is longer."""
 SMALL = {
     "act": {

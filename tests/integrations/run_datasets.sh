@@ -1,11 +1,10 @@
 #!/bin/sh
-# Runs the tests of exported datasets by the foreign packages themselves, each in an environment of
-# its own: sh tests/integrations/run_datasets.sh [minari|robomimic|lerobot|viewers ...]
+# Runs the tests of what needs an environment of its own: run_datasets.sh [lerobot|viewers ...]
 # Their pins exclude each other and our torch: what conflicts is installed without dependencies.
 set -e
 root=$(cd "$(dirname "$0")/../.." && pwd)
 torch=$(grep '^torch==' "$root/constraints.txt")
-for name in ${*:-minari robomimic lerobot viewers}; do
+for name in ${*:-lerobot viewers}; do
     venv=${VENVS:-$root/.venvs}/$name
     if [ ! -f "$venv/ready" ]; then
         ${PYTHON:-python3} -m venv "$venv"
@@ -14,9 +13,6 @@ for name in ${*:-minari robomimic lerobot viewers}; do
         $pip "$torch"
         $pip pytest --editable "$root[export,onnx]"
         case $name in
-        robomimic)
-            $pip psutil six tensorboardX termcolor tqdm
-            $pip --no-deps "torchvision>=0.28,<0.29" "robomimic==0.3.0" ;;
         lerobot)
             $pip "datasets>=4,<5" "draccus==0.10.0" "accelerate>=1.10,<2" einops jsonlines \
                 termcolor pyserial wandb pandas "av>=15,<16" "deepdiff>=8,<9" \

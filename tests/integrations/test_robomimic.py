@@ -1,6 +1,7 @@
 """robomimic itself reads the exported file, and its rollouts make the environment."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -146,6 +147,13 @@ def test_training_rolls_out(files, tmp_path):
         "runpy.run_module('gym_grasp.integrations.robomimic', run_name='__main__')"
     )
     command = [sys.executable, "-c", code, "train", "--config", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = os.pathsep.join(sys.path)  # foreign.py, and the package wherever it is
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": found},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert "finished run successfully" in done.stdout, done.stdout + done.stderr
     assert '"Success_Rate": 0.0' in done.stdout

@@ -7,7 +7,7 @@ import signal
 import ssl
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,10 @@ SHORTEST_TOKEN, FEWEST_CHARACTERS = 16, 8
 """What a token has to have at least where other machines may guess it."""
 
 
-def require_aiohttp(what: str) -> None:
-    """Raise `DependencyError` where the package that serves pages is missing."""
+def require_aiohttp(what: str, args: Sequence[str] = ()) -> None:
+    """Raise `DependencyError` where the package that serves pages is missing, but not for help."""
+    if {"-h", "--help"} & set(args):
+        return
     try:
         import aiohttp  # noqa: F401
     except ImportError as error:

@@ -68,7 +68,7 @@ class Teleop:
 
 def main(args: Sequence[str]) -> None:
     """Run the subcommand."""
-    require_aiohttp("Teleoperation")
+    require_aiohttp("Teleoperation", args)
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--device", nargs="?", default=DEFAULT_DEVICE, const=DEFAULT_DEVICE)
     device = finder.parse_known_args(list(args))[0].device

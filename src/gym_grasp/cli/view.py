@@ -22,7 +22,7 @@ HELP = {"-h", "--help"}
 
 def main(args: Sequence[str]) -> None:
     """Run the subcommand."""
-    require_aiohttp("The viewer")
+    require_aiohttp("The viewer", args)
     first = next((word for word in args if word in TASKS or Path(word).exists()), None)
     base = _find(first).spec if first is not None and not HELP & set(args) else None
     call(view, args, "gym-grasp view", base)

@@ -34,7 +34,7 @@ try:
 except ImportError as error:
     raise DependencyError(
         f"The GPU engine needs MuJoCo Warp, and '{error.name}' is not installed. "
-        "Run `pip install gym-grasp[cuda]`, or use `--device cpu`."
+        "Run `pip install 'gym-grasp[cuda]'`, or use `--device cpu`."
     ) from error
 
 log = logging.getLogger(__name__)
@@ -308,7 +308,7 @@ def _checked_gpu(device: torch.device) -> torch.device:
         )
         raise DependencyError(
             f"Device '{device}' needs an NVIDIA GPU: {reason}. Install a driver, a CUDA build of "
-            "PyTorch and `pip install gym-grasp[cuda]`, or use `--device cpu`."
+            "PyTorch and `pip install 'gym-grasp[cuda]'`, or use `--device cpu`."
         )
     index = torch.cuda.current_device() if device.index is None else device.index
     if index >= min(torch.cuda.device_count(), wp.get_cuda_device_count()):

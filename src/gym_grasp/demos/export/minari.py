@@ -10,13 +10,16 @@ from minari import __version__ as minari_version
 from minari.data_collector.episode_buffer import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
+from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.reader import Dataset
+from gym_grasp.tasks.features import Packer
 
 
 def write(dataset: Dataset, path: Path) -> str:
     """Write the folder, a root of datasets, with one dataset in it; return how to load it."""
     meta = dataset.meta
     identity = f"gym-grasp/{meta.task}/{meta.operator}-v0"
+    path = path.absolute()  # Minari's measuring of a relative one joins it twice
     folder = path / identity
     folder.mkdir(parents=True)
     (path / "gym-grasp" / "namespace_metadata.json").write_text(
@@ -50,17 +53,17 @@ def write(dataset: Dataset, path: Path) -> str:
             "licence": meta.licence,
         }
     )
-    storage.update_episodes(_buffer(dataset, index) for index in range(len(dataset)))
+    packer = dataset.meta.packer
+    storage.update_episodes(_buffer(*one, packer) for one in enumerate(dataset.episodes()))
     return f"MINARI_DATASETS_PATH={{path}}, minari.load_dataset('{identity}')"
 
 
-def _buffer(dataset: Dataset, index: int) -> EpisodeBuffer:
-    episode = dataset.episode(index)
+def _buffer(index: int, episode: Episode, packer: Packer) -> EpisodeBuffer:
     ended = np.arange(len(episode)) == len(episode) - 1
     return EpisodeBuffer(
         id=index,
         seed=episode.seed,
-        observations=episode.flat_observations(dataset.meta.packer),
+        observations=episode.flat_observations(packer),
         actions=episode.actions,
         rewards=episode.rewards,
         terminations=ended & episode.success,
