@@ -118,7 +118,7 @@ def test_states_of_others(env, change, message):
 
 def test_actions_without_numbers(env):
     for actions in EMPTY.values():
-        with pytest.raises(UsageError, match="expected real numbers|are on meta"):
+        with pytest.raises(UsageError, match=r"expected real numbers|are on meta"):
             env.step(actions)
     with pytest.raises(UsageError, match="An episode seed is -3"):
         env.reset_to(torch.tensor([-3, 4]))

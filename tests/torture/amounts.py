@@ -13,14 +13,16 @@ class Amount:
     envs: int
     """At once."""
     kills: int
+    lost: int
+    """Of the processes that train together: in each way, the first and another."""
     seconds: float
     """For which servers are besieged."""
 
 
 AMOUNTS = {
-    "tiny": Amount(800, 8, 1, 2.0),
-    "short": Amount(500_000, 256, 20, 60.0),
-    "full": Amount(10_000_000, 256, 200, 600.0),
+    "tiny": Amount(800, 8, 1, 1, 2.0),
+    "short": Amount(500_000, 256, 20, 1, 60.0),
+    "full": Amount(10_000_000, 256, 200, 5, 600.0),
 }
 NAME = os.environ.get("TORTURE", "tiny")
 AMOUNT = AMOUNTS[NAME]
