@@ -18,6 +18,7 @@ from gym_grasp.demos import tree
 from gym_grasp.demos.episode import Episode, Origin, Scalar
 from gym_grasp.demos.guard import Contents
 from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.demos.sink import Sink
 
 FORMAT = "gym-grasp demonstrations"
 FORMAT_VERSION = 2
@@ -29,10 +30,11 @@ ROWS = ("actions", "rewards", "dense_rewards", "dones")
 T = TypeVar("T")
 
 
-def create(raw: BinaryIO) -> h5py.File:
+def create(raw: BinaryIO | Sink) -> h5py.File:
     """Open a new HDF5 file in ``raw``: pinned format, so that same content gives same bytes.
 
-    A Python file, since HDF5 itself reports a full disk only as an obscure error on closing.
+    In memory, or a `sink`: HDF5 itself reports a full disk only as an obscure error on closing,
+    and aborts the process where a file of Python raises one.
     """
     return h5py.File(raw, "w", libver=("v108", "v110"))
 
