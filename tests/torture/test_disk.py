@@ -126,6 +126,7 @@ def train(folder: Path, resume: bool = False) -> None:
 
 @needs_mount
 @pytest.mark.slow  # some minutes
+@pytest.mark.filterwarnings("ignore:Exception in thread")  # TensorBoard's; it raises again later
 def test_a_training_on_a_disk_of_any_size(disk, tmp_path, tally):
     train(tmp_path / "whole")
     wanted = outcome(tmp_path / "whole")

@@ -21,9 +21,10 @@ from gym_grasp.learning.checkpoint import CHECKPOINT, load_policy
 from gym_grasp.learning.metrics import read_history
 from training import same
 
-EACH = min(5, AMOUNT.kills)
+EACH, OF_A_STUDY = min(10, AMOUNT.kills), min(25, AMOUNT.trainings)
 """Kills of one test, so that a run that was cut off goes on near to where it was."""
 RECORDINGS, TRAININGS = range(AMOUNT.kills // EACH), range(AMOUNT.trainings // EACH)
+STUDIES = range(AMOUNT.trainings // OF_A_STUDY)
 
 RECORD = """
 import itertools, sys
@@ -173,10 +174,10 @@ def test_a_training_that_is_killed_comes_to_the_same(tmp_path, tally, trained, m
 
 
 @pytest.mark.slow  # some minutes
-@pytest.mark.parametrize("number", TRAININGS)
+@pytest.mark.parametrize("number", STUDIES)
 def test_a_study_that_is_killed_loses_and_doubles_nothing(tmp_path, tally, number):
-    tally("kills of a study", EACH)
+    tally("kills of a study", OF_A_STUDY)
     kills = module_of("study", "kills")
-    found = kills.kill_again_and_again(tmp_path / "study", EACH, number, longest=4.0)
-    assert found["kills"] == EACH
+    found = kills.kill_again_and_again(tmp_path / "study", OF_A_STUDY, number, 4.0)
+    assert found["kills"] == OF_A_STUDY
     assert found["trials"] == 12
