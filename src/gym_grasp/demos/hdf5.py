@@ -236,11 +236,15 @@ def _states(file: Contents, group: str, arrays: Mapping[str, np.ndarray]) -> dic
     states = {}
     used = {"f": 0, "i": 0}
     for key, (dtype, shape) in layout.items():
-        kind = "f" if np.dtype(dtype).kind == "f" else "i"
+        one = np.dtype(dtype)
+        if one.kind not in "fiub" or one.itemsize > 8:  # a text may be as long as memory
+            raise ValueError(f"state '{key}': cannot hold values of type {one}")
+        kind = "f" if one.kind == "f" else "i"
         width = _width(shape)
         columns = sources[kind][:, used[kind] : used[kind] + width]
         used[kind] += width
-        states[key] = columns.astype(dtype).reshape(len(columns), *shape)
+        with np.errstate(invalid="ignore"):  # what does not fit changes the digest
+            states[key] = columns.astype(one).reshape(len(columns), *shape)
     if any(source.shape[1:] != (used[kind],) for kind, source in sources.items()):
         raise ValueError("the widths of the states do not add up to state_layout")
     return states
