@@ -1,6 +1,7 @@
 """Files made to do harm to who opens them: refused in one line, in little time and memory."""
 
 import base64
+import json
 import os
 import resource
 import signal
@@ -114,6 +115,18 @@ def test_what_no_dataset_holds(dataset, alarm, change, match):
     with h5py.File(dataset.path, "r+") as file:
         change(file)
     refused(dataset.path, match)
+
+
+@pytest.mark.parametrize("kind", ["S300000000", "U100000000", "V800000000", "O", "(1000000,)f8"])
+def test_a_state_of_a_type_without_bounds(dataset, alarm, kind):
+    """Crafted: the digest of the structure fits."""
+    with h5py.File(dataset.path, "r+") as file:
+        attributes = file["data/demo_0"].attrs
+        layout = json.loads(attributes["state_layout"])
+        layout["counter"][0] = kind
+        attributes["state_layout"] = json.dumps(layout)
+        file.attrs["structure"] = hdf5.structure(file)
+    refused(dataset.path, "state 'counter': cannot hold values of type")
 
 
 def test_the_limits_do_not_touch_this_process(dataset, monkeypatch):

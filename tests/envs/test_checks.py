@@ -30,6 +30,7 @@ def env():
         ({"num_envs": 1.5}, "num_envs is 1.5; it must be a whole number"),
         ({"num_threads": -1}, "num_threads is -1"),
         ({"first_env": -1}, "first_env is -1"),
+        ({"max_episode_steps": 10**30}, "it must be below"),
         ({"device": "tpu"}, "Unknown device 'tpu'"),
         ({"device": None}, "Unknown device None"),
         ({"reward": None}, "Unknown reward 'None'"),
@@ -55,8 +56,21 @@ def test_arguments_of_one(arguments, message):
         GraspEnv("open-drawer", **arguments)
 
 
+EMPTY = {
+    "meta": torch.zeros(2, dtype=torch.int64, device="meta"),
+    "sparse": torch.ones(2, dtype=torch.int64).to_sparse(),
+    "nested": torch.nested.as_nested_tensor([torch.ones(1), torch.ones(1)], layout=torch.jagged),
+}
+"""Tensors without a number in each place."""
+
+
 @pytest.mark.parametrize(
-    "seed", [-1, 1.5, 2**70, "a", True, math.inf, np.array([[1], [2]]), [1, -2], [1.5, 2]]
+    "seed",
+    [
+        *(-1, 1.5, 2**70, "a", True, math.inf, np.array([[1], [2]]), [1, -2], [1.5, 2]),
+        *(torch.tensor(True), b"12", bytearray(b"12"), memoryview(b"12"), *EMPTY.values()),
+    ],
+    ids=repr,
 )
 def test_seeds(env, seed):
     with pytest.raises(UsageError, match="The seed is"):
@@ -72,8 +86,9 @@ def test_options_of_a_reset(env):
     for mask in (torch.ones(2), [0, 1], np.array([0, 1])):  # indices, perhaps
         with pytest.raises(UsageError, match=r"reset_mask has shape \(2,\) and torch"):
             env.reset(options={"reset_mask": mask})
-    with pytest.raises(UsageError, match="expected a bool per environment"):
-        env.reset(options={"reset_mask": ["a", "b"]})
+    for mask in (["a", "b"], *EMPTY.values()):
+        with pytest.raises(UsageError, match="expected a bool per environment"):
+            env.reset(options={"reset_mask": mask})
     with pytest.raises(UsageError, match="stagger is 2"):
         env.reset(options={"stagger": 2})
     with pytest.raises(UsageError, match="options is 'all'"):
@@ -92,11 +107,21 @@ def test_options_of_a_reset(env):
             lambda state: {**state, "targets": state["targets"][:1]},
             "'targets' has shape",
         ),
+        (lambda state: {**state, "elapsed": state["elapsed"] - 9}, "'elapsed' has negative"),
+        (lambda state: {**state, "episode_seed": EMPTY["meta"]}, "'episode_seed' is not dense"),
     ],
 )
 def test_states_of_others(env, change, message):
     with pytest.raises(UsageError, match=message):
         env.set_state(change(env.get_state()))
+
+
+def test_actions_without_numbers(env):
+    for actions in EMPTY.values():
+        with pytest.raises(UsageError, match=r"expected real numbers|are on meta"):
+            env.step(actions)
+    with pytest.raises(UsageError, match="An episode seed is -3"):
+        env.reset_to(torch.tensor([-3, 4]))
 
 
 def test_what_is_no_tensor(env):

@@ -6,10 +6,12 @@ a table of what was tried, held and failed:
     PYTHONPATH=tests python tests/fuzz/test_files.py COUNT [SEED [KIND ...]]
 """
 
+import contextlib
 import dataclasses
 import io
 import json
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -45,7 +47,10 @@ from gym_grasp.teleop.hand.calibration import load_calibration, save_calibration
 from gym_grasp.teleop.hand.retargeting import TYPICAL
 from mutations import change_bytes, change_hdf5, change_json, change_tree
 
-SECONDS, BYTES = 2.0, 1 << 30
+SECONDS, PATIENCE = 2.0, 20.0
+"""For one input: processor time of this process, and what a clock may show on a busy machine."""
+BYTES = 1 << 30
+"""That one input may take from this process; the one that reads HDF5 bounds itself."""
 # What is read -------------------------------------------------------------------------------------
 
 
@@ -104,7 +109,8 @@ class Files:
 
     def __init__(self, folder):
         self.folder = folder
-        self.accepted, self.began = 0, time.perf_counter()
+        self.accepted = 0
+        self.start_clock()
         make_dataset(folder)
         make_run(folder / "run")
         save_calibration(folder / "hand.json", TYPICAL["joints"])
@@ -124,10 +130,14 @@ class Files:
             if name.startswith("try_")
         }
 
+    def start_clock(self):
+        """Making a file does not count."""
+        self.began, self.worked = time.perf_counter(), time.process_time()
+
     def put(self, name, data):
         path = self.folder / name
         path.write_bytes(data)
-        self.began = time.perf_counter()  # making a file does not count
+        self.start_clock()
         return path
 
     def try_dataset_damaged(self, rng):
@@ -143,7 +153,7 @@ class Files:
                 file.attrs["structure"] = hdf5.structure(file)
             except Exception:
                 file.attrs["structure"] = ""
-        self.began = time.perf_counter()
+        self.start_clock()
         read_dataset(path)
 
     def try_parts(self, rng):
@@ -168,13 +178,13 @@ class Files:
         else:
             (part,) = parts.glob("*.hdf5")
             part.write_bytes(change_bytes(rng, part.read_bytes()))
-        self.began = time.perf_counter()
+        self.start_clock()
         read_dataset(recover(path, overwrite=True))
 
     def try_meta(self, rng):
         with h5py.File(self.folder / "demos.hdf5") as file:
             meta = json.loads(file.attrs["meta"])
-        self.began = time.perf_counter()
+        self.start_clock()
         try:
             DatasetMeta.from_json(change_json(rng, meta).decode("utf-8", "replace"))
         except ValueError as error:
@@ -261,11 +271,21 @@ def craft(rng, content, kind):
 # The tests ----------------------------------------------------------------------------------------
 
 
+def resident(what):
+    """Return the memory of this process, or the most since this was asked before, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    size = int(re.search(rf"{what}:\s+(\d+) kB", status)[1]) << 10
+    Path("/proc/self/clear_refs").write_text("5")  # from now on VmHWM is of what comes
+    return size
+
+
 def held(files, kind, seed):
     """Return what went wrong with one input: nothing, or a reason."""
     rng = random.Random(f"{kind} {seed}")
+    before = resident("VmRSS")
     try:
-        files.kinds[kind](rng)
+        with contextlib.redirect_stdout(io.StringIO()):
+            files.kinds[kind](rng)
         files.accepted += 1
     except GymGraspError as error:
         if len(str(error).splitlines()) != 1 or not str(error).isprintable():
@@ -273,8 +293,11 @@ def held(files, kind, seed):
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {error}"
-    seconds = time.perf_counter() - files.began
-    return "" if seconds < SECONDS else f"took {seconds:.1f} s"
+    seconds, waited = time.process_time() - files.worked, time.perf_counter() - files.began
+    if seconds > SECONDS or waited > PATIENCE:
+        return f"took {seconds:.1f} s of the processor, {waited:.1f} s in all"
+    taken = resident("VmHWM") - before
+    return "" if taken < BYTES else f"took {taken / 1e6:.0f} MB"
 
 
 @pytest.fixture(scope="module")

@@ -100,22 +100,23 @@ def reach():
     return Reach
 
 
+def make_demonstrations(size=2, episodes=20):
+    """Make demonstrations of the toy task."""
+    env = Reach(num_envs=episodes, size=size)
+    observation, _ = env.reset(seed=1)
+    observations, actions = [observation], []
+    for _ in range(9):
+        step = (env.target - env.position) / 0.1
+        action = step / step.norm(dim=-1, keepdim=True).clamp(min=1)
+        observation, *_ = env.step(action)
+        observations.append(observation)
+        actions.append(action)
+    recorded = list(zip(torch.stack(observations, 1), torch.stack(actions, 1), strict=True))
+    split = episodes * 9 // 10
+    return Demonstrations.from_episodes(recorded[:split], recorded[split:], "toy")
+
+
 @pytest.fixture
 def demonstrate():
     """Return a function that makes demonstrations of the toy task."""
-
-    def make(size=2, episodes=20):
-        env = Reach(num_envs=episodes, size=size)
-        observation, _ = env.reset(seed=1)
-        observations, actions = [observation], []
-        for _ in range(9):
-            step = (env.target - env.position) / 0.1
-            action = step / step.norm(dim=-1, keepdim=True).clamp(min=1)
-            observation, *_ = env.step(action)
-            observations.append(observation)
-            actions.append(action)
-        recorded = list(zip(torch.stack(observations, 1), torch.stack(actions, 1), strict=True))
-        split = episodes * 9 // 10
-        return Demonstrations.from_episodes(recorded[:split], recorded[split:], "toy")
-
-    return make
+    return make_demonstrations

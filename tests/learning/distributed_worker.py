@@ -86,6 +86,17 @@ def stall_1(folder: Path) -> None:
     stall(folder, 1)
 
 
+def pause(folder: Path) -> None:
+    """Rest a while after the checkpoint of the second epoch, and say so."""
+
+    def rest(epoch: int, metrics: object) -> None:
+        if epoch == 2:
+            print("paused", flush=True)
+            time.sleep(3)
+
+    small(folder, on_epoch=rest)
+
+
 def resume(folder: Path) -> None:
     summary = small(folder, resume=True)
     (folder / f"summary-{distributed.rank()}.json").write_text(json.dumps(summary))

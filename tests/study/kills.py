@@ -43,7 +43,7 @@ def kill_again_and_again(folder: Path, kills: int, seed: int, longest: float) ->
         if process.poll() is None:
             process.kill()
             done += 1
-        process.wait()
+        process.communicate()
         lengths.append(size(folder))
         if process.returncode == 0:
             break

@@ -19,7 +19,7 @@ from amounts import AMOUNT, NAME, Amount  # noqa: E402
 RESULTS = Path("build") / f"torture-{NAME}.jsonl"
 
 
-def held() -> list[dict]:
+def results() -> list[dict]:
     return [json.loads(line) for line in RESULTS.read_text().splitlines()]
 
 
@@ -35,32 +35,41 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("torture")
     if NAME == "tiny":
         return
-    done = {result["test"] for result in held() if not result["failed"]}
+    done = {result["test"] for result in results() if not result["failed"]}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in done])
     items[:] = [item for item in items if item.nodeid not in done]
 
 
 def pytest_runtest_logreport(report):
-    properties = dict(report.user_properties)
-    if NAME != "tiny" and report.when == "call" and "tried" in properties:
-        tried = properties["tried"]
-        result = {"test": report.nodeid, "what": properties["what"], "tried": tried}
-        with RESULTS.open("a") as file:
-            file.write(json.dumps({**result, "failed": int(report.failed)}) + "\n")
+    if NAME == "tiny" or report.skipped or not (report.when == "call" or report.failed):
+        return
+    properties = dict(report.user_properties)  # none where it failed before it told
+    what, tried = properties.get("what", report.nodeid), properties.get("tried", 1)
+    result = {"test": report.nodeid, "what": what, "tried": tried, "failed": int(report.failed)}
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(result) + "\n")
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if NAME != "tiny" and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK  # all had held before
 
 
 def pytest_terminal_summary(terminalreporter):
+    """Print the table; a test that failed counts with all that it tried."""
     if NAME == "tiny" or not RESULTS.exists():
         return
     tried, failed = Counter(), Counter()
-    for result in {result["test"]: result for result in held()}.values():
+    for result in {result["test"]: result for result in results()}.values():
         tried[result["what"]] += result["tried"]
-        failed[result["what"]] += result["failed"]
-    terminalreporter.section(f"tried, held, failed ({NAME})")
+        failed[result["what"]] += result["tried"] * result["failed"]
+    terminalreporter.section(f"torture, {NAME}")
     width = max(map(len, tried), default=0)
-    for what, count in tried.items():
-        outcome = "held" if not failed[what] else f"FAILED in {failed[what]} test(s)"
-        terminalreporter.write_line(f"{what:<{width}}  {count:>12,} tried   {outcome}")
+    terminalreporter.write_line(f"{'':<{width}} {'tried':>12} {'held':>12} {'failed':>8}")
+    for what, count in sorted(tried.items()):
+        held_of = count - failed[what]
+        line = f"{what:<{width}} {count:>12,} {held_of:>12,} {failed[what]:>8,}"
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -56,6 +57,7 @@ def _run(argv: Sequence[str] | None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(format="%(message)s")  # on standard error
     logging.getLogger("gym_grasp").setLevel(logging.INFO)
+    threading.excepthook = _tell
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in HELP:
         print(_usage())
@@ -76,6 +78,12 @@ def _run(argv: Sequence[str] | None) -> int:
         print(f"gym-grasp: {interrupt or 'interrupted'}", file=sys.stderr)
         return getattr(interrupt, "exit_code", 130)
     return 0
+
+
+def _tell(error: threading.ExceptHookArgs) -> None:
+    """Say nothing where TensorBoard cannot write: it tells whoever writes next, who says it."""
+    if not (isinstance(error.exc_value, OSError) and "AsyncWriter" in type(error.thread).__name__):
+        threading.__excepthook__(error)
 
 
 def _usage() -> str:

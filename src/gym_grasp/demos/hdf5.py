@@ -19,6 +19,7 @@ from gym_grasp.demos import tree
 from gym_grasp.demos.episode import Episode, Origin, Scalar
 from gym_grasp.demos.guard import Contents
 from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.demos.sink import Sink
 from gym_grasp.errors import DatasetError
 
 FORMAT = "gym-grasp demonstrations"
@@ -39,10 +40,11 @@ def check_free(path: Path, overwrite: bool) -> None:
         )
 
 
-def create(raw: BinaryIO) -> h5py.File:
+def create(raw: BinaryIO | Sink) -> h5py.File:
     """Open a new HDF5 file in ``raw``: pinned format, so that same content gives same bytes.
 
-    A Python file, since HDF5 itself reports a full disk only as an obscure error on closing.
+    In memory, or a `sink`: HDF5 itself reports a full disk only as an obscure error on closing,
+    and aborts the process where a file of Python raises one.
     """
     return h5py.File(raw, "w", libver=("v108", "v110"))
 
@@ -244,11 +246,15 @@ def _states(file: Contents, group: str, arrays: Mapping[str, np.ndarray]) -> dic
     states = {}
     used = {"f": 0, "i": 0}
     for key, (dtype, shape) in layout.items():
-        kind = "f" if np.dtype(dtype).kind == "f" else "i"
+        one = np.dtype(dtype)
+        if one.kind not in "fiub" or one.itemsize > 8:  # a text may be as long as memory
+            raise ValueError(f"state '{key}': cannot hold values of type {one}")
+        kind = "f" if one.kind == "f" else "i"
         width = _width(shape)
         columns = sources[kind][:, used[kind] : used[kind] + width]
         used[kind] += width
-        states[key] = columns.astype(dtype).reshape(len(columns), *shape)
+        with np.errstate(invalid="ignore"):  # what does not fit changes the digest
+            states[key] = columns.astype(one).reshape(len(columns), *shape)
     if any(source.shape[1:] != (used[kind],) for kind, source in sources.items()):
         raise ValueError("the widths of the states do not add up to state_layout")
     return states

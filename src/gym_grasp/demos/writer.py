@@ -23,6 +23,7 @@ import numpy as np
 from gym_grasp.demos import hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
+from gym_grasp.demos.sink import sink
 from gym_grasp.errors import DatasetError, reason
 from gym_grasp.files import hold, read_json, replacing
 from gym_grasp.typed import CRAFTED
@@ -269,26 +270,24 @@ def parts_folder(path: Path) -> Path:
 
 def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:
     files = _parts(parts, KEPT)
-    meta, _ = _read_about(parts)
-    failures = len(_parts(parts, FAILED))
+    meta, failures = _read_about(parts)[0], len(_parts(parts, FAILED))
     meta = dataclasses.replace(meta, attempts=len(files) + failures, failures=failures)
-
     merged = parts / "merged.hdf5"
-    with replacing(merged) as raw, hdf5.create(raw) as file:
+    with replacing(merged) as raw, sink(raw) as kept, hdf5.create(kept) as file:
         hdf5.write_meta(file, meta)
         data, total = file["data"], 0
         for index, part_path in enumerate(files):
             with h5py.File(_read_part(part_path), "r") as part:
                 part.copy("episode", data, name=f"demo_{index}")
                 total += int(part["episode"].attrs["num_samples"])
+            kept.check()
         data.attrs["total"] = total
-        for name, indices in zip(
-            ("train", "valid"), split(len(files), meta.base_seed), strict=True
-        ):
+        train, valid = split(len(files), meta.base_seed)
+        for name, indices in {"train": train, "valid": valid}.items():
             keys = np.array([f"demo_{i}" for i in indices], dtype=np.bytes_)
             file.create_dataset(f"mask/{name}", data=keys)
         file.attrs["structure"] = hdf5.structure(file)
-    # A process killed between this and removing the parts leaves an equal file: no conflict.
+    # Killed between this and removing the parts, a process leaves an equal file.
     if path.exists() and not overwrite and not filecmp.cmp(merged, path, shallow=False):
         raise DatasetError(
             f"{path} exists already and differs from the recording in {parts}."

@@ -18,7 +18,7 @@ RESET_OPTIONS = ("reset_mask", "stagger")
 
 
 def checked_count(name: str, value: Any, least: int) -> int:
-    """Return a whole number, Python's or NumPy's; raises `UsageError` where it is none."""
+    """Return a whole number below 2**63, Python's or NumPy's; raises `UsageError` for others."""
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -27,7 +27,14 @@ def checked_count(name: str, value: Any, least: int) -> int:
         raise UsageError(f"{name} is {value!r}; it must be a whole number.") from None
     if count < least:
         raise UsageError(f"{name} is {count}; it must be at least {least}.")
+    if count >= 2**63:
+        raise UsageError(f"{name} is {count}; it must be below 2**63.")
     return count
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor has a shape and every number of it."""
+    return tensor.layout is torch.strided and not tensor.is_nested and not tensor.is_meta
 
 
 def check_choices(
@@ -57,8 +64,9 @@ def checked_seed(seed: Any) -> int:
     """Return the seed of a batch as an int; raises `UsageError` where it is no int64 from 0 on."""
     try:
         whole = int(seed)
-        good = whole == seed and 0 <= whole < 2**63 and not isinstance(seed, (bool, np.bool_))
-    except (TypeError, ValueError, OverflowError):
+        truth = isinstance(seed, (bool, np.bool_)) or getattr(seed, "dtype", None) is torch.bool
+        good = whole == seed and 0 <= whole < 2**63 and not truth
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # as of a tensor without numbers
         good = False
     if not good:
         raise UsageError(
@@ -70,9 +78,11 @@ def checked_seed(seed: Any) -> int:
 
 def are_seeds(seed: Any) -> bool:
     """Whether a seed is a list or an array of them."""
-    if isinstance(seed, (np.ndarray, Tensor)):
+    if isinstance(seed, Tensor):
+        return is_dense(seed) and seed.ndim > 0
+    if isinstance(seed, np.ndarray):
         return seed.ndim > 0
-    return isinstance(seed, Sequence) and not isinstance(seed, (str, bytes))
+    return isinstance(seed, Sequence) and not isinstance(seed, (str, bytes, bytearray, memoryview))
 
 
 def checked_episode_seeds(seeds: Any, num_envs: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -114,6 +124,8 @@ def checked_reset(
     if given is None:
         return torch.ones(num_envs, dtype=torch.bool, device=device), bool(stagger)
     try:
+        if isinstance(given, Tensor) and not is_dense(given):
+            raise TypeError
         mask = torch.as_tensor(given, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"reset_mask is {given!r}; expected a bool per environment.") from error
@@ -145,7 +157,8 @@ def check_observations(
 def check_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor], besides: str) -> None:
     """Raise `UsageError` unless a state has the parts, shapes and types of an environment's own.
 
-    Parts whose names begin with `besides` may be there as well.
+    Parts whose names begin with `besides` may be there as well. Whole numbers, which are seeds and
+    counts, must not be negative.
     """
     if not isinstance(state, Mapping):
         raise UsageError(f"The state is {state!r}; expected what get_state() returned.")
@@ -159,12 +172,16 @@ def check_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor], besides:
         given = state.get(name)
         if not isinstance(given, Tensor):
             found = "is missing" if given is None else f"is a {type(given).__name__}"
+        elif not is_dense(given):
+            found = "is not dense"
         elif given.shape != value.shape:
             found = f"has shape {tuple(given.shape)}"
         elif given.dtype != value.dtype:
             found = f"is of {given.dtype}"
         elif given.requires_grad:
             found = "carries a gradient (detach it)"
+        elif given.dtype == torch.int64 and (given < 0).any():
+            found = "has negative numbers"
         else:
             continue
         raise UsageError(
@@ -191,7 +208,7 @@ def checked_actions(actions: Any, shape: tuple[int, int], device: torch.device) 
                 f"Actions are on {actions.device}, the environment is on {device}; "
                 "actions.to(env.device) moves them."
             )
-        if actions.layout is not torch.strided or actions.is_complex():
+        if not is_dense(actions) or actions.is_complex():
             raise UsageError(
                 f"Actions are {actions.layout} of {actions.dtype}; expected real numbers of shape "
                 f"{shape}, dense."

@@ -73,7 +73,8 @@ class Episodes:
         """Draw the episodes of these seeds (N,) in all environments.
 
         Raises:
-            UsageError: there is not one for each environment, or they are no whole numbers.
+            UsageError: there is not one for each environment, they are no whole numbers or, on the
+                CPU, one is negative.
         """
         if not isinstance(seeds, Tensor):
             raise UsageError(f"Episode seeds are {seeds!r}; expected a tensor, torch.int64.")
@@ -82,6 +83,8 @@ class Episodes:
                 f"Episode seeds have shape {tuple(seeds.shape)} and {seeds.dtype}; expected one "
                 f"for each environment: {tuple(self.seed.shape)}, torch.int64."
             )
+        if seeds.device.type == "cpu" and (seeds < 0).any():  # a GPU would have to be waited for
+            raise UsageError(f"An episode seed is {int(seeds.min())}; expected 0 to 2**63 - 1.")
         self.mask.fill_(True)
         self.seed.copy_(seeds)
         if self.demos is not None:
