@@ -35,8 +35,8 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise GymGraspError(
             f"Cannot write {path}: {error.strerror or error}. What was saved before is intact; "
-            "free some space or choose a writable folder, then try again (a training run goes on "
-            "with `gym-grasp resume`)."
+            "free some space or choose a writable folder, then try again (a training run that has "
+            "a checkpoint goes on with `gym-grasp resume`)."
         ) from error
 
 
