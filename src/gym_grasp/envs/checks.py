@@ -18,7 +18,11 @@ RESET_OPTIONS = ("reset_mask", "stagger")
 
 
 def checked_count(name: str, value: Any, least: int) -> int:
-    """Return a whole number, Python's or NumPy's; raises `UsageError` where it is none."""
+    """Return a whole number, Python's or NumPy's.
+
+    Raises:
+        UsageError: it is none, or below the least.
+    """
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
