@@ -7,9 +7,9 @@ from typing import Any
 from gym_grasp.errors import UsageError
 
 Noise = tuple[float, float]
-"""Standard deviations of lengths, in m, and of angles, in rad. Values without a unit are entries of
-rotation matrices, which a small turn moves by as much: they count as angles. Values of other units
-get none."""
+"""Standard deviations of lengths, in m, and of angles, in rad. Values without a unit count as
+angles: nearly all are entries of rotation matrices, which a small turn moves by as much. Values of
+other units get none."""
 NO_NOISE: Noise = (0.0, 0.0)
 
 

@@ -58,7 +58,8 @@ class Registry:
         """Import and return what is registered under a name.
 
         Raises:
-            UsageError: nothing is, or it cannot be imported.
+            UsageError: nothing is, or what is registered does not exist; what its own module raises
+                as it is imported comes as it is.
         """
         if name not in self:
             raise unknown(self.kind, name, self)
@@ -66,7 +67,9 @@ class Registry:
         try:
             return getattr(import_module(module), attribute)
         except (ModuleNotFoundError, AttributeError) as error:
-            if isinstance(error, ModuleNotFoundError) and error.name != module:
+            if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(
+                f"{error.name}."
+            ):
                 raise
             raise UsageError(
                 f"The {self.kind} '{name}' is registered as {self.targets[name]}, which does not "

@@ -29,7 +29,8 @@ def construct(kind: type[T], values: Any) -> T:
     """Return a dataclass of values that a file holds.
 
     Raises:
-        TypeError: they are no mapping, a name is unknown or missing, or a value of another type.
+        TypeError: they are no mapping, a name is unknown or missing, or a value of another type;
+            further what the dataclass itself raises.
     """
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise TypeError(f"{kind.__name__} is {values!r}, but has to be names with values")

@@ -1,7 +1,5 @@
 """The audit against states whose speeds, forces and depths are known."""
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import mujoco
@@ -14,9 +12,6 @@ from gym_grasp.envs.audit_figures import figures, markdown
 from gym_grasp.envs.scene import state_parts
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
-
-sys.path.append(str(Path(__file__).parents[1] / "hands"))
-import three  # noqa: F401 (registers a hand of three fingers)
 
 
 def make(task: str = "lift-object", count: int = 1, **settings) -> GraspVectorEnv:

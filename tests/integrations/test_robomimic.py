@@ -87,6 +87,13 @@ def test_states_are_taken_back(env):
         assert np.array_equal(env.step(action)[0]["wrist_pose"], expected)
 
 
+def test_every_view_has_its_size(env):
+    env.reset()
+    assert env.render(height=48, width=64).shape == (48, 64, 3)
+    assert env.render(height=32, width=40, camera_name="close").shape == (32, 40, 3)
+    assert env.render(height=48, width=64).shape == (48, 64, 3)
+
+
 def test_robomimics_rollout_is_ours(env):
     import robomimic.utils.train_utils as train_utils
 

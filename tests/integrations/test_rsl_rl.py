@@ -2,6 +2,15 @@ import pytest
 import torch
 
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
+
+
+def test_environments_without_autoreset_are_refused():
+    pytest.importorskip("rsl_rl")
+    from gym_grasp.integrations.rsl_rl import RslRlEnv
+
+    with pytest.raises(UsageError, match="no autoreset"):
+        RslRlEnv(GraspVectorEnv("open-drawer", 1, autoreset=False, num_threads=1))
 
 
 def test_runners_see_the_same_steps_and_may_stagger_episodes():

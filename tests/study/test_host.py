@@ -139,6 +139,7 @@ def test_a_session_over_the_wire(tmp_path) -> None:
         await guest.until(lambda: guest.told.get("role", {}).get("role") == "drive")
         await guest.until(lambda: "status" in guest.told)
         assert guest.told["status"]["study"]["kind"] == "consent"
+        assert guest.told["status"]["session_time"] < 600  # since it began, not the machine
         await guest.say("confirm", step="consent")  # nothing is chosen yet
         await guest.say("choose", step="elsewhere", value=1)  # of a screen that is gone
         await guest.say("choose", step="consent", value=9)

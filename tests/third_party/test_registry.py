@@ -58,10 +58,11 @@ def test_a_target_is_module_and_attribute(things, target):
 def test_what_is_registered_is_imported_when_it_is_asked_for(things):
     things.register("leaf", "nowhere_at_all:leaf")
     things.register("twig", "math:twig")
-    assert list(things) == ["stick", "stone", "leaf", "twig"]
-    assert len(things) == 4
+    things.register("stem", "nowhere_at_all.below:stem")
+    assert list(things) == ["stick", "stone", "leaf", "twig", "stem"]
+    assert len(things) == 5
     assert things.load("stick") == pytest.approx(3.14159, abs=1e-5)
-    for name in ("leaf", "twig"):
+    for name in ("leaf", "twig", "stem"):
         with pytest.raises(UsageError, match=rf"thing '{name}' is registered as .* does not exist"):
             things.load(name)
 

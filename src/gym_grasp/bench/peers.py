@@ -51,7 +51,7 @@ def commands(
 
 
 def read(name: str, output: Mapping[str, Any], interval: int) -> dict[str, float]:
-    """Return what a command found: control steps/s of `training` and `stepping`, and their parts.
+    """Return what a command found: `training` and `stepping`, in steps/s, and `physics_steps`.
 
     Args:
         name: of the learner.

@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        Exit code: 0 done, 1 failed, 2 asked for something that does not exist.
+        Exit code: 0 done, 1 failed, 2 asked for something that does not exist, 128 + the signal's
+        number where one ended it.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # for terminals that lack a character

@@ -68,7 +68,7 @@ def read_meta(file: Contents) -> DatasetMeta:
 
 
 def read_split(file: Contents) -> tuple[list[int], list[int]]:
-    """Return the sorted episodes to train with and to validate with."""
+    """Return the episodes to train with and to validate with, in the file's order."""
     train, valid = (
         [int(name.removeprefix("demo_")) for name in file.texts(f"/mask/{part}")]
         for part in ("train", "valid")

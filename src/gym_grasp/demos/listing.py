@@ -10,7 +10,7 @@ from pathlib import Path
 from gym_grasp.closing import Closing
 from gym_grasp.demos import guard, hdf5
 from gym_grasp.demos.episode import Episode
-from gym_grasp.demos.reader import missing, read_meta, reading, spec_of
+from gym_grasp.demos.reader import altered, missing, read_meta, reading, spec_of
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError
 
@@ -60,12 +60,9 @@ class Listing(Closing):
         with reading(self.path, group[1:]):
             episode = next(hdf5.read_episodes(self._file, [group]))
             episode.check(self.meta.features, len(self.meta.action_names))
-            altered = episode.digest() != hdf5.read_digest(self._file, group)
-        if altered:
-            raise DatasetError(
-                f"{self.path}: demo_{index} has changed since it was recorded."
-                " Restore the file from a copy or record it again."
-            )
+            same = episode.digest() == hdf5.read_digest(self._file, group)
+        if not same:
+            raise altered(self.path, index)
         return episode
 
     def close(self) -> None:

@@ -124,10 +124,7 @@ class Dataset:
                     episode = next(found)
                     episode.check(self.meta.features, len(self.meta.action_names))
                 if episode.digest() != self.digests[index]:
-                    raise DatasetError(
-                        f"{self.path}: demo_{index} has changed since it was recorded."
-                        " Restore the file from a copy or record it again."
-                    )
+                    raise altered(self.path, index)
                 yield episode
 
     def flat(self, indices: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -287,6 +284,14 @@ def _feature_differences(ours: dict[str, Feature], theirs: dict[str, Feature]) -
             mine, other = (("has", "has not")[key not in one] for one in (ours, theirs))
             lines.append(f"features.{key}: {_NAMES[0]} {mine} it, {_NAMES[1]} {other}")
     return lines
+
+
+def altered(path: Path, index: int) -> DatasetError:
+    """Return the error for an episode that is not what was recorded."""
+    return DatasetError(
+        f"{path}: demo_{index} has changed since it was recorded."
+        " Restore the file from a copy or record it again."
+    )
 
 
 def missing(path: Path) -> DatasetError:

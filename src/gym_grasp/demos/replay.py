@@ -46,9 +46,9 @@ class EpisodeReplay:
     success_step: int | None
     """Control steps after which the replay succeeded; None: not within the recorded ones."""
     max_deviation: float
-    """Largest absolute difference of any observation while both were running."""
+    """Largest absolute difference of anything a policy observes while both were running."""
     bit_exact: bool
-    """Whether all observations and model fields were the recorded ones bit for bit."""
+    """Whether all that a policy observes and all model fields were as recorded, bit for bit."""
     other_fields: tuple[str, ...] = ()
     """Model fields that came out otherwise than recorded, or were drawn in one case alone."""
 
@@ -71,7 +71,7 @@ class ReplayReport:
 
     @property
     def bit_exact(self) -> int:
-        """Number of episodes of which all was the recorded bit for bit."""
+        """Number of episodes that are so."""
         return sum(episode.bit_exact for episode in self.episodes)
 
     @property
@@ -80,7 +80,7 @@ class ReplayReport:
         return max((episode.max_deviation for episode in self.episodes), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; episodes that are not the recorded ones one by one."""
+        """Return plain values for JSON; the episodes that were not reproduced one by one."""
         return {
             "episodes": len(self.episodes),
             "reproduced": self.reproduced,

@@ -3,7 +3,7 @@
 What is carried over is where the thing to be held lies and what the fingers mean to do with it. The
 other hand comes to the thing as the first one did, but holds it where, and as far closed as, its
 own grasp says (`robots.grasps`); then it does the same with it. All attempts begin in the states of
-the source; what fails is tried again with a correction, until one succeeds.
+the source; what fails is tried again with a correction, until one succeeds or none is left.
 """
 
 import dataclasses

@@ -44,7 +44,8 @@ class DatasetWriter:
     Args:
         path: the file to be made.
         meta: what it says about itself; attempts and failures are counted here.
-        overwrite: replace a finished file (not before closing) and drop an unfinished recording.
+        overwrite: replace a finished file (not before closing) and, without `resume`, drop an
+            unfinished recording.
         resume: go on with an unfinished recording of the same ``meta`` and ``settings`` if there is
             one.
         settings: what else decides which episodes come, as JSON takes it.
@@ -179,7 +180,7 @@ class DatasetWriter:
         self._failed.append(number)
 
     def drop_last(self) -> None:
-        """Remove the episode that was kept last; it was a success, and counts as no failure."""
+        """Remove the episode kept last, no failure; raises `DatasetError` where none is left."""
         if not self._kept:
             raise DatasetError("There is no kept episode that could be dropped.")
         with self._reporting():

@@ -203,7 +203,7 @@ class Auditor:
         env: on the CPU, without autoreset, just reset.
 
     Raises:
-        UsageError: it is not so.
+        UsageError: it is on another device, or begins episodes by itself.
     """
 
     def __init__(self, env: GraspVectorEnv) -> None:

@@ -18,7 +18,7 @@ QUASI_STATIC, IMPACT = 150.0, 300.0
 APPROACH: Final = 0.3
 """Most speed at which a contact begins, in m/s."""
 TIP_DEPTH, SELF_DEPTH = 3.0, 2.0
-"""Most depth of fingertips in objects and of the robot in itself, at p99.9, in mm."""
+"""Most depth of fingertips in objects or furniture and of the robot in itself, at p99.9, in mm."""
 OTHER_TIP_DEPTH: Final = {"stack-cubes": 5.0}
 """The first of these where a task has another."""
 COUPLING: Final = 3.0
@@ -61,7 +61,7 @@ class Figure:
 def figures(auditor: Auditor) -> list[Figure]:
     """Return every figure of what was measured so far.
 
-    Quantiles are never below a value that was met: the p99 of few episodes is their maximum.
+    A quantile is the next higher value that was met: the p99 of few episodes is their maximum.
     """
     found = [*_speeds(auditor), *_torques(auditor), *_forces(auditor), *_depths(auditor)]
     return [*found, *_ends(auditor)]

@@ -39,7 +39,7 @@ def as_spec(task: str | EnvSpec | Mapping[str, Any], **parts: Any) -> EnvSpec:
 def compile_scene(spec: EnvSpec) -> mujoco.MjModel:
     """Compile the scene that is simulated: without what is only drawn of the robot.
 
-    Four in five geoms are that, and each would cost time in every step.
+    Four in five of the robot's geoms are that, and each would cost time in every step.
     """
     scene = spec.task_class.build(spec.robot_model, spec.task_options)
     for geom in _drawings(scene):
@@ -74,7 +74,12 @@ def _drawings(scene: mujoco.MjSpec) -> list[mujoco.MjsGeom]:
 def make_physics(
     model: mujoco.MjModel, num_envs: int, device: torch.device, num_threads: int = 0
 ) -> Physics:
-    """Choose the engine by the device: mujoco.batch on the CPU, MuJoCo Warp on a GPU."""
+    """Choose the engine by the device: mujoco.batch on the CPU, MuJoCo Warp on a GPU.
+
+    Raises:
+        DependencyError: there is no such GPU, or MuJoCo Warp is not installed.
+        UsageError: the device is neither, or the engine does not support something in the scene.
+    """
     if device.type == "cpu":
         from gym_grasp.physics.cpu import CpuPhysics
 

@@ -18,7 +18,11 @@ RESET_OPTIONS = ("reset_mask", "stagger")
 
 
 def checked_count(name: str, value: Any, least: int) -> int:
-    """Return a whole number below 2**63, Python's or NumPy's; raises `UsageError` for others."""
+    """Return a whole number, Python's or NumPy's.
+
+    Raises:
+        UsageError: it is none, below the least, or 2⁶³ and more.
+    """
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError

@@ -49,7 +49,8 @@ class ControlConfig:
     """Speed of a drive of the hand at a full action, in ranges of motion per second; drives whose
     joints may not turn as fast are as fast as these allow, see `drive_speeds`."""
     position_leash: float = 0.04
-    """Largest distance of the desired from the measured wrist position, per axis, in m."""
+    """Largest distance by which actions lead the desired from the measured wrist position, per
+    axis, in m; only at the border of its reach, where the way back counts, it may be longer."""
     rotation_leash: float = 0.3
     """Largest angle of the desired from the measured wrist orientation, in rad."""
     workspace_low: tuple[float, float, float] = (0.20, -0.60, 0.03)

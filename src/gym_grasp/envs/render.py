@@ -25,7 +25,7 @@ MOST_WIDTH, MOST_HEIGHT = 3840, 2160
 BOTH = ("overview", "close")
 """The cameras of the shipped scenes, side by side: the whole arm, and what the hand grasps."""
 HOLD = 15
-"""Frames for which a film stands still at the end of an episode."""
+"""Control steps for which a film stands still at the end of an episode."""
 
 
 _open: "WeakSet[mujoco.Renderer]" = WeakSet()  # there is none without OpenGL
@@ -36,8 +36,8 @@ class Camera(Closing):
 
     Args:
         env: the environments.
-        name: the camera, an element of every scene: `overview` or `close`; several are drawn side
-            by side.
+        name: a camera of the scene; those shipped have `overview` and `close`. Several are drawn
+            side by side.
         width: of each view, in pixels.
         height: in pixels.
         fine: with the scene's own shadow maps, facets and reflections. Without them a frame takes
@@ -180,7 +180,12 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
 
 
 def write_picture(path: Path, frame: np.ndarray) -> None:
-    """Write one frame (height, width, 3) uint8 as PNG; raises `UsageError` for another suffix."""
+    """Write one frame (height, width, 3) uint8 as PNG.
+
+    Raises:
+        GymGraspError: it cannot be written.
+        UsageError: the name ends otherwise.
+    """
     import imageio.v3
 
     if path.suffix.lower() != ".png":
@@ -201,7 +206,7 @@ def film(
     size: tuple[int, int] = (WIDTH, HEIGHT),
     tell: Callable[[float], None] = lambda done: None,
 ) -> Iterator[np.ndarray]:
-    """Yield the control steps of some episodes of a policy as frames.
+    """Yield the control steps of some episodes of a policy as frames (height, width, 3), uint8.
 
     Args:
         env: one environment without autoreset, so that the last frame shows how it ended.

@@ -108,7 +108,7 @@ class GraspEnv(Uncopied, gymnasium.Env):
         """Begin an episode; the same seed begins the same one. Observation: shape (O,).
 
         The seed is that of the episode, as `episode_seed` and files of demonstrations say it: the
-        same as `reset(seed=[seed])` of a batch of one.
+        same as `reset(seed=[seed])` of a batch of one; info holds it as `episode_seed`.
         """
         given = None if seed is None else checked_seed(seed)
         super().reset(seed=given)

@@ -51,6 +51,7 @@ class GraspVectorEnv(VectorFace):
         render_mode: None; `envs.render.Camera` draws, and `ArrayVectorEnv` takes `rgb_array`.
 
     Raises:
+        DependencyError: there is no such GPU, or MuJoCo Warp is not installed.
         UsageError: something does not exist, is out of range, or is given twice.
     """
 
@@ -195,8 +196,8 @@ class GraspVectorEnv(VectorFace):
             Observation (N, O), reward, terminated, truncated (N,) and info: `success`, `diverged`,
             `at_limit` (as `Controller` says) (N,) bool, `progress`, `dense_reward` and its terms,
             `reward/…` (N,); where an episode ended, `final_obs` (N, O) holds its last observation
-            (other rows the present one; `_final_obs` is the mask), `episode_return` and
-            `episode_length` its sums (N,).
+            (other rows the present one; `_final_obs` is the mask; so does `final_privileged` (N, P)
+            where asked for), `episode_return` and `episode_length` its sums (N,).
 
         Raises:
             UsageError: the actions are no numbers of that shape on that device or, on the CPU, hold
@@ -278,7 +279,7 @@ class GraspVectorEnv(VectorFace):
             self._outcome["final_privileged"] = self.privileged()
 
     def counters(self) -> dict[str, int]:
-        """What went wrong since the start: diverged simulations, NaN actions."""
+        """What went wrong so far: diverged simulations, NaN actions, and what the engine counts."""
         return {
             "diverged": int(self.divergences.sum()),
             "nan_actions": int(self._nan_count),

@@ -42,7 +42,7 @@ class Execution:
     """Ray only: the cluster, such as auto or HOST:6379; by default a local instance of its own."""
 
     def make(self, device: str) -> Executor:
-        """Return the executor; raises `UsageError` where numbers are out of range."""
+        """Return the executor; raises `UsageError` for numbers out of range, or a GPU not there."""
         for name in ("workers", "runs_per_gpu", "cores_per_run"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")

@@ -78,7 +78,7 @@ def evaluate_worlds(
         spec: the environment that the policies were trained in.
         device: where.
         evaluate: returns the result for a spec, a perturbation and a device, with `success`,
-            `interval` and `runs`.
+            `interval`, `runs` and `device`.
 
     Yields:
         For each column `world`, `perturbation`, `options` and, of what `evaluate` returned,
@@ -114,7 +114,7 @@ def write(result: dict[str, Any], stem: Path) -> list[Path]:
     """Write a matrix as JSON, Markdown and a plot; return the paths.
 
     Args:
-        result: `task`, `device`, `runs` and `worlds`, as `evaluate --perturb` makes it.
+        result: `task`, `device`, `runs`, `episodes` and `worlds`, as `evaluate --perturb` makes it.
         stem: path without suffix.
     """
     paths = [stem.with_name(stem.name + suffix) for suffix in (".json", ".md", ".png")]

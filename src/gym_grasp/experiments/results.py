@@ -108,7 +108,7 @@ class Result:
         return values
 
     def steps_to(self, success: float) -> float | None:
-        """Return the control steps after which exploring episodes first reach a success rate."""
+        """Return the steps after which exploring first reaches a success rate; None: never."""
         reached = (
             steps
             for steps, value in zip(self.curve["steps"], self.rollout_success(), strict=True)

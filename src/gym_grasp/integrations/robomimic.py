@@ -19,7 +19,7 @@ import torch
 
 import gym_grasp
 from gym_grasp.envs.flat import flatten, unflatten
-from gym_grasp.envs.render import Camera
+from gym_grasp.envs.render import HEIGHT, WIDTH, Camera
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.tasks import TASKS, gym_id
@@ -69,7 +69,7 @@ class GraspEnv(EnvBase):
         task = task or next(one for one in TASKS if gym_id(one) == env_name)
         self.env = GraspVectorEnv(task, 1, autoreset=False, num_threads=1, **kwargs)
         self._reward, self._done, self._success = 0.0, False, False
-        self._camera: Camera | None = None
+        self._cameras: dict[tuple[str, int, int], Camera] = {}
 
     def reset(self) -> dict[str, np.ndarray]:
         """Begin an episode; NumPy's global generator, which robomimic seeds, decides the first."""
@@ -122,9 +122,10 @@ class GraspEnv(EnvBase):
         """Draw the scene. Shape (height, width, 3), uint8."""
         if mode != "rgb_array":
             raise UsageError(f"The mode of drawing is '{mode}'; this draws 'rgb_array' alone.")
-        if self._camera is None:
-            self._camera = Camera(self.env, camera_name or "overview", width or 640, height or 480)
-        return self._camera.frame()
+        view = camera_name or "overview", width or WIDTH, height or HEIGHT
+        if view not in self._cameras:
+            self._cameras[view] = Camera(self.env, *view)
+        return self._cameras[view].frame()
 
     def get_reward(self) -> float:
         """Return the last step's reward."""

@@ -28,6 +28,9 @@ class SB3VecEnv(VecEnv):
 
     Args:
         env: the environments.
+
+    Raises:
+        UsageError: they have no autoreset.
     """
 
     def __init__(self, env: GraspVectorEnv) -> None:

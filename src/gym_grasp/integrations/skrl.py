@@ -27,6 +27,9 @@ class SkrlEnv(Wrapper):
     Args:
         env: the environments.
         seed: of their episodes.
+
+    Raises:
+        UsageError: they have no autoreset.
     """
 
     def __init__(self, env: GraspVectorEnv, seed: int = 0) -> None:

@@ -27,6 +27,9 @@ class TorchRLEnv(EnvBase):
     Args:
         env: the environments, made with `autoreset=False`.
         seed: of their episodes.
+
+    Raises:
+        UsageError: they have autoreset.
     """
 
     def __init__(self, env: GraspVectorEnv, seed: int = 0) -> None:

@@ -14,8 +14,8 @@ OBSERVATION_LIMIT = 10.0
 FLOORS = {"m": 0.005, "rad": 0.035, "1": 0.035}
 """Least deviation by which observations are divided, by unit: 5 mm and 2°, what a tracker or an
 encoder of a worn joint may be off by. What stood still in all demonstrations would else be divided
-by the little that it trembled, and an error of 1° on it would outweigh all that was learned. Values
-without a unit are entries of rotation matrices, which 2° move by 0.035."""
+by the little that it trembled, and an error of 1° on it would outweigh all that was learned. Nearly
+all values without a unit are entries of rotation matrices, which 2° move by 0.035."""
 LEAST_FLOOR = 10**-2.5
 """The same for values of other units."""
 
@@ -108,7 +108,7 @@ class ActorCritic(nn.Module):
     Actor and critic are MLPs of the same size. A shared trunk would halve the update's cost, but
     then DAPG's cloning gradient, fifty times PPO's at first, would shape the critic's features.
     The standard deviation does not depend on the state. The critic speaks in normalised values:
-    sparse returns reach −100, where a clip of 0.2 would hold it fast.
+    sparse returns reach −100 and lower, where a clip of 0.2 would hold it fast.
     """
 
     def __init__(

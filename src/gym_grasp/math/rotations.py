@@ -1,7 +1,7 @@
 """Rotations. Quaternions are w x y z, rotation vectors in rad.
 
-Above, batches in torch, in the tensors' own precision; below, single ones in NumPy, float64, by
-MuJoCo's functions (names begin with `np_`).
+Above, batches in torch, in the tensors' own precision; below, single ones in NumPy, float64 (names
+begin with `np_`).
 """
 
 import mujoco
@@ -92,7 +92,7 @@ def np_matrix(q: np.ndarray) -> np.ndarray:
 
 
 def np_slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """Interpolate between two unit quaternions on the shorter way. Shape (4,)."""
+    """Interpolate between two unit quaternions on the shorter way, in their own type, (4,)."""
     cosine = float(a @ b)
     if cosine < 0.0:
         b, cosine = -b, -cosine

@@ -83,7 +83,8 @@ class Physics(ABC):
         """Return the live float32 tensor of an MjData field, e.g. `site_xpos`. Shape (N, ...).
 
         Raises:
-            UsageError: the field is neither of `STATE_FIELDS` nor of `KINEMATIC_FIELDS`.
+            UsageError: the field is neither of `STATE_FIELDS` nor of `KINEMATIC_FIELDS` or, on a
+                GPU, the model has nothing in it, such as `act`.
         """
 
     @abstractmethod
@@ -110,7 +111,7 @@ class Physics(ABC):
         """Return a copy of every simulation's values of a model field, in `dtype`. Shape (N, ...).
 
         Raises:
-            UsageError: the field is none of `FIELDS`.
+            UsageError: the field is none of `FIELDS`, or belongs to nothing in the scene.
         """
         if name in self._live:
             return self._live[name].clone()
@@ -215,6 +216,9 @@ class Physics(ABC):
             model: the copy; it may have more geoms.
             index: of the simulation.
             geoms: which of its geoms are those of `self.model`, in their order.
+
+        Raises:
+            UsageError: there is no such simulation.
         """
         if not 0 <= index < self.num_envs:
             raise UsageError(
@@ -231,7 +235,7 @@ class Physics(ABC):
         return {}
 
     def close(self) -> None:
-        """Free what the engine holds; whatever is asked of it afterwards raises UsageError."""
+        """Free what the engine holds; afterwards its methods raise UsageError, but for this one."""
         _open.discard(self)
         for use in _USES:
             setattr(self, use, _closed)

@@ -36,6 +36,9 @@ class CpuPhysics(Physics):
         model: the compiled scene.
         num_envs: number of simulations.
         num_threads: size of the thread pool; 0 takes every core this process may run on.
+
+    Raises:
+        UsageError: so many do not fit into the memory that is free.
     """
 
     dtype = torch.float64

@@ -55,7 +55,8 @@ _CONSTRAINT_OVERFLOW = int(mjw.OverflowType.NEFC | mjw.OverflowType.NJMAX_NNZ)
 
 
 class WarpPhysics(Physics):
-    """Simulations on one GPU; nothing here waits for it but construction and `counters`.
+    """Simulations on one GPU; only these wait for it: construction, `counters`, what shows one
+    simulation (`fill`, `model_of`), and setting a field for the first time.
 
     All work goes to torch's current stream, on tensors that Warp and torch share. Sums on a GPU
     come in no fixed order: the same state and actions agree to rounding, not bit by bit.

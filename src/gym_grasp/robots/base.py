@@ -52,6 +52,7 @@ class Part:
     """Its model; joints and actuators stand in the order of `joints`. An arm has an actuator for
     each joint, a hand for each that is `actuated`."""
     joints: tuple[str, ...]
+    """Their names, in order."""
     limits: tuple[tuple[float, float], ...]
     """Joint ranges, in rad."""
     speeds: tuple[float, ...]
@@ -162,7 +163,7 @@ class Hand(Part):
     """Site on the palm's surface."""
 
     def __post_init__(self) -> None:
-        """Fill in what was left out, and check the sizes."""
+        """Fill in what was left out; raise `UsageError` for the first rule that the data break."""
         if not self.open:
             object.__setattr__(self, "open", (0.0,) * len(self.joints))
         if not self.flexion_offset:
@@ -173,7 +174,7 @@ class Hand(Part):
         drives, names = set(self.drives), [finger.name for finger in self.fingers]
         rows = [len(row) for row in self.flexion_to_drives]
         first = [self.joints[self.drive_of_joint.index(d)] for d in drives & {*self.drive_of_joint}]
-        still = [name for name in first if self.angles(name)[0] == self.angles(name)[1]]
+        still = [one for one in self.joints if self.angles(one)[0] == self.angles(one)[1]]
         for good, rule in (
             (set(self.drive_of_joint) == drives, "drive_of_joint names every drive and no other"),
             ({finger.drive for finger in self.fingers} <= drives, "a finger's drive is of drives"),
@@ -190,7 +191,7 @@ class Hand(Part):
             ),
             (len(self.home) == len(drives), "home has a value for each drive"),
             (all(0 <= value <= 1 for value in self.home), "home is within [0, 1]"),
-            (not still, "each drive's first joint moves: its open and closed angles differ"),
+            (not still, "each joint moves: its open and closed angles differ"),
             (
                 self.actuated == tuple(name for name in self.joints if name in self.actuated),
                 "actuated names joints, in their order",

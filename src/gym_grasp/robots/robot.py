@@ -46,13 +46,13 @@ class Robot:
 
     @cached_property
     def joints(self) -> tuple[str, ...]:
-        """Names of all joints in a scene, in the order of its positions."""
+        """Names of its joints in a scene, where they come first, in the order of the positions."""
         arm, hand = self.arm.joints, self.hand.joints
         return (*(ARM + name for name in arm), *(HAND + name for name in hand))
 
     @cached_property
     def actuators(self) -> tuple[str, ...]:
-        """Names of all actuators in a scene, each that of its joint, in the order of the joints."""
+        """Names of its actuators in a scene, each that of its joint, in the order of the joints."""
         hand = self.hand.actuated
         return (*(ARM + name for name in self.arm.joints), *(HAND + name for name in hand))
 
@@ -147,7 +147,8 @@ class Indices:
         model: a scene that it is attached to.
 
     Raises:
-        UsageError: the robot's MJCF lacks what its data name, or has it in another order.
+        UsageError: the robot's MJCF lacks what its data name, has it in another order or range, or
+            its palm frame is not that of a body.
     """
 
     def __init__(self, robot: Robot, model: mujoco.MjModel) -> None:

@@ -29,7 +29,7 @@ class Servo:
     """How far it turns where the joint that it follows turns by 1; both are straight at 0."""
 
     def share(self, angle: float) -> float:
-        """Return at which share of its range an angle lies, which may be a way along it."""
+        """Return an angle, or a way, as a share of the joint's whole range."""
         return angle / (self.limits[1] - self.limits[0])
 
 
@@ -39,7 +39,7 @@ def finger(name: str, bent_by: str = "proximal") -> Finger:
 
 
 def hand_of_servos(joints: Mapping[str, Servo], **fields: Any) -> Hand:
-    """Return a hand whose drives are 0 and 1 at the ends of their joints' ranges.
+    """Return a hand whose drives are 0 and 1 at the ends of the ranges of joints with a servo.
 
     Its home is a person's hand that is open, the thumb opposed to the fingers.
 

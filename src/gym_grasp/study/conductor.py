@@ -204,7 +204,7 @@ class Conductor:
         self._enter()
 
     def fail(self) -> None:
-        """End the running trial: the experimenter sees that it cannot be done any more."""
+        """End the running trial, which cannot be done any more; `UsageError` where none runs."""
         if self.progress.running is None:
             raise UsageError("No trial is running, so none can be ended as a failure.")
         self.session.end(UNRECOVERABLE)
@@ -219,13 +219,13 @@ class Conductor:
         self._write("note", key=key_of(self.step), text=text)
 
     def ready(self) -> None:
-        """End the practice."""
+        """End the practice; raises `UsageError` where nobody practises."""
         if self.step is None or self.step.kind is not Kind.PRACTICE:
             raise UsageError("Nobody is practising.")
         self._end_practice("experimenter")
 
     def abort(self, reason: str) -> None:
-        """End the session for good; what was recorded is kept."""
+        """End the session for good, keeping what was recorded; `UsageError` where it is over."""
         if self.step is None:
             raise UsageError("The session is over already.")
         if self.progress.running is not None:

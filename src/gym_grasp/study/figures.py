@@ -105,7 +105,8 @@ def learning(
     """Draw mean times by the order in which trials came.
 
     Args:
-        means: for each condition place, mean and the two ends of its interval, in s.
+        means: for each condition place, mean and the two ends of its interval, as shares of the
+            task's mean time.
         synthetic: whether nobody took part.
     """
     figure = _figure(6.0, 3.6)

@@ -90,7 +90,7 @@ class Progress:
         self.ended: dict[str, Event] = {}
         """The trial that counts, by the key of its step."""
         self.voided: list[Event] = []
-        """Trials that do not count: repeated, or cut off by a crash."""
+        """Trials that do not count: repeated, or cut off, by a crash or by the session's end."""
         self.answers: dict[str, int] = {}
         self.practised: set[str] = set()
         self.running: Event | None = None

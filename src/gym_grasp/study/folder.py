@@ -5,6 +5,7 @@ STUDY/
   participants/P01/
     journal.jsonl            everything that happened, in order; the source of all tables
     trials/*.hdf5            each trial as a demonstration episode, failures too
+    slot.json                which order of conditions it gets
   forgotten.json             numbers that were given once and not again
   trials.csv  answers.csv    tidy tables (and .parquet)
 """

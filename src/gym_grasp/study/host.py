@@ -70,6 +70,7 @@ class StudyHost(DrivenHost):
         self.conductor = conductor
         self.ticked = 0.0 if lockstep else time.perf_counter()
         """Time of the newest tick, in [s]."""
+        self._begun = self.ticked
         self._lockstep = lockstep
         if lockstep:
             self.rate = math.inf
@@ -146,7 +147,7 @@ class StudyHost(DrivenHost):
             "controls": None,
             "tasks": {},
             "earlier": [],
-            "session_time": round(now),
+            "session_time": round(now - self._begun),
             "late": int(self.clock.late) if self.clock else 0,
             "skipped": self.clock.skipped if self.clock else 0,
         }

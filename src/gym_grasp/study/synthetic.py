@@ -135,7 +135,7 @@ def operator(conductor: Conductor, clock: Any, skill: float) -> OperatorDevice:
 
 
 def write_input(hand: HandInput, sequence: int, scene: int, epoch: int, time: float) -> bytes:
-    """Return an INPUT message as a page writes it, of a hand moved by the right one's values."""
+    """Return an INPUT message as a page writes it, with this hand as the right one."""
     record = np.zeros((), protocol.INPUT)
     record["type"], record["version"] = protocol.INPUT_TYPE, protocol.VERSION
     record["flags"] = Flag.VISIBLE | (Flag.CLUTCH if hand.clutch else Flag(0))

@@ -92,7 +92,11 @@ def register_task(
 
 
 def gym_id(task: str) -> str:
-    """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v1`."""
+    """Return Gymnasium's name of a task, e.g. `gym_grasp/OpenDrawer-v1`.
+
+    Raises:
+        UsageError: no task of that name is registered.
+    """
     if task not in TASKS:
         raise unknown("task", task, TASKS)
     return _gym[task].id(task)

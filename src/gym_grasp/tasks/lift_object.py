@@ -59,7 +59,7 @@ class LiftOptions(Options):
 
 
 class LiftObject(Task):
-    """An object lies on the table as it fell, anywhere within the hand's reach."""
+    """An object lies on the table as it fell, anywhere in an area of 20 by 40 cm."""
 
     name = "lift-object"
     version = 4

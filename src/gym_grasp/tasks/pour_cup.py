@@ -120,7 +120,7 @@ class PourCup(Task):
         return (in_bowl & ~self.in_cup(physics)).float().mean(dim=-1)
 
     def spilled(self, physics: Physics) -> Tensor:
-        """Share of the particles that lie beside cup and bowl; those that fall are not counted."""
+        """Share of the particles beside cup and bowl, lying or falling below the bowl's rim."""
         x, y, z = self.from_bowl(physics).unbind(-1)
         over_bowl = (x.hypot(y) < BOWL_RIM_RADIUS) & (z > -LYING)
         return ((z < BOWL_HEIGHT) & ~over_bowl & ~self.in_cup(physics)).float().mean(dim=-1)

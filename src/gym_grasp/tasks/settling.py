@@ -6,7 +6,7 @@ import numpy as np
 from gym_grasp.errors import UsageError
 
 DROP_AT = (0.6, 0.45)
-"""Where the object is dropped, out of the robot's reach: x and y in m."""
+"""Where the object is dropped, aside of the robot's starting pose: x and y in m."""
 GAP = 0.02
 """Smallest fall of the object's farthest point, in m."""
 LONGEST = 4.0

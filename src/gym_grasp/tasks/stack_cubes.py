@@ -183,7 +183,7 @@ class StackCubes(Task):
         return self._closeness(self.tower(physics)[0].permute(1, 2, 0))
 
     def hand_distance(self, physics: Physics) -> Tensor:
-        """Distance of the palm from the nearer cube, once one is placed from the last."""
+        """Distance of the palm from the nearer of both loose cubes, or from the last one."""
         error, order = self.tower(physics)
         cubes = physics.bind("xpos")[:, self.cube_ids]
         palm = physics.bind("site_xpos")[:, self.palm]

@@ -90,7 +90,7 @@ class StudyScene(Task):
         return scene
 
     def start(self, seeds: Tensor) -> Tensor:
-        """Cubes, door and cup as in their own tasks, and a slightly random arm."""
+        """Cubes and cup as in their own tasks, the door shut, and a slightly random arm."""
         qpos = self.start_qpos.repeat(seeds.shape[0], 1)
         for index, part in enumerate(self.parts):
             own = part.start(seeds + index)  # another seed each, or cubes and cup moved alike

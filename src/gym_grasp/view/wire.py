@@ -4,7 +4,7 @@ As in teleoperation (`teleop.web.protocol`): little-endian binary for what strea
 does not; `hello`, `ping` and `pong` are the same. Lengths are in [m], in the headset's frame.
 
 Host to client, JSON: `welcome` (what is shown, the list of a dataset), `opened` (a side shows
-another episode), `status`; binary: MOMENT and CURVES. Client to host: what `Request` names.
+another episode), `status`; binary: MOMENT and CURVES. Client to host: `REQUESTS`.
 """
 
 import math

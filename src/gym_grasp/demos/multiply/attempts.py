@@ -42,7 +42,7 @@ AT_ONCE_GPU = 2_048
 MEMORY = 3e8
 """What the states of attempts at once may take, in bytes."""
 MOST_ATTEMPTS = 6
-"""Attempts for each episode asked for, at most."""
+"""Attempts for each episode asked for, after which no more batches are begun (but for two)."""
 _CHOICE = 2_001
 """Stream of random numbers that chooses among sources."""
 
@@ -186,6 +186,8 @@ class Multiplier:
         self, weights: Tensor, limit: int, spare: list[tuple[int, int]]
     ) -> tuple[Tensor, Tensor] | None:
         """Return start states apart from all others, and a source for each, by its weight.
+
+        None: no more were found.
 
         Args:
             weights: of the sources. Shape (S,).

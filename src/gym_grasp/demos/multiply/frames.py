@@ -90,7 +90,7 @@ def _corners(model: mujoco.MjModel, geoms: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def describe(turns: np.ndarray) -> str:
-    """Return in words how many turns look the same: `alone`, `one of 24 turns`."""
+    """Return in words how many turns look the same, such as `alone`, where there is only one."""
     return "alone" if len(turns) == 1 else f"one of {len(turns)} turns that look the same"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gym_grasp.demos.multiply.segments import Segment
 
 LEAST_SHARE = 0.3
-"""Share of them that has to succeed for the source to be used."""
+"""Share of a source's trials that has to succeed for it to be used."""
 APART = 0.005
 """Least distance of any two start states, in m: Euclidean, of what policies observe, where entries
 of rotation matrices and angles in rad count 0.1 m each."""

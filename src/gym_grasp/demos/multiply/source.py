@@ -29,7 +29,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Source:
-    """One demonstration of R moments, smoothed."""
+    """One demonstration of R moments; the hand's way is smoothed."""
 
     index: int
     """Its number in the dataset."""

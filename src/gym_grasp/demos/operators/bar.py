@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.human import Human
+from gym_grasp.demos.operators.human import Human, Script
+from gym_grasp.robots.grasps import Grasp
 
 SHORT = -0.035
 """How far before the bar the hand is before it is lowered over it, in m."""
@@ -10,6 +11,25 @@ BACK = np.array([-0.02, 0.0, 0.065])
 """How the hand withdraws from the bar, in m."""
 RELAXED = np.array([0.65, 0.1, 0.2, 0.2, 0.2])
 """Flexions on the way there; the thumb lies half beside the palm."""
+
+
+def take_hold(human: Human, way: Grasp, grasp: np.ndarray, wrist: np.ndarray, yaw: float) -> Script:
+    """Come before the bar, lower the hand over it, and close it.
+
+    Args:
+        human: who does it.
+        way: how the hand holds the bar.
+        grasp: where the wrist is to be then, world, in m. Shape (3,).
+        wrist: how it is to be turned. Shape (4,).
+        yaw: by which the bar is turned about the vertical, in rad.
+    """
+    human.care = 0.1
+    arc = human.rng.uniform(0.0, 0.05)
+    before = human.aim(grasp + about_z(np.array([SHORT, 0.0, way.above]), yaw))
+    yield from human.move(before, wrist, RELAXED, arc=arc, through=0.85)
+    human.care = 0.4
+    yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.5, through=0.95)
+    yield from human.move(fingers=way.grip)
 
 
 def facing(human: Human, furniture: str) -> float:

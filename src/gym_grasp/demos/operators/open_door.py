@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.bar import BACK, RELAXED, SHORT, about_z, facing
+from gym_grasp.demos.operators.bar import BACK, about_z, facing, take_hold
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
@@ -41,13 +41,7 @@ def script(human: Human) -> Script:
         grasp = human.see_site("handle") + about_z(offset, yaw)
         wrist = tilt(FLAT, (0, 0, 1), yaw + rng.uniform(-0.1, 0.1))
         wrist = tilt(wrist, (0, 1, 0), rng.uniform(-0.06, 0.06))
-        human.care = 0.1
-        arc = rng.uniform(0.0, 0.05)
-        before = human.aim(grasp + about_z(np.array([SHORT, 0.0, way.above]), yaw))
-        yield from human.move(before, wrist, RELAXED, arc=arc, through=0.85)
-        human.care = 0.4
-        yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.5, through=0.95)
-        yield from human.move(fingers=way.grip)
+        yield from take_hold(human, way, grasp, wrist, yaw)
         for enough in (0.2 if wrong == "presses too little" else PRESSED, PRESSED):
             yield from press(human, enough)
             if human.see_joint("lever") < MISSED and human.see_joint("door") < STUCK:

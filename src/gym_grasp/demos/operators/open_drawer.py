@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gym_grasp.demos.operators.bar import BACK, RELAXED, SHORT, about_z, facing
+from gym_grasp.demos.operators.bar import BACK, about_z, facing, take_hold
 from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
@@ -27,13 +27,7 @@ def script(human: Human) -> Script:
             offset = offset + [rng.uniform(-0.09, -0.07), 0.0, rng.uniform(-0.01, 0.01)]
         grasp = human.see_site("handle") + about_z(offset, yaw)
         wrist = tilt(FLAT, (0, 0, 1), yaw + rng.uniform(-0.1, 0.1))
-        human.care = 0.1
-        arc = rng.uniform(0.0, 0.05)
-        before = human.aim(grasp + about_z(np.array([SHORT, 0.0, way.above]), yaw))
-        yield from human.move(before, wrist, RELAXED, arc=arc, through=0.85)
-        human.care = 0.4
-        yield from human.move(human.aim(grasp), wrist, way.ready, pace=0.5, through=0.95)
-        yield from human.move(fingers=way.grip)
+        yield from take_hold(human, way, grasp, wrist, yaw)
         opening = human.see_joint("drawer")
         off = rng.uniform(*RELEASED) if wrong == "slips off" else PULL
         pull = about_z(np.array([opening - PULL, 0.0, 0.0]), yaw)

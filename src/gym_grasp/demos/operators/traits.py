@@ -9,7 +9,7 @@ from gym_grasp.errors import UsageError
 
 @dataclass
 class Traits:
-    """How one episode's operator moves; every value follows from its skill, give or take a bit."""
+    """How one episode's operator moves; nearly all follows from its skill, give or take a bit."""
 
     skill: float
     """From 0, a novice, to 1, an expert."""

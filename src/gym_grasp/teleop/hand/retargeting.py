@@ -57,6 +57,9 @@ def bends_from_joints(joints: np.ndarray, *, right: bool = True) -> np.ndarray:
 
     Returns:
         In [rad]; NaN where a joint that it needs is not tracked. Shape (5,).
+
+    Raises:
+        ValueError: the joints are of another shape.
     """
     joints = np.asarray(joints, dtype=float)
     if joints.shape != (len(WEBXR_JOINTS), 3):
@@ -83,6 +86,9 @@ def bends_from_glove(angles: np.ndarray) -> np.ndarray:
 
     Returns:
         In [rad]; NaN where an angle that it needs is unknown. Shape (5,).
+
+    Raises:
+        ValueError: the angles are of another shape.
     """
     angles = np.asarray(angles, dtype=float)
     if angles.shape != (5, 4):

@@ -176,7 +176,7 @@ class Session:
         }
 
     def end(self, outcome: str) -> None:
-        """End the episode now, as a failure of a kind; what was recorded of it is kept."""
+        """End the episode now, as a failure of a kind, which is all that the recorder is told."""
         if self.state is not State.DONE:
             self._finish(outcome)
 
@@ -189,7 +189,7 @@ class Session:
         return {"path": str(path), "kept": kept, "next": commands}
 
     def close(self) -> None:
-        """Make the dataset file; every episode that was kept is in it."""
+        """Make the dataset file, of every episode that was kept, and close the device."""
         self.recorder.close()
         self.device.close()
 

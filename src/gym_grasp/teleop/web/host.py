@@ -16,7 +16,8 @@ from gym_grasp.teleop.web.protocol import Close, ProtocolError
 from gym_grasp.teleop.web.static import HEADERS
 
 HEARTBEAT = 5.0
-"""A client that does not answer a ping for so long is gone, in [s]."""
+"""A client is pinged so long after its last message, and gone if it is silent half as long again.
+In [s]."""
 MOST_CLIENTS = 8
 LONGEST_NAME = 64
 """Of what a page calls itself."""
