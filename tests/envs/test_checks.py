@@ -70,7 +70,7 @@ EMPTY = {
         *(-1, 1.5, 2**70, "a", True, math.inf, np.array([[1], [2]]), [1, -2], [1.5, 2]),
         *(torch.tensor(True), b"12", bytearray(b"12"), memoryview(b"12"), *EMPTY.values()),
     ],
-    ids=repr,
+    ids=lambda seed: type(seed).__name__,
 )
 def test_seeds(env, seed):
     with pytest.raises(UsageError, match="The seed is"):
