@@ -32,8 +32,8 @@ LOOSE = 0.007
 
 RELAXED = np.array([0.65, 0.0, 0.15, 0.15, 0.15])
 """Flexions on the way to a cube; the thumb lies half beside the palm."""
-CLOSED = (0.36 / 1.45, 0.50 / 1.45)
-"""Drives of the middle finger at which the hand counts as open and as closed."""
+CLOSED = (0.39, 0.78)
+"""Shares of the middle finger's way to the grip at which the hand counts as open and as closed."""
 WITHIN = (0.008, 0.022)
 """Distances from its place in the open hand, in m, between which a cube is in it and is not."""
 SLACK = 0.025
@@ -82,6 +82,8 @@ def script(human: Human) -> Script:
     """Take the next cube to its place until all stand; then withdraw."""
     rng, traits, period = human.rng, human.traits, human.history.period
     grasp = human.grasp("cube")
+    low, high = (human.drive_at("middle", flexion) for flexion in (grasp.ready, grasp.grip))
+    bounds = [low + share * (high - low) for share in CLOSED]
     tower = TOWERS[choose(human)]
     mistake = human.err("reaches beside", "lets go again", "carries too far")
     doubtful, doubt = tower[rng.integers(2)][0], False
@@ -92,7 +94,7 @@ def script(human: Human) -> Script:
     human.care = CARE
     while True:
         wrist, haste = human.feel_wrist(), human.haste()
-        closed = between(human.see_drive("middle"), *CLOSED)
+        closed = between(human.see_drive("middle"), *bounds)
         cube, below = next((pair for pair in tower if not stands(human, *pair, closed)), ("", ""))
         held, near, around = 0.0, 0.0, np.zeros(3)
         if cube:
