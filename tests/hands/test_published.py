@@ -226,7 +226,7 @@ def test_between_frames_of_a_moving_hand_no_target_jumps(hand):
         "open-drawer",
         *(
             pytest.param(task, marks=pytest.mark.slow)
-            for task in ("lift-object", "open-door", "pour-cup")
+            for task in ("lift-object", "open-door", "pour-cup", "stack-cubes")
         ),
     ],
 )

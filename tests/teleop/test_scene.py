@@ -1,14 +1,20 @@
 """The drawn scene of any robot: where its bodies are, and which of them are fingertips."""
 
+import re
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
 
+import gym_grasp.teleop
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.robots import HANDS, load_robot, robot_names
 from gym_grasp.robots.base import HUMAN_FINGERS, HUMAN_FLEXIONS
 from gym_grasp.teleop.hand import frames
 from gym_grasp.teleop.web.scene import Scene, _drawn
 
+TYPESCRIPT = Path(gym_grasp.teleop.__file__).parent / "webxr" / "src"
 SHOWN = {
     "ur5-sih": ("palm", [f"hand/{finger}_distal" for finger in HUMAN_FINGERS], HUMAN_FINGERS),
     "ur5-three": (
@@ -59,6 +65,29 @@ def test_the_scene_shows_every_moving_body_where_it_is(robot: str) -> None:
     )
     assert not [geom for geom in scene.manifest["geoms"] if "palm_index_side" in geom["name"]]
     env.close()
+
+
+@pytest.mark.parametrize("robot", robot_names())
+def test_every_link_of_every_hand_is_drawn(robot: str) -> None:
+    env = GraspVectorEnv("lift-object", 1, autoreset=False, num_threads=1, robot=robot)
+    env.reset(seed=0)
+    model, manifest = env.task.model, Scene(env).manifest
+    drawn = {manifest["bodies"][geom["body"]] for geom in manifest["geoms"] if geom["body"] >= 0}
+    for joint in range(len(env.robot.joints)):
+        body = model.body(int(model.jnt_bodyid[joint]))
+        if any(model.geom_bodyid[geom] == body.id for geom in range(model.ngeom)):
+            assert body.name in drawn
+    env.close()
+
+
+def test_no_hand_or_joint_is_named_in_typescript() -> None:
+    page = "\n".join(path.read_text() for path in TYPESCRIPT.rglob("*.ts"))
+    hands = [load_robot(f"ur5-{name}").hand for name in HANDS]
+    names = {name for hand in hands for name in (*hand.joints, *hand.drives) if "_" in name}
+    assert "thumb_rotation" in names
+    assert not [name for name in {*names, "hand/", "arm/"} if name in page]
+    shipped = [name for name, at in HANDS.targets.items() if at.startswith("gym_grasp.")]
+    assert not [name for name in shipped if re.search(rf"[\"'`/-]{name}\b", page)]
 
 
 def test_a_fingertip_is_shown_on_the_nearest_drawn_body_that_it_is_fixed_to() -> None:

@@ -102,6 +102,37 @@ def test_teleoperation(cli, device):
     assert result["clock"]["ticks"] > 90
 
 
+@pytest.mark.parametrize(
+    "task", ["open-drawer", pytest.param("lift-object", marks=pytest.mark.slow)]
+)
+def test_its_hand_is_operated_replays_and_stays_within_limits(cli, task):
+    """Of a gripper with one motor, whose three other joints mimic the first."""
+    data = ("--robot", "ur5-gripper", "--episodes", "3", "--out", f"{task}.hdf5", "--json")
+    assert json.loads(cli("demos", "record", task, *data).stdout)[task]["failures"] <= 1
+    assert json.loads(cli("demos", "replay", f"{task}.hdf5", "--json").stdout)["bit_exact"] == 3
+    audit = ("audit", task, "--demos", f"{task}.hdf5", "--json", "--strict")
+    assert json.loads(cli(*audit).stdout)["exceeded"] == []
+
+
+def test_its_hand_is_drawn_and_driven(cli, work):
+    gripper = ("lift-object", "--robot", "ur5-gripper")
+    cli("render", *gripper, "--out", "gripper.png")
+    assert (work / "gripper.png").stat().st_size > 10_000
+    pytest.importorskip("aiohttp")
+    teleop = ("teleop", *gripper, "--seconds", "4", "--port", "0", "--json")
+    result = json.loads(cli(*teleop, "--device", "operator").stdout.splitlines()[-1])
+    assert result["clock"]["ticks"] > 90
+
+
+@pytest.mark.parametrize(("task", "kind"), [("pour-cup", "cup"), ("stack-cubes", "cube")])
+def test_what_its_hand_has_no_grasp_for_is_one_line(cli, task, kind):
+    record = ("demos", "record", task, "--robot", "ur5-gripper", "--episodes", "1")
+    done = cli(*record, "--out", "refused.hdf5", code=2)
+    (line,) = done.stderr.strip().splitlines()
+    assert f"The hand 'gripper' has no grasp of a {kind}" in line
+    assert "object, round, rod, bar" in line
+
+
 def test_a_package_that_fails_is_left_out_with_one_line(python, tmp_path):
     broken = tmp_path / "site"
     info = broken / "broken-1.0.dist-info"

@@ -224,6 +224,8 @@ class DatasetWriter:
         try:
             if kind is None:
                 self.close()
+            elif not self.finished:
+                shutil.rmtree(self.parts, ignore_errors=True)  # nothing to go on with
         finally:
             self._lock.close()
 

@@ -69,6 +69,14 @@ _GRASPS = {
             np.array([1.0, 0.5, 0.6, 0.6, 0.6]),
         )
     },
+    "cube": {
+        "lightly": Grasp(
+            np.array([-0.025, 0.116, 0.097]),
+            np.array([1.0, 0.0, 0.27, 0.27, 0.27]),
+            np.array([1.0, 0.31, 0.54, 0.54, 0.54]),
+            pitch=0.2,
+        )
+    },
 }
 
 ALLEGRO: Final = hand_of_servos(

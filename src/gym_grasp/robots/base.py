@@ -58,7 +58,7 @@ class Part:
     speeds: tuple[float, ...]
     """Highest joint speeds, in rad/s."""
     torques: tuple[float, ...]
-    """Highest joint torques, in N·m."""
+    """Highest joint torques, in N·m. Of joints that share a servo each has its part of it."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` unless what each joint has is there for each joint."""
@@ -156,7 +156,7 @@ class Hand(Part):
     """Joints with a servo, among them the first of each drive; by default all. `Robot.attach`
     couples the others to the first of their drive: they open and close together."""
     grasps: Grasps = field(default_factory=dict)
-    """How operators' scripts hold things with it; kinds that it leaves out as in `GRASPS`."""
+    """How operators' scripts hold things with it: without a kind they do not; none: `GRASPS`."""
     wrist: str = "wrist"
     """Site of the palm frame, which is controlled."""
     palm: str = "palm"
@@ -203,8 +203,19 @@ class Hand(Part):
                 raise UsageError(f"The hand '{self.name}' is not well described: {rule}.")
 
     def grasps_of(self, kind: str) -> Mapping[str, Grasp]:
-        """Return the grasps of a kind of thing, such as `bar`, by strategy."""
-        return self.grasps.get(kind, GRASPS[kind])
+        """Return the grasps of a kind of thing, such as `bar`, by strategy.
+
+        Raises:
+            UsageError: it brings grasps, but none of this kind.
+        """
+        grasps = self.grasps or GRASPS
+        if kind not in grasps:
+            raise UsageError(
+                f"The hand '{self.name}' has no grasp of a {kind}, which operators of this task "
+                f"need; it has those of {', '.join(grasps)}. Add one to its `grasps`, or record "
+                "with `gym-grasp teleop`."
+            )
+        return grasps[kind]
 
     def angles(self, joint: str) -> tuple[float, float]:
         """Return the open and the closed angle of a joint, in rad."""

@@ -30,7 +30,8 @@ Grasps = Mapping[str, Mapping[str, Grasp]]
 
 Kinds: `object`, a box of some 5 cm on the table, taken from above; `round`, what rolls; `rod`, what
 rolls about its length; `bar`, of a drawer, and `lever`, of a door, that lie across; `cup`, upright,
-taken from its right side with the hand on its edge, the place that of the cup's bottom.
+taken from its right side with the hand on its edge, the place that of the cup's bottom; `cube`, of
+6 cm, taken lightly from above and set down on another.
 """
 
 _OVER: Final = Grasp(
@@ -79,5 +80,15 @@ GRASPS: Final[Grasps] = {
             np.array([1.0, 0.6, 0.8, 0.8, 0.28]),
         )
     },
+    # Between thumb and index and middle finger; a firm grip twists it, and with more pitch the
+    # fingers jam on the table.
+    "cube": {
+        "lightly": Grasp(
+            np.array([-0.034, 0.074, 0.149]),
+            np.array([1.0, 0.0, 0.15, 0.15, 0.15]),
+            np.array([1.0, 0.44, 0.4, 0.4, 0.4]),
+            pitch=0.3,
+        )
+    },
 }
-"""The SIH's, a hand of a person's size; what holds of every hand that does not say otherwise."""
+"""The SIH's, a hand of a person's size, and those of a hand that brings none."""

@@ -70,6 +70,14 @@ _GRASPS = {
             np.array([1.0, 0.5, 0.6, 0.6, 0.6]),
         )
     },
+    "cube": {
+        "lightly": Grasp(
+            np.array([-0.022, 0.116, 0.093]),
+            np.array([1.0, 0.0, 0.2, 0.2, 0.2]),
+            np.array([1.0, 0.29, 0.42, 0.42, 0.42]),
+            pitch=0.2,
+        )
+    },
 }
 
 LEAP: Final = hand_of_servos(

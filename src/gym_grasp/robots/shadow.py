@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from gym_grasp.robots.grasps import Grasp, across
+from gym_grasp.robots.grasps import GRASPS, Grasp, across
 from gym_grasp.robots.servos import Servo, finger, hand_of_servos
 
 SPEED: Final = 4.0
@@ -78,6 +78,7 @@ _GRASPS = {
             np.array([1.0, 0.4, 0.38, 0.38, 0.28]),
         )
     },
+    "cube": GRASPS["cube"],
 }
 
 SHADOW: Final = hand_of_servos(

@@ -12,6 +12,7 @@ from dataclasses import InitVar, dataclass, field
 from math import ceil
 
 import numpy as np
+import torch
 
 from gym_grasp.demos.operators.traits import Traits
 from gym_grasp.math.rotations import np_from_rotvec, np_multiply, np_slerp
@@ -166,11 +167,20 @@ class Human:
             finger: the human finger it stands for; the last one where the hand has none of it.
         """
         hand = self.task.robot.hand
-        drive = {one.name: one.drive for one in hand.fingers}.get(finger, hand.fingers[-1].drive)
-        joint = hand.drive_of_joint.index(drive)
+        joint = hand.drive_of_joint.index(self._drive_of(finger))
         angle = self.see_joint(HAND + hand.joints[joint])
         opened, closed = hand.open[joint], hand.closed[joint]
         return min(1.0, max(0.0, (angle - opened) / (closed - opened)))
+
+    def drive_at(self, finger: str, flexion: np.ndarray) -> float:
+        """Return what `see_drive` sees of a finger where the hand is flexed so, (5,)."""
+        hand = self.task.robot.hand
+        drives = hand.drives_from_flexion(torch.from_numpy(flexion))
+        return float(drives[hand.drives.index(self._drive_of(finger))])
+
+    def _drive_of(self, finger: str) -> str:
+        fingers = self.task.robot.hand.fingers
+        return {one.name: one.drive for one in fingers}.get(finger, fingers[-1].drive)
 
     def _place(self, kind: str, name: str) -> int:
         """Index of a site, a body or a joint's position; looking it up in MuJoCo takes longer."""

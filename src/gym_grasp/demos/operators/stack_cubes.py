@@ -32,20 +32,12 @@ LOOSE = 0.007
 
 RELAXED = np.array([0.65, 0.0, 0.15, 0.15, 0.15])
 """Flexions on the way to a cube; the thumb lies half beside the palm."""
-READY = np.array([1.0, 0.0, 0.15, 0.15, 0.15])
-"""Hand wider than a cube."""
-GRIP = np.array([1.0, 0.44, 0.4, 0.4, 0.4])
-"""Closed lightly: a firm grip twists the cube."""
-CLOSED = (0.36 / 1.45, 0.50 / 1.45)
-"""Drives of the middle finger at which the hand counts as open and as closed."""
-IN_HAND = np.array([-0.034, 0.074, 0.149])
-"""Where the cube lies in the hand, palm frame, in m: between thumb and index and middle finger."""
+CLOSED = (0.39, 0.78)
+"""Shares of the middle finger's way to the grip at which the hand counts as open and as closed."""
 WITHIN = (0.008, 0.022)
-"""Distances from there, in m, between which it is in the open hand and is not."""
+"""Distances from its place in the open hand, in m, between which a cube is in it and is not."""
 SLACK = 0.025
 """How much farther from there it may be in the closed hand, in m."""
-PITCH = 0.3
-"""How far the fingers point down, in rad; more of it, and they jam on the table."""
 
 CRUISE = 0.33
 """Height of the wrist on its way to a cube, in m."""
@@ -89,17 +81,20 @@ SEEN = 0.02
 def script(human: Human) -> Script:
     """Take the next cube to its place until all stand; then withdraw."""
     rng, traits, period = human.rng, human.traits, human.history.period
+    grasp = human.grasp("cube")
+    low, high = (human.drive_at("middle", flexion) for flexion in (grasp.ready, grasp.grip))
+    bounds = [low + share * (high - low) for share in CLOSED]
     tower = TOWERS[choose(human)]
     mistake = human.err("reaches beside", "lets go again", "carries too far")
     doubtful, doubt = tower[rng.integers(2)][0], False
     side = np.array([1.0, rng.choice([-1.0, 1.0]), 1.0])
     miss = rng.normal(0.0, traits.precision, 3)
-    down = tilt(FLAT, (0, 1, 0), PITCH + rng.uniform(-0.03, 0.03))
+    down = tilt(FLAT, (0, 1, 0), grasp.pitch + rng.uniform(-0.03, 0.03))
     velocity, spin, holding = np.zeros(3), np.zeros(3), ""
     human.care = CARE
     while True:
         wrist, haste = human.feel_wrist(), human.haste()
-        closed = between(human.see_drive("middle"), *CLOSED)
+        closed = between(human.see_drive("middle"), *bounds)
         cube, below = next((pair for pair in tower if not stands(human, *pair, closed)), ("", ""))
         held, near, around = 0.0, 0.0, np.zeros(3)
         if cube:
@@ -131,8 +126,8 @@ def script(human: Human) -> Script:
         human.position = wrist + np.clip(ahead, -LEAD, LEAD)
         human.quaternion = tilt(human.quaternion, (spin[0], spin[1], spin[2]), period)
         grip, fastest = held * (not doubt), 1 / traits.grip_time
-        ready = RELAXED + max(near, closed) * (READY - RELAXED)
-        bend = ready + grip * (GRIP - ready) - human.fingers
+        ready = RELAXED + max(near, closed) * (grasp.ready - RELAXED)
+        bend = ready + grip * (grasp.grip - ready) - human.fingers
         human.fingers = human.fingers + np.clip(EASE * bend, -fastest, fastest) * period
         human.mistakes += holding == cube != "" and held == 0.0
         holding = cube if held * closed == 1.0 else holding if held > 0.0 else ""
@@ -156,7 +151,7 @@ def reach(
     place, orientation = human.see_body(cube)
     goal = tilt(down, (0, 0, 1), yaw_of(orientation))
     wrist = human.feel_wrist()
-    way = place + miss - np_rotate(goal, IN_HAND) - wrist
+    way = place + miss - np_rotate(goal, human.grasp("cube").place) - wrist
     far = between(float(np.hypot(*way[:2])), *NEAR)
     free = max(1 - far, between(wrist[2], *HIGH))
     way[:2] *= free
@@ -199,7 +194,8 @@ def stands(human: Human, cube: str, below: str, closed: float) -> bool:
 def in_hand(human: Human, cube: str, closed: float) -> float:
     """Whether a cube is seen between thumb and fingers, from 0 to 1."""
     wrist, hand = human.see_wrist()
-    offset = np_matrix(hand).T @ (human.see_body(cube)[0] - wrist) - IN_HAND
+    place = human.grasp("cube").place
+    offset = np_matrix(hand).T @ (human.see_body(cube)[0] - wrist) - place
     return 1 - between(float(np.linalg.norm(offset)) - SLACK * closed, *WITHIN)
 
 
