@@ -260,7 +260,7 @@ def test_without_mujoco_warp_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "mujoco_warp", None)
     monkeypatch.delitem(sys.modules, "gym_grasp.physics.warp", raising=False)
-    with pytest.raises(DependencyError, match=r"pip install gym-grasp\[cuda\]"):
+    with pytest.raises(DependencyError, match=r"pip install 'gym-grasp\[cuda\]'"):
         importlib.import_module("gym_grasp.physics.warp")
 
 

@@ -164,7 +164,8 @@ def test_what_gymnasium_cannot_name_is_not_registered(arguments, message):
     assert name not in TASKS
 
 
-def test_what_is_no_task_is_refused():
+def test_what_is_no_task_is_refused(monkeypatch):
+    monkeypatch.setattr(TASKS, "targets", dict(TASKS.targets))
     register_task("no-task", "math:pi")
     with pytest.raises(UsageError, match="registered as math:pi, which is no Task"):
         load_task("no-task")

@@ -135,7 +135,7 @@ class DemoStarts:
         """Return what the next episodes depend on, each (N, …)."""
         count = len(self.row)
         return {
-            "demo row": self.row.clone(),
+            "demo start": self.row + 1,  # 0: none, as counts are never negative
             "demo left": self._left.clone(),
             WINDOW: self.window.repeat(count),
             SINCE: self._since.repeat(count, 1),
@@ -143,7 +143,7 @@ class DemoStarts:
 
     def set_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `get_state` returned."""
-        self.row.copy_(state["demo row"])
+        self.row.copy_(state["demo start"] - 1)
         self._left.copy_(state["demo left"])
         self.window.copy_(state[WINDOW][0])
         self._since.copy_(state[SINCE][0])
