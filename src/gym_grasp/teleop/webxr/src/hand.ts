@@ -7,6 +7,7 @@ const SPEED = 0.25; // m/s
 const TURN_SPEED = 1.2; // rad/s
 const FINGER_SPEED = 1.5; // ranges of motion per second
 const SHORTEST_PRESS = 120; // ms; the host looks at the newest input only
+const SHORTEST_GAP = 60; // ms; between two presses, which would else look like one
 const DRAG_SPEED = 1.0; // m/s: what a flick of the mouse asks for comes as a movement, not a jump
 const BELIEVED = 250; // ms; then keys count as released, since the page may hang
 const ALIVE = 1500; // ms; then the page counts as hidden
@@ -62,7 +63,8 @@ export interface Desk {
 export class VirtualHand {
   private desk: Desk = { keys: [], taps: 0, drag: [0, 0, 0], yaw: 0, hidden: true, scene: 0 };
   private told = -Infinity;
-  private taps = new Map<number, number>();
+  /** Presses to be shown, from when on. */
+  private taps: { button: number; from: number }[] = [];
   private position: Vector = [0, 1, -0.65];
   private orientation: Quaternion = [0, 0, 0, 1];
   private dragged: Vector = [0, 0, 0];
@@ -80,8 +82,12 @@ export class VirtualHand {
     this.desk = desk;
     this.told = performance.now();
     this.dragged = plus(this.dragged, desk.drag);
-    for (const button of new Set(Object.values(BUTTONS)))
-      if (desk.taps & button) this.taps.set(button, this.told);
+    for (const button of new Set(Object.values(BUTTONS))) {
+      if (!(desk.taps & button)) continue;
+      const last = this.taps.filter((tap) => tap.button === button).at(-1);
+      const free = last ? last.from + SHORTEST_PRESS + SHORTEST_GAP : 0;
+      this.taps.push({ button, from: Math.max(this.told, free) });
+    }
   }
 
   /** Moves on, and writes the present pose. */
@@ -91,11 +97,14 @@ export class VirtualHand {
     this.before = now;
     const keys = new Set(now - this.told < BELIEVED ? this.desk.keys : []);
     let flags = !this.desk.hidden && now - this.told < ALIVE ? Flag.visible : 0;
-    for (const [button, time] of this.taps) {
-      flags |= button;
-      if (now - time > SHORTEST_PRESS) this.taps.delete(button);
+    let [held, tapped, due] = [0, 0, 0];
+    for (const key of keys) held |= BUTTONS[key] ?? 0;
+    this.taps = this.taps.filter(({ from }) => now - from < SHORTEST_PRESS + SHORTEST_GAP);
+    for (const { button, from } of this.taps) {
+      if (now < from) due |= button;
+      else if (now - from < SHORTEST_PRESS) tapped |= button;
     }
-    for (const key of keys) flags |= BUTTONS[key] ?? 0;
+    flags |= tapped | (held & ~due); // a key held again is let go of first
     this.move(keys, seconds);
     message.begin(flags, this.desk.scene, epoch, (performance.timeOrigin + now) / 1000);
     message.hand(RIGHT, Kind.virtual, [...this.position, ...this.orientation]);
