@@ -78,7 +78,7 @@ def change_value(rng, value, odd):
 
 
 def change_tensor(rng, value):
-    if not value.is_contiguous():
+    if not value.is_contiguous() or value.is_complex():
         return torch.zeros(2)
 
     def with_nan():
@@ -154,7 +154,7 @@ def change_hdf5(rng, file):
         case 2:
             link = rng.choice((h5py.SoftLink("/data"), h5py.ExternalLink("/etc/hostname", "/")))
             file[f"{rng.choice(('', 'data/'))}link{rng.randrange(99)}"] = (
-                link if rng.random() < 0.7 else file["data"]
+                link if rng.random() < 0.7 or "data" not in file else file["data"]
             )
         case 3:
             file.copy(path, f"data/demo_{rng.randrange(5)}/x{rng.randrange(99)}")

@@ -233,6 +233,8 @@ def test_digest_is_of_the_scene_not_of_last_bits_or_places():
         ({"spec": {"task": "a", "version": 0, "robot": "b", "options": [1]}}, "options is"),
         ({"control_rate": "30"}, "the control rate is '30'"),
         ({"control_rate": 0.0}, "the control rate is 0.0"),
+        ({"base_seed": -1}, "base_seed is -1"),
+        ({"attempts": -1}, "attempts is -1"),
         ({"versions": []}, "versions is"),
         ({"units": None}, "units is None"),
     ],

@@ -92,6 +92,9 @@ class DatasetMeta:
                 raise ValueError(f"{name} is {value!r}, but has to be names with values")
         if not isinstance(self.control_rate, float | int) or not self.control_rate > 0:
             raise ValueError(f"the control rate is {self.control_rate!r}, but has to be positive")
+        for name in ("base_seed", "attempts", "failures"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, but has to be at least 0")
         for key in self.features:
             if not key or "/" in key:
                 raise ValueError(f"observation '{key}': a name has letters and no '/'")
