@@ -51,6 +51,7 @@ def test_the_better_policy_is_returned(
     assert result["success"] == max(rate for rate in (clone, dapg) if rate is not None)
     assert [one["step"] for one in result["steps"]] == ["bc", "dapg"][:steps]
     assert all(kw["demos"] == out / "multiplied.hdf5" for _, kw in trained)
+    assert [one.horizon for one, _ in trained] == [32, 128][:steps], "long rollouts keep a clone"
     assert f"the clone succeeds in {clone:.0%}" in printed.err
     if dapg == 0.4:
         assert "-10%: left" in printed.err

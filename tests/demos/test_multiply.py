@@ -295,6 +295,7 @@ def test_environments_begin_within_demonstrations(many):
     begin_within(other, dataset)
     other.reset(seed=9)
     other.set_state(env.get_state())
+    assert torch.equal(other.episodes.demos.row, demos.row)
     actions = torch.zeros(32, env.action_size)
     for _ in range(40):
         expected, found = env.step(actions), other.step(actions)

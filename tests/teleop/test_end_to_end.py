@@ -14,6 +14,7 @@ import teleop_browser as web
 from gym_grasp.cli.main import main
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.replay import replay
+from gym_grasp.envs.build import as_spec, compile_scene
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.teleop.hand import frames
 
@@ -65,7 +66,7 @@ def plan(task: str) -> dict[str, Any]:
     Positions in m: `place` in the frame of the palm, `before` and `carry` in the world.
     """
     made = dict(PLANS[task])
-    model = GraspVectorEnv(task, 1, num_threads=1).task.model
+    model = compile_scene(as_spec(task))
     made["point"] = model.site(made["site"]).pos.tolist() if "site" in made else [0.0, 0.0, 0.0]
     for name in ("before", "carry"):
         made[name] = frames.position_from_world(frames.ORIGIN + made[name]).tolist()
@@ -146,6 +147,7 @@ def test_hands_and_controllers_open_the_drawer_and_the_host_may_die(
 
 def demonstrate(browser: Any, task: str, out: Path, modes: Sequence[str]) -> None:
     """Let an emulated person, who sees hand and thing, succeed once with each of the modes."""
+    made = plan(task)
     with web.host(task, "--seed", "11", out=out) as host:
         page = web.Page(browser, host.url)
         page.wait("waiting")
@@ -153,7 +155,7 @@ def demonstrate(browser: Any, task: str, out: Path, modes: Sequence[str]) -> Non
         for mode in modes:
             page.hold(mode)
             for _ in range(ATTEMPTS):
-                succeeded = page.tab.evaluate("(plan) => person.take(plan)", plan(task))
+                succeeded = page.tab.evaluate("(plan) => person.take(plan)", made)
                 if page.tab.get_attribute("body", "data-state") == "done":
                     page.tab.evaluate("emulator.again()")
                     page.wait("waiting")

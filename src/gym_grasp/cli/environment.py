@@ -24,6 +24,7 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from gym_grasp.cli import HELP
 from gym_grasp.errors import CheckpointError, UsageError, reason, unknown
 from gym_grasp.tasks import TASKS, load_task
 
@@ -95,7 +96,7 @@ def call_one(group: str, subcommands: Sequence[Callable[..., Any]], args: Sequen
         UsageError: there is no such subcommand; further as `call`.
     """
     known = {one.__name__.replace("_", "-"): one for one in subcommands}
-    if not args or args[0] in ("-h", "--help"):
+    if not args or args[0] in HELP:
         print(f"usage: {group} [-h] SUBCOMMAND ...\n")
         for name, function in known.items():
             print(f"  {name:<8}  {(function.__doc__ or '').splitlines()[0]}")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from gym_grasp import __version__
+from gym_grasp.cli import HELP
 from gym_grasp.envs.opengl import check_choice
 from gym_grasp.errors import GymGraspError, unknown
 
@@ -29,7 +30,6 @@ SUBCOMMANDS = {
     "benchmark": "measure control steps per second",
     "render": "draw a picture of a task's scene",
 }
-HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gym_grasp.cli import HELP
 from gym_grasp.errors import DependencyError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SHORTEST_TOKEN, FEWEST_CHARACTERS = 16, 8
 
 def require_aiohttp(what: str, args: Sequence[str] = ()) -> None:
     """Raise `DependencyError` where the package that serves pages is missing, but not for help."""
-    if {"-h", "--help"} & set(args):
+    if HELP & set(args):
         return
     try:
         import aiohttp  # noqa: F401

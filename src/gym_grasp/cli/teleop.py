@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from gym_grasp.cli import HELP
 from gym_grasp.cli.common import DATA, TaskName, print_json
 from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
 from gym_grasp.cli.serving import check_token, network, require_aiohttp, say, serve
@@ -87,7 +88,7 @@ def main(args: Sequence[str]) -> None:
 
 def _recorded(kind: Any, args: Sequence[str]) -> "EnvSpec | None":
     """Return the environment that a device wants remade, if it plays what was recorded."""
-    if not hasattr(kind, "spec") or {"-h", "--help"} & set(args):
+    if not hasattr(kind, "spec") or HELP & set(args):
         return None
     own, _ = tyro.cli(Annotated[kind, NAMELESS], args=args, return_unknown_args=True)
     spec = own.spec()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from gym_grasp.cli import HELP
 from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.cli.serving import check_token, network, require_aiohttp, serve
 from gym_grasp.errors import UsageError
@@ -16,8 +17,6 @@ from gym_grasp.tasks import TASKS
 if TYPE_CHECKING:
     from gym_grasp.view.sides import Recorded
     from gym_grasp.view.sources import Source
-
-HELP = {"-h", "--help"}
 
 
 def main(args: Sequence[str]) -> None:

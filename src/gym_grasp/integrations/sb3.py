@@ -10,6 +10,7 @@ import torch
 from gym_grasp.envs.render import Camera
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DependencyError, UsageError
+from gym_grasp.integrations.checks import require_autoreset
 
 try:
     from stable_baselines3.common.vec_env import VecEnv
@@ -34,8 +35,7 @@ class SB3VecEnv(VecEnv):
     """
 
     def __init__(self, env: GraspVectorEnv) -> None:
-        if not env.autoreset:
-            raise UsageError("The environments have no autoreset; the adapter needs it.")
+        require_autoreset(env)
         self.env = env
         self.render_mode: str | None = "rgb_array"
         self._camera: Camera | None = None

@@ -6,7 +6,8 @@ import gymnasium
 from torch import Tensor
 
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import DependencyError, UsageError
+from gym_grasp.errors import DependencyError
+from gym_grasp.integrations.checks import require_autoreset
 from gym_grasp.integrations.outcomes import Outcomes
 
 try:
@@ -33,8 +34,7 @@ class SkrlEnv(Wrapper):
     """
 
     def __init__(self, env: GraspVectorEnv, seed: int = 0) -> None:
-        if not env.autoreset:
-            raise UsageError("The environments have no autoreset; the adapter needs it.")
+        require_autoreset(env)
         super().__init__(env)
         self._outcomes = Outcomes(env.num_envs, env.device)
         env.reset(seed=seed)

@@ -4,6 +4,7 @@ Joints, ranges, masses and shapes are those of the published models; NOTICE name
 licences. `TORQUE` and `SPEED` are not in them and assumed.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -70,11 +71,10 @@ _GRASPS = {
         )
     },
     "cube": {
-        "lightly": Grasp(
-            np.array([-0.025, 0.116, 0.097]),
-            np.array([1.0, 0.0, 0.27, 0.27, 0.27]),
-            np.array([1.0, 0.31, 0.54, 0.54, 0.54]),
-            pitch=0.2,
+        "lightly": replace(
+            _OVER,
+            ready=np.array([1.0, 0.0, 0.27, 0.27, 0.27]),
+            grip=np.array([1.0, 0.31, 0.54, 0.54, 0.54]),
         )
     },
 }

@@ -6,6 +6,7 @@ licences. The servos are Dynamixel XC330-M288-T: by their maker's data sheet .93
 assumed, three quarters and half of that.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -71,11 +72,10 @@ _GRASPS = {
         )
     },
     "cube": {
-        "lightly": Grasp(
-            np.array([-0.022, 0.116, 0.093]),
-            np.array([1.0, 0.0, 0.2, 0.2, 0.2]),
-            np.array([1.0, 0.29, 0.42, 0.42, 0.42]),
-            pitch=0.2,
+        "lightly": replace(
+            _OVER,
+            ready=np.array([1.0, 0.0, 0.2, 0.2, 0.2]),
+            grip=np.array([1.0, 0.29, 0.42, 0.42, 0.42]),
         )
     },
 }
