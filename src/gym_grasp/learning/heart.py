@@ -38,7 +38,7 @@ class Heart:
         self._when = dict.fromkeys(range(size), now)
         """When each process' beat was last seen to change, by this process' clock."""
         self._heard = now
-        """When the store last answered."""
+        """When the store was last asked and answered."""
         self._lock = threading.Lock()
         self._over = threading.Event()
         for work in (self._beat, self._judge):
@@ -55,12 +55,23 @@ class Heart:
         self._over.set()
 
     def silent(self) -> list[int]:
-        """Return who does not beat any more; waits a while for each to do so."""
-        begun = time.monotonic()
+        """Return who does not beat any more; waits a while for each to do so.
+
+        Counted from the first answer to a question asked after the call: that answer may still
+        bring what a process sent before it died.
+        """
+        begun = first = time.monotonic()
+        last: dict[int, str] = {}
         while True:
             with self._lock:
-                waiting = [other for other, when in self._when.items() if when <= begun]
-                if self._heard <= begun:  # nobody can be heard without the store
+                if not last and self._heard > begun:
+                    first, last = self._heard, dict(self._seen)
+                waiting = [
+                    other
+                    for other, beat in last.items()
+                    if self._seen[other] == beat and self._when[other] < math.inf
+                ]
+                if self._heard <= first:  # nobody can be heard without the store
                     waiting = [0]
             if not waiting or time.monotonic() - begun > ANSWER_WITHIN:
                 return waiting
@@ -81,13 +92,13 @@ class Heart:
         keys = [f"beat/{other}" for other in range(self._size)]
         while not self._over.is_set():
             count += 1
+            now = time.monotonic()
             try:
                 self._store.set(keys[self._rank], str(count))
                 beats = [b.decode() for b in self._store.multi_get(keys)]
             except RuntimeError:
                 time.sleep(BEAT)  # judged by the time since it last answered
                 continue
-            now = time.monotonic()
             with self._lock:
                 self._heard = now
                 for other, beat in enumerate(beats):
