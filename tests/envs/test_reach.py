@@ -135,6 +135,38 @@ def test_furniture_is_come_to_gently(task):
     assert found["hand speed in contact: substeps above 1.05 ×"] < 0.5
 
 
+def touch(env: GraspVectorEnv, monkeypatch, geom: str, sign: int, way: np.ndarray) -> np.ndarray:
+    """Let one end of an arm's capsule touch something, and nothing else anything.
+
+    Returns:
+        MuJoCo's Jacobian of that end. Shape (3, 6).
+    """
+    model, ik = env.physics.model, env.controller._kinematics
+    data = mujoco.MjData(model)
+    data.qpos[:] = env.physics.bind("qpos")[0]
+    mujoco.mj_forward(model, data)
+    number, jacobian = model.geom(geom).id, np.zeros((3, model.nv))
+    axis = data.geom_xmat[number].reshape(3, 3)[:, 2] * model.geom_size[number, 1]
+    end = data.geom_xpos[number] + sign * axis
+
+    def nearest(points):
+        apart = (points[:, :, 0].T - torch.tensor(end)).norm(dim=1)
+        assert apart.min() < 1e-5
+        distance = torch.where(apart == apart.min(), ik._radius[:, 0], 1.0)
+        towards = torch.tensor(way, dtype=torch.float32)[:, None, None]
+        return distance[:, None], towards.expand(points.shape)
+
+    monkeypatch.setattr(ik._obstacles, "nearest", nearest)
+    mujoco.mj_jac(model, data, jacobian, None, end, model.geom_bodyid[number])
+    return jacobian[:, :6]
+
+
+def landed(env: GraspVectorEnv, step: np.ndarray) -> np.ndarray:
+    """What the controller leaves of a joint step. Shape (6,)."""
+    step = torch.tensor(step, dtype=torch.float32)[:, None]
+    return env.controller._kinematics._landing(step)[:, 0].numpy()
+
+
 @pytest.mark.parametrize(
     ("geom", "joints"),
     [
@@ -145,32 +177,49 @@ def test_furniture_is_come_to_gently(task):
 )
 def test_what_touches_presses_with_a_few_newtons(geom, joints, monkeypatch):
     """At both ends of a capsule, by MuJoCo's Jacobian and the servos' stiffness."""
-    env = make(1, "open-door")
-    model, arm = env.physics.model, slice(0, 6)
-    data = mujoco.MjData(model)
-    data.qpos[:] = env.physics.bind("qpos")[0]
-    mujoco.mj_forward(model, data)
-    number, way = model.geom(geom).id, np.array([0.6, 0.0, -0.8])
-    axis = data.geom_xmat[number].reshape(3, 3)[:, 2] * model.geom_size[number, 1]
-    ik, jacobian = env.controller._kinematics, np.zeros((3, model.nv))
-    for end in (data.geom_xpos[number] - axis, data.geom_xpos[number] + axis):
-
-        def nearest(points, end=end):
-            apart = (points[:, :, 0].T - torch.tensor(end)).norm(dim=1)
-            assert apart.min() < 1e-5
-            distance = torch.where(apart == apart.min(), ik._radius[:, 0], 1.0)
-            towards = torch.tensor(way, dtype=torch.float32)[:, None, None]
-            return distance[:, None], towards.expand(points.shape)
-
-        monkeypatch.setattr(ik._obstacles, "nearest", nearest)
-        mujoco.mj_jac(model, data, jacobian, None, end, model.geom_bodyid[number])
-        lever = way @ jacobian[:, arm]
+    env, way = make(1, "open-door"), np.array([0.6, 0.0, -0.8])
+    for sign in (-1, 1):
+        lever = way @ touch(env, monkeypatch, geom, sign, way)
         assert not lever[joints:].any()
-        step = torch.tensor(lever, dtype=torch.float32)[:, None]  # straight at it, and too far
-        closer = lever @ ik._landing(step)[:, 0].numpy()
-        compliance = (lever**2 / model.actuator_gainprm[arm, 0]).sum()
+        closer = lever @ landed(env, lever)  # straight at it, and too far
+        compliance = (lever**2 / env.physics.model.actuator_gainprm[:6, 0]).sum()
         slow = 0.055 * (0.04 if geom.startswith("arm") else 0.1)  # m, at their speeds of landing
         assert closer == pytest.approx(min(40 * compliance, slow), rel=1e-3)
+
+
+def test_gentle_control_knows_what_friction_holds():
+    """Of these arms some press the door with 200 N over 100 ms if it does not."""
+    env = make(16, "open-door", seconds=6, gentle=True)
+    auditor, press = Auditor(env), presser(env, 0)
+    while auditor.running.any():
+        auditor.step(press(env.observation()))
+    found = {one.name: one.measured for one in figures(auditor)}
+    assert 50 < found["force on furniture, 100 ms: max"] < 120
+    assert found["force on furniture, peak: max"] < 250
+
+
+def test_a_fingertip_that_sticks_presses_no_harder_sideways(monkeypatch):
+    """With the normal part of the force that would hold it against the servos in all directions."""
+    env, way = make(1, "open-door", gentle=True), np.array([0.6, 0.0, -0.8])
+    moves = touch(env, monkeypatch, "hand/index_distal_collision", 1, way)
+    gains, lever = env.physics.model.actuator_gainprm[:6, 0], way @ moves
+    held = np.linalg.inv(moves / gains @ moves.T + np.eye(3) / 4e5)
+    pressing = way @ held @ moves  # N/rad
+    step = pressing - lever * (pressing @ lever) / (lever @ lever)
+    step *= 0.1 / np.abs(step).max()
+    assert abs(lever @ step) < 1e-9  # the tip comes no closer
+    assert pressing @ step > 100
+    assert pressing @ landed(env, step) == pytest.approx(60, rel=1e-3)
+
+
+def test_joints_that_cancel_out_do_not_bring_an_arm_close(monkeypatch):
+    env, down = make(1, "open-door", gentle=True), np.array([0.0, 0.0, -1.0])
+    lever = down @ touch(env, monkeypatch, "arm/forearm_collision", -1, down)
+    step = np.zeros(6)
+    step[1:3] = 0.1 * np.array([1.0, -lever[1] / lever[2]])
+    assert abs(lever @ step) < 1e-9
+    assert np.abs(lever * step).sum() > 0.02
+    assert np.abs(lever * landed(env, step)).sum() == pytest.approx(2 * 0.055 * 0.04, rel=1e-3)
 
 
 def test_the_command_shows_it(capsys):

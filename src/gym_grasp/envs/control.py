@@ -58,6 +58,9 @@ class ControlConfig:
     wrist stays where the arm reaches well, see `robots.base.Reach`."""
     workspace_high: tuple[float, float, float] = (0.90, 0.60, 0.75)
     """Upper corner of that box, world, in m."""
+    gentle: bool = False
+    """Whether what friction holds, and an arm whose joints turn against one another near something,
+    is reckoned with: no action presses half as hard then, and hands that slip come off slower."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for the first value out of range."""
@@ -69,6 +72,8 @@ class ControlConfig:
             raise UsageError(
                 f"control.interval is {self.interval}; it must be within [1, {MOST_SUBSTEPS}]."
             )
+        if not isinstance(self.gentle, bool):
+            raise UsageError(f"control.gentle is {self.gentle!r}; it must be True or False.")
         for setting in fields(self):
             if setting.type is float:
                 value = getattr(self, setting.name)
@@ -153,7 +158,9 @@ class Controller:
         device = physics.device
         self._low = torch.tensor(config.workspace_low, device=device)
         self._high = torch.tensor(config.workspace_high, device=device)
-        self._kinematics = InverseKinematics(physics, robot, config.method, self.period)
+        self._kinematics = InverseKinematics(
+            physics, robot, config.method, self.period, config.gentle
+        )
         speeds = torch.tensor(drive_speeds(config, robot.hand), device=device)
         self._drive_step = speeds * self.period
         servos = indices.actuated[indices.arm.stop :]

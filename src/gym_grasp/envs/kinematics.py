@@ -54,6 +54,13 @@ GIVE: Final = 1e5
 """How much more per square of the distance, in N/m²."""
 STIFFEST: Final = 4e5
 """Most stiffness with which it counts, in N/m: with short levers it hardly moves."""
+STUCK_FORCE: Final = 60.0
+"""Most force with which a point that friction may hold presses, in N; gentle control only."""
+STUCK_GIVE: Final = 1e6
+"""How much more per square of the distance, in N/m²."""
+OPPOSED: Final = 2.0
+"""How much farther a point of the arm may come, were all its joints to turn against what stands
+there, than it comes when they cancel out; gentle control only."""
 APPROACH: Final = 3.0
 """How much faster they come per distance, in 1/s."""
 APPROACH_TIME: Final = 0.055
@@ -83,13 +90,16 @@ class InverseKinematics:
         robot: the robot in them.
         method: where the joints go.
         period: of control, in s.
+        gentle: whether friction, and joints that turn against one another, are reckoned with.
     """
 
-    def __init__(self, physics: Physics, robot: Robot, method: Method, period: float) -> None:
+    def __init__(
+        self, physics: Physics, robot: Robot, method: Method, period: float, gentle: bool
+    ) -> None:
         arm, device = robot.arm, physics.device
         model, indices = physics.model, robot.indices(physics.model)
         column = partial(_column, device=device)
-        self._method = method
+        self._method, self._careful = method, gentle
         self._joints = indices.arm
         self._qpos, self._qvel = physics.bind("qpos"), physics.bind("qvel")
         self._axis, self._anchor = physics.bind("xaxis"), physics.bind("xanchor")
@@ -217,11 +227,11 @@ class InverseKinematics:
         distance, towards = self._obstacles.nearest(points)
         room = (distance - self._radius).clamp_min(0.0)
         levers = points[:, None] - anchor[:, :, None]
-        ways = total(torch.linalg.cross(axis[:, :, None], levers, dim=0) * towards[:, None])
-        ways = ways * self._moved_by[..., None]  # (joints, P, N)
+        moves = torch.linalg.cross(axis[:, :, None], levers, dim=0) * self._moved_by[..., None]
+        ways = total(moves * towards[:, None])  # (joints, P, N)
         compliance = total(ways.square() / self._stiffness[..., None]).clamp_min(1.0 / STIFFEST)
 
-        def share(step: Tensor, allowed: Tensor) -> Tensor:
+        def share(step: Tensor, allowed: Tensor, ways: Tensor = ways) -> Tensor:
             closer = total(ways * step[:, None]).clamp_min(1e-9)
             return (allowed / closer).amin(0).clamp_max(1.0)
 
@@ -233,7 +243,30 @@ class InverseKinematics:
         added = step - coasting
         step = coasting + added * share(added, compliance * (TOUCH_FORCE / parts + give))
         slow = APPROACH_TIME * (self._touch + APPROACH * room)
-        return step * share(step, torch.minimum(slow, compliance * (BLOW_FORCE / parts + give)))
+        step = step * share(step, torch.minimum(slow, compliance * (BLOW_FORCE / parts + give)))
+        if self._careful:
+            stuck = self._stuck(moves.transpose(0, 1), towards)
+            step = step * share(step, STUCK_FORCE + STUCK_GIVE * room.square(), stuck)
+            opposed = torch.where(self._of_hand, math.inf, OPPOSED * slow)
+            step = step * share(step.abs(), opposed, ways.abs())
+        return step
+
+    def _stuck(self, moves: Tensor, towards: Tensor) -> Tensor:
+        """Force with which points press that friction holds in all directions, per joint step.
+
+        A point that may slide gives way to the side, so it presses less than one that may not.
+
+        Args:
+            moves: columns of the points' Jacobians. Shape (joints, 3, P, N).
+            towards: what is nearest, unit vectors. Shape (3, P, N).
+
+        Returns:
+            nᵀ(J K⁻¹ Jᵀ)⁻¹ J in N/rad, K the servos' stiffness. Shape (joints, P, N).
+        """
+        root = self._stiffness.sqrt()[..., None]
+        columns = (moves / root[:, None]).flatten(2)
+        stuck = damped_least_squares(columns, towards.flatten(1), STIFFEST**-0.5)
+        return root * stuck.view(len(moves), *towards.shape[1:])
 
 
 def _hand_part(motion: Tensor, jacobian_t: Tensor, soft: Tensor) -> Tensor:
