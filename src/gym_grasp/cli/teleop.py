@@ -14,7 +14,12 @@ import tyro
 
 from gym_grasp.cli import HELP
 from gym_grasp.cli.common import DATA, TaskName, print_json
-from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
+from gym_grasp.cli.environment import (
+    Environment,
+    EnvironmentOptions,
+    call,
+    refusing_in_a_line,
+)
 from gym_grasp.cli.serving import check_token, network, require_aiohttp, say, serve
 from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.tasks import TASKS, load_task
@@ -90,7 +95,9 @@ def _recorded(kind: Any, args: Sequence[str]) -> "EnvSpec | None":
     """Return the environment that a device wants remade, if it plays what was recorded."""
     if not hasattr(kind, "spec") or HELP & set(args):
         return None
-    own, _ = tyro.cli(Annotated[kind, NAMELESS], args=args, return_unknown_args=True)
+    prog = "gym-grasp teleop"
+    with refusing_in_a_line(prog):
+        own, _ = tyro.cli(Annotated[kind, NAMELESS], args=args, prog=prog, return_unknown_args=True)
     spec = own.spec()
     if spec.task not in args:
         raise UsageError(f"What is to be played back is of the task '{spec.task}'; name that one.")
