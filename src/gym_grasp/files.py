@@ -2,19 +2,23 @@
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gym_grasp.errors import GymGraspError
+from gym_grasp.errors import GymGraspError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` at the end, whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished = path.parent / f"{path.name}.unfinished"
     try:
         with open(unfinished, "w+b") as file:
             yield file
@@ -59,6 +63,30 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+
+
+def check_suffix(path: Path | None, suffix: str) -> None:
+    """Raise `UsageError` where the name of a file to be written, if any, ends otherwise.
+
+    So no file of another kind, a dataset for instance, is replaced by mistake.
+    """
+    if path is not None and path.suffix.lower() != suffix:
+        raise UsageError(
+            f"{path} would be a {suffix[1:].upper()} file; let its name end in {suffix}."
+        )
+
+
+def write_figure(path: Path, figure: "Figure", dpi: int = 120) -> None:
+    """Write a figure of matplotlib as PNG, atomically, under this very name.
+
+    Raises:
+        GymGraspError: it cannot be written.
+        UsageError: the name does not end in .png.
+    """
+    check_suffix(path, ".png")
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=dpi)
+    write_atomically(path, image.getvalue())
 
 
 def to_json(value: Any) -> bytes:

@@ -66,7 +66,9 @@ def benchmark(
     """
     from gym_grasp.bench.report import plot_throughput, throughput_table
     from gym_grasp.bench.throughput import measure
+    from gym_grasp.files import check_suffix
 
+    check_suffix(plot, ".png")
     if run is not None and not tasks:
         tasks = (spec_of_run(run).task,)
     if peers:
@@ -84,12 +86,12 @@ def benchmark(
         for spec in specs
         for count in num_envs
     ]
-    if plot is not None:
-        plot_throughput(results, plot)
     if json:
         print_json({"results": [result.to_dict() for result in results]})
     else:
-        print(throughput_table(results))
+        print(throughput_table(results), flush=True)
+    if plot is not None:
+        plot_throughput(results, plot)
 
 
 def _peers(

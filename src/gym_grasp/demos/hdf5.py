@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 def check_free(path: Path, overwrite: bool) -> None:
     """Raise `DatasetError` where a dataset would replace another unasked."""
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"{path} exists and is no file. Choose another name.")
     if path.exists() and not overwrite:
         raise DatasetError(
             f"{path} exists already. Choose another name, or overwrite it (--overwrite)."

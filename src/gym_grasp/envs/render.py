@@ -18,6 +18,7 @@ from gym_grasp.envs.build import compile_drawing
 from gym_grasp.envs.opengl import is_software, make_renderer
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError, UsageError, reason, unknown
+from gym_grasp.files import check_suffix, write_atomically
 
 WIDTH, HEIGHT = 640, 480
 MOST_WIDTH, MOST_HEIGHT = 3840, 2160
@@ -180,7 +181,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
 
 
 def write_picture(path: Path, frame: np.ndarray) -> None:
-    """Write one frame (height, width, 3) uint8 as PNG.
+    """Write one frame (height, width, 3) uint8 as PNG, atomically.
 
     Raises:
         GymGraspError: it cannot be written.
@@ -188,12 +189,8 @@ def write_picture(path: Path, frame: np.ndarray) -> None:
     """
     import imageio.v3
 
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"The picture {path} would be a PNG; let its name end in .png.")
-    try:
-        imageio.v3.imwrite(path, frame)
-    except OSError as error:
-        raise GymGraspError(f"Cannot write the picture {path}: {reason(error)}.") from error
+    check_suffix(path, ".png")
+    write_atomically(path, imageio.v3.imwrite("<bytes>", frame, extension=".png"))
 
 
 def film(
