@@ -14,6 +14,9 @@ from gym_grasp.errors import GymGraspError, UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_JSON = 2**27
+"""Bytes that are read of a file of JSON."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -72,7 +75,7 @@ def check_suffix(path: Path | None, suffix: str) -> None:
     """
     if path is not None and path.suffix.lower() != suffix:
         raise UsageError(
-            f"{path} would be a {suffix[1:].upper()} file; let its name end in {suffix}."
+            f"What is written to {path} is {suffix[1:].upper()}; let its name end in {suffix}."
         )
 
 
@@ -104,9 +107,13 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON.
+        ValueError: it is no JSON, or takes more than `MOST_JSON`.
     """
+    if path.exists() and not path.is_file():  # such as a pipe, which would be waited for
+        raise OSError(f"{path} is no file")
     try:
+        if path.stat().st_size > MOST_JSON:
+            raise ValueError(f"it takes more than {MOST_JSON >> 20} MiB")
         return json.loads(path.read_bytes())
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error

@@ -75,6 +75,31 @@ def test_bc_refuses_what_only_rollouts_use(values):
     assert TrainConfig(method="dapg", **values)
 
 
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [
+        ({"method": "ppo"}, {"bc_weight": 3.0}),
+        ({"method": "ppo"}, {"bc_decay": 0.5}),
+        ({"method": "ppo"}, {"demo_batch_size": 7}),
+        ({"method": "ppo"}, {"pretrain_epochs": 0}),
+        ({"method": "ppo"}, {"cloning_learning_rate": 1e-3}),
+        ({"method": "ppo"}, {"cloning_noise": (0.1, 0.1)}),
+        ({"method": "ppo"}, {"learning_rate": 1.0}),
+        ({"bc_weight": 0.0}, {"bc_decay": 0.5}),
+        ({"bc_weight": 0.0}, {"pretrain_epochs": 5}),
+        ({"pretrain_epochs": 0}, {"cloning_learning_rate": 1e-3}),
+        ({"pretrain_epochs": 0}, {"learning_rate": 1e-9}),
+        ({}, {"learning_rate": 1e-4}),
+    ],
+    ids=str,
+)
+def test_a_setting_without_effect_is_named(settings, idle):
+    TrainConfig(**settings).refuse_idle()
+    (name,) = idle
+    with pytest.raises(UsageError, match=f"{name} is .*(no use for it|must be within)"):
+        TrainConfig(**settings, **idle).refuse_idle()
+
+
 def test_pretraining_is_bc_with_the_settings_it_shares():
     whole = TrainConfig(horizon=64, pretrain_epochs=7, hidden_sizes=(8,), cloning_noise=(0.1, 0.2))
     clone = whole.of_pretraining()

@@ -41,7 +41,7 @@ def benchmark(
     run: Path | None = None,
     peers: bool = False,
     mjlab: Path | None = None,
-    repeats: int = 3,
+    repeats: int | None = None,
     plot: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -60,7 +60,7 @@ def benchmark(
             gym-grasp[rsl-rl]) and, with --mjlab, mjlab's lift task, each in a process of its own,
             in turn.
         mjlab: Python of an environment that has mjlab, such as .venv-mjlab/bin/python.
-        repeats: how often each of the peers is measured.
+        repeats: how often each of the peers is measured; by default 3 times.
         plot: draw throughput against the number of environments into this PNG.
         json: print the results as one JSON object.
     """
@@ -71,11 +71,17 @@ def benchmark(
     check_suffix(plot, ".png")
     if run is not None and not tasks:
         tasks = (spec_of_run(run).task,)
+    if run is not None and not train:
+        raise UsageError("--run says what is trained, and --no-train trains nothing.")
+    if peers and not train:
+        raise UsageError("--peers measures training; leave --no-train out.")
     if peers:
-        _peers(tasks, environment, num_envs, device, rounds, run, mjlab, repeats, plot, json)
+        times = 3 if repeats is None else repeats
+        _peers(tasks, environment, num_envs, device, rounds, run, mjlab, times, plot, json)
         return
-    if mjlab is not None:
-        raise UsageError("--mjlab goes with --peers.")
+    for option, value in (("--mjlab", mjlab), ("--repeats", repeats)):
+        if value is not None:
+            raise UsageError(f"{option} goes with --peers.")
     specs = [environment.spec(task) for task in tasks or TASKS]
     if run is not None:
         what = f"The policy of {run} is of another environment than the one to measure:"

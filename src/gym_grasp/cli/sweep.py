@@ -15,7 +15,7 @@ from gym_grasp.cli.environment import EnvironmentOptions, call
 from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.experiments.executors import Execution
 from gym_grasp.experiments.sweep import RESULT, Outcome, Place, Run, Variant, sweep
-from gym_grasp.files import check_suffix, write_atomically, write_figure
+from gym_grasp.files import check_suffix, read_json, write_atomically, write_figure
 from gym_grasp.learning.config import default_num_envs
 from gym_grasp.learning.intervals import success_interval
 
@@ -92,14 +92,13 @@ def main(args: Sequence[str]) -> None:
         for method in options.methods
         for seed in options.seeds
     ]
-    for run in runs:
-        run.config()  # says now what is out of range
+    configs = [run.config() for run in runs]  # says now what is out of range
+    if options.num_envs is not None and not any(one.steps_environment for one in configs):
+        raise UsageError("--num-envs is given, but no method here steps an environment.")
     failed = sweep(runs, place, options.execution.make(options.device))
     refused = {run for run, _ in failed}  # what lies there then is of other settings
     results = [
-        json_.loads((place.folder(run) / RESULT).read_text())
-        for run in dict.fromkeys(runs)
-        if run not in refused
+        read_json(place.folder(run) / RESULT) for run in dict.fromkeys(runs) if run not in refused
     ]
     summary = summarise(results)
     if options.json:

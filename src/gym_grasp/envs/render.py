@@ -159,21 +159,24 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
     import imageio
     from imageio_ffmpeg import count_frames_and_secs
 
-    part = path.with_name(f".{path.stem}.part.mp4")
+    part = path.parent / f".{path.stem}.part.mp4"
+    options = {"macro_block_size": 2, "quality": 5, "ffmpeg_log_level": "quiet"}
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()  # says why, as the encoder does not
         # Of itself it does not close, and so leaves the encoder running, where something is raised.
-        with closing(imageio.get_writer(part, fps=rate, macro_block_size=2, quality=5)) as writer:
+        with closing(imageio.get_writer(part, fps=rate, **options)) as writer:
             for frame in frames:
                 writer.append_data(frame)
         try:
             count_frames_and_secs(str(part))
         except RuntimeError as error:  # the encoder does not tell when the disk is full
-            raise OSError("it is not whole; is the disk full?") from error
+            raise OSError("it is not whole, as where the disk is full") from error
         part.replace(path)
     except OSError as error:
         text = str(error).partition("FFMPEG COMMAND")[0]
         if isinstance(error, BrokenPipeError) or "Broken pipe" in text:
-            text = "the encoder has given up; is the disk full?"
+            text = "the encoder has given up, as where the disk is full"
         raise GymGraspError(f"Cannot write the video {path}: {reason(text)}.") from error
     finally:
         with suppress(OSError):

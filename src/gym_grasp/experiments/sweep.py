@@ -15,8 +15,10 @@ from gym_grasp.differences import differences
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError, unknown
+from gym_grasp.files import read_json
 from gym_grasp.learning.config import Method, TrainConfig
 from gym_grasp.progress import bar
+from gym_grasp.typed import CRAFTED
 
 Variant = Literal["dapg-sparse", "dapg-dense", "ppo-dense", "ppo-sparse", "bc"]
 """A method with its reward; bc knows no reward."""
@@ -226,11 +228,11 @@ def is_done(run: Run, place: Place) -> bool:
     """
     path = place.folder(run) / RESULT
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         found = {**content["run"], "spec": content.get("spec", {})}
         found["evaluation episodes"] = content.get("episodes")
         learned_from = content.get("dataset")
-    except (OSError, ValueError, KeyError):
+    except (OSError, *CRAFTED):
         return False
     wanted = {**run.to_dict(), "spec": run.spec.to_dict(), "evaluation episodes": place.episodes}
     data = place.dataset(run)

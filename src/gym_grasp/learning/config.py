@@ -17,6 +17,10 @@ ROLLOUTS = (
     *("bc_decay", "privileged_critic"),
 )
 """Settings of the methods that step environments, which bc does not."""
+CLONING = (
+    *("demo_batch_size", "pretrain_epochs", "cloning_learning_rate", "cloning_noise", "bc_decay"),
+)
+"""Settings of the methods that learn from demonstrations, which ppo does not."""
 WATCHED = ("evaluation_interval", "evaluation_episodes", "film_interval")
 """Settings of what is looked at while a run is under way, and changes nothing that is learned."""
 FIRST_SEED = 2**31
@@ -82,8 +86,8 @@ class TrainConfig:
     lengths in m and of angles in rad."""
 
     learning_rate: float = 5e-4
-    """Adam's learning rate at the first rollout, after pretraining min_learning_rate; then the KL
-    rule moves it."""
+    """Adam's learning rate at the first rollout, after pretraining min_learning_rate instead; then
+    the KL rule moves it."""
 
     min_learning_rate: float = 1e-5
     """Lower end of the KL rule."""
@@ -159,13 +163,6 @@ class TrainConfig:
         """Raise `UsageError` for the first value out of range."""
         if self.method not in METHODS:
             raise unknown("method", self.method, METHODS)
-        if self.method == "bc":
-            for name in ROLLOUTS:
-                if getattr(self, name) != getattr(type(self), name):
-                    raise UsageError(
-                        f"{name} is {getattr(self, name)}, but the method 'bc' steps no "
-                        "environment and has no use for it; leave it out."
-                    )
         for name in ("epochs", "mini_epochs", "demo_batch_size", "checkpoint_interval"):
             _check(name, getattr(self, name), 1, math.inf)
         _check("horizon", self.horizon, 1, LONGEST_HORIZON)
@@ -214,6 +211,36 @@ class TrainConfig:
             raise UsageError(
                 f"hidden_sizes is {self.hidden_sizes}; give sizes of layers within [1, {WIDEST}]."
             )
+        if self.method == "bc":
+            self.refuse_idle()
+
+    def refuse_idle(self) -> None:
+        """Raise `UsageError` for the first changed setting that has no effect beside the others.
+
+        For what is asked for one training; what several methods share may have some for others.
+        """
+        names, why = self._unused()
+        for name in names:
+            if getattr(self, name) != getattr(type(self), name):
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}, but {why} and has no use for it; leave it "
+                    "out."
+                )
+        if self.steps_environment and not self.pretrains:
+            limits = self.min_learning_rate, self.max_learning_rate
+            _check("learning_rate", self.learning_rate, *limits)
+
+    def _unused(self) -> tuple[tuple[str, ...], str]:
+        """Return settings that can have no effect beside the others, and why."""
+        if self.method == "bc":
+            return ROLLOUTS, "the method 'bc' steps no environment"
+        if self.method == "ppo":
+            return (*CLONING, "bc_weight"), "the method 'ppo' learns from no demonstrations"
+        if self.bc_weight == 0:
+            return CLONING, "dapg without bc_weight learns from no demonstrations"
+        if self.pretrain_epochs == 0:
+            return ("cloning_learning_rate",), "dapg without pretrain_epochs does not pretrain"
+        return ("learning_rate",), "pretraining is followed by min_learning_rate"
 
     def of_pretraining(self) -> "TrainConfig":
         """Return the settings of the clone that dapg begins as."""

@@ -27,6 +27,11 @@ def load_to_resume(
             f"{__version__}; install that version to resume, or train anew."
         )
     construct(Identity, content["identity"]).check(env, path, ignore=())
+    if content["epoch"] > config.epochs:
+        raise CheckpointError(
+            f"{path} has {content['epoch']} epochs already, {config.epochs} are wanted; ask for as "
+            "many, or more."
+        )
     if content["dataset"] != fingerprint:
         raise CheckpointError(
             f"{path} was trained with the dataset {reason(content['dataset'])}, {fingerprint} was "
