@@ -40,8 +40,11 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        why = error.strerror or error
+        if isinstance(error, (FileExistsError, NotADirectoryError)):
+            why = "a file stands where its folder would be"
         raise GymGraspError(
-            f"Cannot write {path}: {error.strerror or error}. What was saved before is intact; "
+            f"Cannot write {path}: {why}. What was saved before is intact; "
             "free some space or choose a writable folder, then try again (a training run that has "
             "a checkpoint goes on with `gym-grasp resume`)."
         ) from error

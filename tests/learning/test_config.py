@@ -1,6 +1,9 @@
+import dataclasses
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from gym_grasp.errors import UsageError
@@ -60,6 +63,33 @@ def test_values_out_of_range_are_refused(values):
     name = next(iter(values))
     with pytest.raises(UsageError, match=name):
         TrainConfig(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"horizon": 1.5},
+        {"epochs": True},
+        {"seed": "3"},
+        {"learning_rate": "a"},
+        {"gae_lambda": None},
+        {"hidden_sizes": 16},
+        {"hidden_sizes": ["a"]},
+        {"wandb": 1.5},
+        {"compile": "yes"},
+    ],
+)
+def test_values_of_another_type_are_refused(values):
+    with pytest.raises(UsageError, match=next(iter(values))):
+        TrainConfig(**values)
+
+
+def test_equal_settings_are_equal_however_they_are_given():
+    given = {"hidden_sizes": [8, 4], "epochs": np.int64(3), "discount": np.float32(0.5)}
+    config = TrainConfig(**given)
+    assert config == TrainConfig(hidden_sizes=(8, 4), epochs=3, discount=0.5)
+    assert hash(config) == hash(TrainConfig(hidden_sizes=(8, 4), epochs=3, discount=0.5))
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["epochs"] == 3
 
 
 def test_importing_the_settings_imports_no_torch():

@@ -66,9 +66,13 @@ def benchmark(
     """
     from gym_grasp.bench.report import plot_throughput, throughput_table
     from gym_grasp.bench.throughput import measure
+    from gym_grasp.envs.checks import checked_count
     from gym_grasp.files import check_suffix
 
     check_suffix(plot, ".png")
+    checked_count("--rounds", rounds, 1)
+    if not num_envs:
+        raise UsageError("--num-envs names no number; give one, or leave it out.")
     if run is not None and not tasks:
         tasks = (spec_of_run(run).task,)
     if run is not None and not train:
@@ -82,6 +86,8 @@ def benchmark(
     for option, value in (("--mjlab", mjlab), ("--repeats", repeats)):
         if value is not None:
             raise UsageError(f"{option} goes with --peers.")
+    if run is not None and {*tasks} != {spec_of_run(run).task}:
+        raise UsageError(f"{run} is of the task '{spec_of_run(run).task}'; name no other.")
     specs = [environment.spec(task) for task in tasks or TASKS]
     if run is not None:
         what = f"The policy of {run} is of another environment than the one to measure:"

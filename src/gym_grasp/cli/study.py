@@ -10,7 +10,7 @@ import tyro
 
 from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import call_one
-from gym_grasp.cli.serving import network, require_aiohttp, say, serve
+from gym_grasp.cli.serving import check_reach, network, require_aiohttp, say, serve
 from gym_grasp.cli.teleop import DEFAULT_DEVICE, load_device
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.progress import bar
@@ -73,6 +73,7 @@ def run(
         seconds: stop after so long.
     """
     require_aiohttp("The study")
+    check_reach(port, seconds)
     import torch
 
     from gym_grasp.study.conductor import Conductor

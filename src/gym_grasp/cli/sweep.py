@@ -73,6 +73,11 @@ def main(args: Sequence[str]) -> None:
     if envs is None:
         envs = default_num_envs(options.device)
     overrides = tuple(parse_setting(text) for text in options.set)
+    if len(dict(overrides)) < len(overrides):
+        raise UsageError(f"--set {' '.join(options.set)}: one setting is given twice.")
+    for name in ("tasks", "methods", "seeds"):
+        if not getattr(options, name):
+            raise UsageError(f"--{name} names none; name at least one, or leave it out.")
     runs = [
         Run(
             spec.task,

@@ -20,7 +20,7 @@ from gym_grasp.cli.environment import (
     call,
     refusing_in_a_line,
 )
-from gym_grasp.cli.serving import check_token, network, require_aiohttp, say, serve
+from gym_grasp.cli.serving import check_reach, check_token, network, require_aiohttp, say, serve
 from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.tasks import TASKS, load_task
 from gym_grasp.teleop.devices import DEVICES
@@ -156,6 +156,7 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
         raise UsageError(f"--time-limit is {shared.time_limit}; it has to be positive.")
     if shared.time_limit is not None and environment.max_episode_steps is not None:
         raise UsageError("--time-limit and --max-episode-steps say the same; give one of them.")
+    check_reach(shared.port, shared.seconds)
     check_token(shared.token, shared.lan)
     torch.set_num_threads(1)  # one simulation is too small to share out
     env = GraspVectorEnv(_spec(shared, environment, shared.task), 1, num_threads=1, autoreset=False)

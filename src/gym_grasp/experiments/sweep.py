@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.differences import differences
+from gym_grasp.envs.checks import checked_count, checked_device
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError, unknown
@@ -183,6 +184,11 @@ class Place:
     """Demonstrations in a dataset that is recorded."""
     smoke: bool = False
     """The figures mean nothing: only whether everything runs is tried."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a number out of range, or no device."""
+        checked_device(self.device)
+        checked_count("episodes", self.episodes, 1)
 
     def folder(self, run: Run) -> Path:
         """Return the folder of a run."""
