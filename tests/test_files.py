@@ -40,6 +40,12 @@ def test_a_file_where_a_folder_would_be_is_named(tmp_path):
         pass
 
 
+def test_a_pipe_in_place_of_a_lock_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(GymGraspError, match="Cannot write"), locked(tmp_path / "lock", "busy"):
+        pass
+
+
 @pytest.mark.parametrize(
     ("module", "package"),
     [("integrations.robomimic", "robomimic"), ("bench.sb3", "stable_baselines3")],

@@ -133,13 +133,17 @@ def hold(path: Path, busy: Exception, *, wait: bool = False) -> BinaryIO:
     Raises:
         OSError: it cannot be opened.
     """
-    file = open(path, "wb")  # noqa: SIM115 - the caller closes it
+    file = open(path, "wb", opener=_at_once)  # noqa: SIM115 - the caller closes it
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
         file.close()
         raise busy from error
     return file
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)  # a pipe would wait for a reader
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """What callers hand to an environment is refused in one line where it cannot take effect."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
