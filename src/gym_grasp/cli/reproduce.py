@@ -60,8 +60,6 @@ def main(args: Sequence[str]) -> None:
         raise UsageError(f"--methods chooses among table3's; {options.what} has its own.")
     if options.seeds and options.what in ("fig7", "table1"):
         raise UsageError(f"--seeds: {options.what} trains no seeds of its own; leave it out.")
-    if options.gather and options.runs is not None and not options.runs.is_dir():
-        raise UsageError(f"--runs is {options.runs}, and there is no such folder to gather from.")
     runs = options.runs or RUNS / ("smoke" if options.smoke else "reproduce")
     out = options.out or (runs / "results" if options.smoke else RESULTS)
     data = runs / "data" if options.smoke else DATA
