@@ -1,7 +1,9 @@
 """Errors that a user can act on; the command line prints them in one line."""
 
 import difflib
+import sys
 from collections.abc import Iterable
+from types import TracebackType
 
 
 class GymGraspError(Exception):
@@ -54,3 +56,18 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UsageError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")
+
+
+def end_in_a_line() -> None:
+    """Let errors of ours end this process as on the command line; for what `python -m` runs."""
+    before = sys.excepthook
+
+    def told(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, GymGraspError):
+            print(f"gym-grasp: error: {error}", file=sys.stderr)
+        else:
+            before(kind, error, traceback)
+
+    sys.excepthook = told

@@ -2,19 +2,26 @@
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gym_grasp.errors import GymGraspError
+from gym_grasp.errors import GymGraspError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_JSON = 2**27
+"""Bytes that are read of a file of JSON."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` at the end, whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished = path.parent / f"{path.name}.unfinished"
     try:
         with open(unfinished, "w+b") as file:
             yield file
@@ -33,8 +40,11 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        why = error.strerror or error
+        if isinstance(error, (FileExistsError, NotADirectoryError)):
+            why = "a file stands where its folder would be"
         raise GymGraspError(
-            f"Cannot write {path}: {error.strerror or error}. What was saved before is intact; "
+            f"Cannot write {path}: {why}. What was saved before is intact; "
             "free some space or choose a writable folder, then try again (a training run that has "
             "a checkpoint goes on with `gym-grasp resume`)."
         ) from error
@@ -61,6 +71,30 @@ def write_together(files: Mapping[Path, bytes]) -> None:
             os.fsync(file.fileno())
 
 
+def check_suffix(path: Path | None, suffix: str) -> None:
+    """Raise `UsageError` where the name of a file to be written, if any, ends otherwise.
+
+    So no file of another kind, a dataset for instance, is replaced by mistake.
+    """
+    if path is not None and path.suffix.lower() != suffix:
+        raise UsageError(
+            f"What is written to {path} is {suffix[1:].upper()}; let its name end in {suffix}."
+        )
+
+
+def write_figure(path: Path, figure: "Figure", dpi: int = 120) -> None:
+    """Write a figure of matplotlib as PNG, atomically, under this very name.
+
+    Raises:
+        GymGraspError: it cannot be written.
+        UsageError: the name does not end in .png.
+    """
+    check_suffix(path, ".png")
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=dpi)
+    write_atomically(path, image.getvalue())
+
+
 def to_json(value: Any) -> bytes:
     """Return JSON for a file."""
     return (json.dumps(value, indent=1) + "\n").encode()
@@ -76,9 +110,13 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no JSON.
+        ValueError: it is no JSON, or takes more than `MOST_JSON`.
     """
+    if path.exists() and not path.is_file():  # such as a pipe, which would be waited for
+        raise OSError(f"{path} is no file")
     try:
+        if path.stat().st_size > MOST_JSON:
+            raise ValueError(f"it takes more than {MOST_JSON >> 20} MiB")
         return json.loads(path.read_bytes())
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
@@ -95,13 +133,17 @@ def hold(path: Path, busy: Exception, *, wait: bool = False) -> BinaryIO:
     Raises:
         OSError: it cannot be opened.
     """
-    file = open(path, "wb")  # noqa: SIM115 - the caller closes it
+    file = open(path, "wb", opener=_at_once)  # noqa: SIM115 - the caller closes it
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
         file.close()
         raise busy from error
     return file
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)  # a pipe would wait for a reader
 
 
 @contextlib.contextmanager

@@ -118,7 +118,7 @@ def test_a_film_that_cannot_be_written_leaves_the_one_before(run, tmp_path):
     assert film.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [film]
     with pytest.raises(GymGraspError, match="Cannot write the video"):
-        write_video(tmp_path / "none" / "film.mp4", [np.zeros((48, 64, 3), np.uint8)], 10)
+        write_video(film / "film.mp4", [np.zeros((48, 64, 3), np.uint8)], 10)
 
 
 @pytest.mark.parametrize(

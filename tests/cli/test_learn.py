@@ -89,4 +89,4 @@ def test_a_fault_of_the_film_costs_the_film_alone(file, tmp_path, monkeypatch, c
 
 def test_no_dapg_where_none_is_wanted(file, capsys):
     assert main.main(["learn", str(file), "--max-minutes", "-1"]) == 2
-    assert "--max-minutes -1" in capsys.readouterr().err
+    assert "max_minutes is -1" in capsys.readouterr().err

@@ -1,12 +1,16 @@
 """What a command prints to: terminals that lack characters, readers that have read enough."""
 
 import io
+import json
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 from gym_grasp.cli.main import SUBCOMMANDS, main
+from gym_grasp.demos.record import record
 from gym_grasp.physics import memory
 
 
@@ -56,3 +60,89 @@ def test_the_free_memory_is_that_of_this_system():
     if free is None:
         pytest.skip("the system does not say")
     assert 10**7 < free < 10**14
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("recorded") / "drawer.hdf5"
+    record("open-drawer", path, episodes=2, seed=4, skill=1.0)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (("demos", "info", "drawer.hdf5", "--plot"), ".png"),
+        (("demos", "info", "drawer.hdf5", "--card"), ".md"),
+        (("demos", "info", "drawer.hdf5", "--segments"), ".json"),
+        (("demos", "film", "drawer.hdf5", "--out"), ".mp4"),
+        (("export", "run", "--to"), ".onnx"),
+        (("render", "open-drawer", "--out"), ".png"),
+        (("benchmark", "open-drawer", "--num-envs", "1", "--plot"), ".png"),
+        (("sweep", "--tasks", "open-drawer", "--csv"), ".csv"),
+        (("sweep", "--tasks", "open-drawer", "--plot"), ".png"),
+    ],
+    ids=" ".join,
+)
+def test_no_output_replaces_a_file_of_another_kind(
+    monkeypatch, capsys, tmp_path, recorded, command, kind
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(recorded, "drawer.hdf5")
+    for name in ("drawer.hdf5", ".", "picture"):
+        assert main([*command, name]) == 2
+        assert f"let its name end in {kind}" in capsys.readouterr().err
+    assert Path("drawer.hdf5").read_bytes() == recorded.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["drawer.hdf5"]
+
+
+def test_what_describes_a_dataset_is_written_where_it_was_asked_for(
+    monkeypatch, capsys, tmp_path, recorded
+):
+    monkeypatch.chdir(tmp_path)
+    wanted = {"--plot": "new/a.PNG", "--card": "new/a.md", "--segments": "new/a.json"}
+    options = [word for pair in wanted.items() for word in pair]
+    assert main(["demos", "info", str(recorded), *options]) == 0
+    assert sorted(map(str, Path("new").iterdir())) == sorted(wanted.values())
+    assert Path("new/a.PNG").read_bytes().startswith(b"\x89PNG")
+    assert "# " in Path("new/a.md").read_text(encoding="utf-8")
+    assert json.loads(Path("new/a.json").read_bytes())
+    capsys.readouterr()
+    assert main(["demos", "info", str(recorded), "--card", str(recorded / "a.md")]) == 1
+    assert "Cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "pipe"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("demos", "info"),
+        ("demos", "validate"),
+        ("demos", "multiply"),
+        ("demos", "recover"),
+        ("demos", "retarget", "--robot", "panda-leap"),
+        ("demos", "export", "--format", "robomimic", "--to", "new"),
+        ("learn", "--no-video"),
+        ("train", "open-drawer", "--method", "bc", "--demos"),
+        ("demos", "record", "open-drawer", "--episodes", "1", "--overwrite", "--out"),
+        ("demos", "record", "open-drawer", "--episodes", "1", "--out"),
+        ("demos", "multiply", "drawer.hdf5", "--overwrite", "--to", "1", "--out"),
+        ("demos", "retarget", "drawer.hdf5", "--overwrite", "--robot", "panda-leap", "--out"),
+        ("view",),
+        ("evaluate",),
+        ("resume",),
+        ("export", "--to", "a.onnx"),
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_names_no_file_is_refused(
+    monkeypatch, capsys, tmp_path, recorded, command, name
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(recorded, "drawer.hdf5")
+    os.mkfifo("pipe")
+    assert main([*command, name]) in (1, 2)
+    message = capsys.readouterr().err
+    assert message.startswith("gym-grasp: error: ")
+    assert message.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"drawer.hdf5", "pipe"}

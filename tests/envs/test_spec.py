@@ -1,7 +1,9 @@
 """One description of an environment: what it fills in, what it refuses, and how two differ."""
 
+import copy
 import dataclasses
 import json
+import pickle
 
 import gymnasium
 import numpy as np
@@ -161,3 +163,22 @@ def test_gymnasium_ids_carry_the_version():
     env.close()
     with pytest.raises(gymnasium.error.Error):
         gymnasium.make("gym_grasp/PourCup-v0")
+
+
+def test_a_spec_cannot_be_changed_and_can_be_a_key():
+    spec = EnvSpec("lift-object", {"object": "sphere"})
+    for change in (
+        lambda options: options.update(object="box"),
+        lambda options: options.__setitem__("object", "box"),
+        lambda options: options.pop("object"),
+        lambda options: options.clear(),
+        lambda options: options.__ior__({"object": "box"}),
+    ):
+        with pytest.raises(UsageError, match="cannot change"):
+            change(spec.options)
+    again = EnvSpec("lift-object", {"object": "sphere"})
+    other = spec.replace(robot="panda-leap")
+    assert {spec, again, other} == {again, other}
+    for copied in (pickle.loads(pickle.dumps(spec)), copy.deepcopy(spec)):
+        assert copied == spec
+        assert hash(copied) == hash(spec)

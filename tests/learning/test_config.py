@@ -1,6 +1,9 @@
+import dataclasses
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from gym_grasp.errors import UsageError
@@ -62,6 +65,33 @@ def test_values_out_of_range_are_refused(values):
         TrainConfig(**values)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"horizon": 1.5},
+        {"epochs": True},
+        {"seed": "3"},
+        {"learning_rate": "a"},
+        {"gae_lambda": None},
+        {"hidden_sizes": 16},
+        {"hidden_sizes": ["a"]},
+        {"wandb": 1.5},
+        {"compile": "yes"},
+    ],
+)
+def test_values_of_another_type_are_refused(values):
+    with pytest.raises(UsageError, match=next(iter(values))):
+        TrainConfig(**values)
+
+
+def test_equal_settings_are_equal_however_they_are_given():
+    given = {"hidden_sizes": [8, 4], "epochs": np.int64(3), "discount": np.float32(0.5)}
+    config = TrainConfig(**given)
+    assert config == TrainConfig(hidden_sizes=(8, 4), epochs=3, discount=0.5)
+    assert hash(config) == hash(TrainConfig(hidden_sizes=(8, 4), epochs=3, discount=0.5))
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["epochs"] == 3
+
+
 def test_importing_the_settings_imports_no_torch():
     code = "import sys, gym_grasp.learning.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -73,6 +103,31 @@ def test_bc_refuses_what_only_rollouts_use(values):
     with pytest.raises(UsageError, match=f"{name} is .* 'bc' steps no environment"):
         TrainConfig(method="bc", **values)
     assert TrainConfig(method="dapg", **values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [
+        ({"method": "ppo"}, {"bc_weight": 3.0}),
+        ({"method": "ppo"}, {"bc_decay": 0.5}),
+        ({"method": "ppo"}, {"demo_batch_size": 7}),
+        ({"method": "ppo"}, {"pretrain_epochs": 0}),
+        ({"method": "ppo"}, {"cloning_learning_rate": 1e-3}),
+        ({"method": "ppo"}, {"cloning_noise": (0.1, 0.1)}),
+        ({"method": "ppo"}, {"learning_rate": 1.0}),
+        ({"bc_weight": 0.0}, {"bc_decay": 0.5}),
+        ({"bc_weight": 0.0}, {"pretrain_epochs": 5}),
+        ({"pretrain_epochs": 0}, {"cloning_learning_rate": 1e-3}),
+        ({"pretrain_epochs": 0}, {"learning_rate": 1e-9}),
+        ({}, {"learning_rate": 1e-4}),
+    ],
+    ids=str,
+)
+def test_a_setting_without_effect_is_named(settings, idle):
+    TrainConfig(**settings).refuse_idle()
+    (name,) = idle
+    with pytest.raises(UsageError, match=f"{name} is .*(no use for it|must be within)"):
+        TrainConfig(**settings, **idle).refuse_idle()
 
 
 def test_pretraining_is_bc_with_the_settings_it_shares():

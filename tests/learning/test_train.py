@@ -112,6 +112,30 @@ def test_other_runs_are_not_resumed(reach, demonstrate, tmp_path):
     run(reach(), tmp_path, demos, resume=True, epochs=2)  # more epochs are welcome
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_envs": 8}, "num_envs: it says 8, the run has 64"),
+        ({"reward": "sparse"}, "reward: it says sparse"),
+        ({"environment": {"spec": {"tolerance": 0.3}}}, "spec.tolerance: it says 0.3"),
+    ],
+)
+def test_what_was_edited_and_is_not_read_is_not_ignored(
+    reach, demonstrate, tmp_path, change, message
+):
+    run(reach(), tmp_path, demonstrate(), epochs=1)
+    path = tmp_path / "config.json"
+    whole = path.read_bytes()
+    path.write_text(json.dumps(json.loads(whole) | change))
+    with pytest.raises(CheckpointError, match=message):
+        run(reach(), tmp_path, demonstrate(), resume=True, epochs=2)
+    assert json.loads(path.read_bytes()) == json.loads(whole) | change
+    for content in (whole, b"{", b"[]"):  # what is damaged is written anew
+        path.write_bytes(content)
+        run(reach(), tmp_path, demonstrate(), resume=True, epochs=2)
+        assert json.loads(path.read_bytes())["num_envs"] == 64
+
+
 def test_demonstrations_must_be_there_and_fit(reach, demonstrate, tmp_path):
     with pytest.raises(UsageError, match="learns from demonstrations"):
         run(reach(), tmp_path, None, method="bc")

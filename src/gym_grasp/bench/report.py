@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gym_grasp.bench.throughput import PAPER, Throughput
+from gym_grasp.files import write_figure
 from gym_grasp.markdown import table
 
 
@@ -54,4 +55,4 @@ def plot_throughput(results: Sequence[Throughput], path: Path) -> None:
     axes.set_title("solid: whole epochs (or env.step); dashed: engine alone", fontsize=9)
     axes.legend()
     axes.grid(alpha=0.3, which="both")
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)

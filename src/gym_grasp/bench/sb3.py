@@ -15,7 +15,7 @@ import tyro
 from gym_grasp.bench.throughput import now
 from gym_grasp.envs.single import GraspEnv
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.integrations.sb3 import SB3VecEnv
+from gym_grasp.errors import end_in_a_line
 
 
 def compare(
@@ -38,7 +38,9 @@ def compare(
         batch_size: samples a gradient step; each sample is used 4 times.
         rounds: epochs of each; medians are reported.
     """
+    from gym_grasp.integrations.sb3 import SB3VecEnv  # isort: skip - says what is missing
     from stable_baselines3 import PPO
+    from stable_baselines3.common.logger import Logger
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     one: Callable[[], GraspEnv] = lambda: GraspEnv(task, reward="dense")  # noqa: E731
@@ -52,6 +54,8 @@ def compare(
         name: PPO("MlpPolicy", place, n_steps=samples // place.num_envs, **settings)
         for name, place in places.items()
     }
+    for agent in agents.values():
+        agent.set_logger(Logger(None, []))  # its own makes a folder in /tmp
     for index in range(rounds + 1):
         for name, agent in agents.items():
             begun = now(torch.device("cpu"))
@@ -71,4 +75,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    end_in_a_line()
     main()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gym_grasp.envs.vector import GraspVectorEnv
 
 RANDOM, PRESS = "random", "press"
+EPISODES = 16
 
 
 def main(args: Sequence[str]) -> None:
@@ -38,8 +39,8 @@ def audit(
     policy: Annotated[str | None, tyro.conf.arg(metavar="{PATH,random,press}")] = None,
     demos: Path | None = None,
     held: bool = False,
-    episodes: int = 16,
-    seed: int = 0,
+    episodes: int | None = None,
+    seed: int | None = None,
     strict: bool = False,
     json: bool = False,
 ) -> None:
@@ -54,18 +55,21 @@ def audit(
         demos: a dataset whose first episodes act instead.
         held: instead of all that, hold random directions for 10 s and come back, first without
             and then with rotations: whether the arm keeps its configuration and stands still.
-        episodes: how many, one in each environment.
-        seed: of the start states, and of random actions.
+        episodes: how many, one in each environment; by default 16, or all of fewer demonstrations.
+        seed: of the start states, and of random actions; by default 0. Demonstrations have theirs.
         strict: fail where a limit is exceeded.
         json: print the figures as one JSON object instead of a table.
     """
     from gym_grasp.envs.audit_figures import figures
+    from gym_grasp.envs.checks import checked_count
     from gym_grasp.envs.vector import GraspVectorEnv
 
     if policy is not None and demos is not None:
         raise UsageError("--policy and --demos both say who acts; give one of them.")
-    if episodes < 1:
-        raise UsageError(f"--episodes is {episodes}; it must be at least 1.")
+    if demos is not None and seed is not None:
+        raise UsageError("--demos says the start states; leave --seed out.")
+    checked_count("--episodes", EPISODES if episodes is None else episodes, 1)
+    seed = seed or 0
     if held and (policy is not None or demos is not None):
         raise UsageError("--held says who acts; leave --policy and --demos out.")
     known = _base(policy, demos)
@@ -73,7 +77,7 @@ def audit(
         raise UsageError(f"{policy or demos} is of the task '{known.task}', not of '{task}'.")
     spec = environment.spec(task)
     if held:
-        _hold(spec, episodes, seed, strict, json)
+        _hold(spec, episodes or EPISODES, seed, strict, json)
         return
     env = GraspVectorEnv(spec, _count(demos, episodes, spec), autoreset=False)
     env.reset(seed=seed)
@@ -107,15 +111,17 @@ def _base(policy: str | None, demos: Path | None) -> "EnvSpec | None":
     return None
 
 
-def _count(demos: Path | None, episodes: int, spec: "EnvSpec") -> int:
-    """Return how many episodes there are to measure; refuse those of another environment."""
+def _count(demos: Path | None, episodes: int | None, spec: "EnvSpec") -> int:
+    """Return how many episodes to measure; refuse those of another environment, or not there."""
     if demos is None:
-        return episodes
+        return episodes or EPISODES
     from gym_grasp.demos.reader import open_dataset
 
     dataset = open_dataset(demos)
     dataset.require(spec)
-    return min(episodes, len(dataset))
+    if episodes is not None and episodes > len(dataset):
+        raise UsageError(f"--episodes is {episodes}; {demos} has {len(dataset)}.")
+    return min(episodes or EPISODES, len(dataset))
 
 
 def _hold(spec: "EnvSpec", count: int, seed: int, strict: bool, json: bool) -> None:

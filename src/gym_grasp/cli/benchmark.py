@@ -41,7 +41,7 @@ def benchmark(
     run: Path | None = None,
     peers: bool = False,
     mjlab: Path | None = None,
-    repeats: int = 3,
+    repeats: int | None = None,
     plot: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -60,20 +60,34 @@ def benchmark(
             gym-grasp[rsl-rl]) and, with --mjlab, mjlab's lift task, each in a process of its own,
             in turn.
         mjlab: Python of an environment that has mjlab, such as .venv-mjlab/bin/python.
-        repeats: how often each of the peers is measured.
+        repeats: how often each of the peers is measured; by default 3 times.
         plot: draw throughput against the number of environments into this PNG.
         json: print the results as one JSON object.
     """
     from gym_grasp.bench.report import plot_throughput, throughput_table
     from gym_grasp.bench.throughput import measure
+    from gym_grasp.envs.checks import checked_count
+    from gym_grasp.files import check_suffix
 
+    check_suffix(plot, ".png")
+    checked_count("--rounds", rounds, 1)
+    if not num_envs:
+        raise UsageError("--num-envs names no number; give one, or leave it out.")
     if run is not None and not tasks:
         tasks = (spec_of_run(run).task,)
+    if run is not None and not train:
+        raise UsageError("--run says what is trained, and --no-train trains nothing.")
+    if peers and not train:
+        raise UsageError("--peers measures training; leave --no-train out.")
     if peers:
-        _peers(tasks, environment, num_envs, device, rounds, run, mjlab, repeats, plot, json)
+        times = 3 if repeats is None else repeats
+        _peers(tasks, environment, num_envs, device, rounds, run, mjlab, times, plot, json)
         return
-    if mjlab is not None:
-        raise UsageError("--mjlab goes with --peers.")
+    for option, value in (("--mjlab", mjlab), ("--repeats", repeats)):
+        if value is not None:
+            raise UsageError(f"{option} goes with --peers.")
+    if run is not None and {*tasks} != {spec_of_run(run).task}:
+        raise UsageError(f"{run} is of the task '{spec_of_run(run).task}'; name no other.")
     specs = [environment.spec(task) for task in tasks or TASKS]
     if run is not None:
         what = f"The policy of {run} is of another environment than the one to measure:"
@@ -84,12 +98,12 @@ def benchmark(
         for spec in specs
         for count in num_envs
     ]
-    if plot is not None:
-        plot_throughput(results, plot)
     if json:
         print_json({"results": [result.to_dict() for result in results]})
     else:
-        print(throughput_table(results))
+        print(throughput_table(results), flush=True)
+    if plot is not None:
+        plot_throughput(results, plot)
 
 
 def _peers(

@@ -48,6 +48,9 @@ def demo(
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.learning.config import LONG_ROLLOUTS, TrainConfig
 
+    config = TrainConfig(
+        method="dapg", seed=seed, epochs=epochs, max_minutes=MOST_MINUTES, **LONG_ROLLOUTS
+    )
     start = time.perf_counter()
     spec = environment.spec(TASK)
     with Camera(GraspVectorEnv(spec)):
@@ -64,9 +67,6 @@ def demo(
         "whichever ends first"
     )
     (folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
-    config = TrainConfig(
-        method="dapg", seed=seed, epochs=epochs, max_minutes=MOST_MINUTES, **LONG_ROLLOUTS
-    )
     summary = train_one(spec, config, demos=dataset, folder=folder)
     if summary["epochs"] < epochs:
         say(f"    the time was up after {summary['epochs']} of {epochs} epochs")

@@ -139,17 +139,17 @@ def info(
     """
     from gym_grasp.demos.card import dataset_card, plot_summary, summarise
     from gym_grasp.demos.reader import open_dataset
+    from gym_grasp.files import check_suffix, write_atomically
 
+    for path, suffix in ((plot, ".png"), (card, ".md"), (segments, ".json")):
+        check_suffix(path, suffix)
     dataset = open_dataset(file)
     summary = summarise(dataset)
-    try:
-        if plot is not None:
-            plot_summary(dataset, plot)
-        if card is not None:
-            card.write_text(dataset_card(dataset))
-        parts = parts_of(dataset, segments)
-    except OSError as error:
-        raise DatasetError(f"Cannot write beside the dataset: {error}.") from error
+    parts = parts_of(dataset, segments)
+    if plot is not None:
+        plot_summary(dataset, plot)
+    if card is not None:
+        write_atomically(card, dataset_card(dataset).encode())
     if json:
         print_json({**dataclasses.asdict(summary), "segments": parts.to_dict()})
     else:
@@ -234,6 +234,7 @@ def film(
     from gym_grasp.demos.reader import open_dataset
     from gym_grasp.envs.render import film_recorded, filming
     from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.files import check_suffix
 
     dataset = open_dataset(file)
     indices = numbers(episode)
@@ -243,9 +244,8 @@ def film(
                 f"--episode is {index}; {file} has {len(dataset)} episodes, 0 to "
                 f"{len(dataset) - 1}."
             )
-    path = out or file.with_name(f"{file.stem}-episode-{episode.replace(',', '-')}.mp4")
-    if path.suffix.lower() != ".mp4":
-        raise UsageError(f"The film {path} would be an MP4; let its name end in .mp4.")
+    path = out or file.parent / f"{file.stem}-episode-{episode.replace(',', '-')}.mp4"
+    check_suffix(path, ".mp4")
     chosen = [dataset.summaries[index] for index in indices]
     recorded = [(one.seed, torch.from_numpy(one.actions)) for one in chosen]
     with filming(), closing(GraspVectorEnv(dataset.env_spec(), 1, autoreset=False)) as env:

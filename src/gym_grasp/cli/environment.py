@@ -5,7 +5,9 @@ A subcommand takes them by a parameter `environment: EnvironmentOptions`, and is
 
 import contextlib
 import dataclasses
+import functools
 import io
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -81,7 +83,40 @@ def call(
                 "it another name in the task's Options."
             )
     _refuse_unknown(args, set(_flags(subcommand, registry)), prog)
-    return tyro.cli(subcommand, args=args, prog=prog, registry=registry)
+    parse = subcommand if isinstance(subcommand, type) else _deferred(subcommand)
+    with refusing_in_a_line(prog):
+        parsed = tyro.cli(parse, args=args, prog=prog, registry=registry)
+    return parsed if parse is subcommand else parsed()
+
+
+def _deferred(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what binds a function's arguments, for tyro would call it while it parses."""
+
+    @functools.wraps(function)
+    def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
+        return functools.partial(function, *args, **kwargs)
+
+    return bind
+
+
+@contextlib.contextmanager
+def refusing_in_a_line(prog: str) -> Iterator[None]:
+    """Raise as `UsageError` what tyro would print as a box before it exits.
+
+    Args:
+        prog: name of the program whose arguments it parses.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit as end:
+        if not end.code:
+            raise
+        lines = re.sub(r"\x1b\[[\d;]*m", "", said.getvalue()).splitlines()
+        inner = [line.strip("│ ") for line in lines if line.startswith("│")] or lines
+        words = itertools.takewhile(lambda line: not line.startswith("─"), inner)
+        raise UsageError(f"{reason(' '.join(words), 600)}. `{prog} --help` tells more.") from None
 
 
 def call_one(group: str, subcommands: Sequence[Callable[..., Any]], args: Sequence[str]) -> None:

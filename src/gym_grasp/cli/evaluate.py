@@ -199,8 +199,10 @@ def evaluate_runs(
         trained in another, that one too.
 
     Raises:
-        UsageError: the policies were trained in different environments, or cannot act in this one.
+        UsageError: the policies were trained in different environments, cannot act in this one, or
+            one is named twice.
     """
+    from gym_grasp.envs.checks import checked_count
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import spec_of_policy
     from gym_grasp.learning.checkpoint import load_policy
@@ -209,6 +211,12 @@ def evaluate_runs(
 
     if not runs:
         raise UsageError("Name at least one run folder or policy file.")
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise UsageError(
+            f"{', '.join(map(str, runs))}: one of them is named twice, and would count as two "
+            "seeds; name it once."
+        )
+    checked_count("episodes", episodes, 1)
     policies = [load_policy(run, device) for run in runs]
     trained = spec_of_policy(policies[0])
     for run, policy in zip(runs, policies, strict=True):

@@ -8,7 +8,6 @@ import tyro
 
 from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import call
-from gym_grasp.errors import UsageError
 
 if TYPE_CHECKING:
     from gym_grasp.envs.spec import EnvSpec
@@ -30,11 +29,11 @@ def export(
         json: print the result as one JSON object.
     """
     from gym_grasp.experiments.perform import spec_of_policy
+    from gym_grasp.files import check_suffix
     from gym_grasp.learning.checkpoint import load_policy
     from gym_grasp.learning.export import export_onnx
 
-    if to.suffix != ".onnx":
-        raise UsageError(f"The file {to} would be ONNX; let its name end in .onnx.")
+    check_suffix(to, ".onnx")
     loaded = load_policy(policy)
     difference = export_onnx(loaded, to, describe(spec_of_policy(loaded)))
     if json:

@@ -50,11 +50,11 @@ class Film:
                 f"multiple of {2 * len(views)}, as H.264 takes no odd sizes."
             )
         every = 2.0 if self.fps is None else env.control_rate / self.fps if self.fps > 0 else 0.0
-        if round(every) < 1 or abs(every - round(every)) > 1e-3:
+        if not 1 <= round(every) <= env.control_rate or abs(every - round(every)) > 1e-3:
             rates = ", ".join(f"{env.control_rate / n:g}" for n in (1, 2, 3, 5))
             raise UsageError(
-                f"--fps is {self.fps:g}; it must be the control rate or a whole part of it, such "
-                f"as {rates}."
+                f"--fps is {self.fps:g}; it must be the control rate or a whole part of it, at "
+                f"least 1, such as {rates}."
             )
         shown = {"camera": views, "every": round(every), "size": (width // len(views), height)}
         return Shot(shown, env.control_rate / round(every))

@@ -11,7 +11,6 @@ import tyro
 from gym_grasp.cli.common import RUNS, Device, numbers
 from gym_grasp.cli.environment import call
 from gym_grasp.cli.multiply import multiply_one, told
-from gym_grasp.errors import UsageError
 
 GOOD = 0.97
 """Success from which the clone is good enough."""
@@ -59,22 +58,22 @@ def learn(
     from gym_grasp.cli.evaluate import end_with_film, evaluate_runs
     from gym_grasp.cli.train import train_one
     from gym_grasp.demos.reader import open_dataset
+    from gym_grasp.envs.checks import checked_count
     from gym_grasp.envs.render import Camera
     from gym_grasp.envs.vector import GraspVectorEnv
     from gym_grasp.experiments.perform import check_training
     from gym_grasp.learning.checkpoint import CHECKPOINT
     from gym_grasp.learning.config import LONG_ROLLOUTS, TrainConfig
 
-    if episodes < 1 or max_minutes < 0:
-        raise UsageError(
-            f"--episodes is {episodes} and --max-minutes {max_minutes:g}; expected at least 1 and "
-            "at least 0."
-        )
+    checked_count("episodes", episodes, 1)
     began = time.perf_counter()
 
     def say(text: str) -> None:
         print(f"[{time.perf_counter() - began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
+    checked_count("to", to, 1)
+    further: dict[str, Any] = {"epochs": 100_000, "max_minutes": max_minutes, **LONG_ROLLOUTS}
+    TrainConfig(method="dapg", seed=seed, **further)  # says now what is out of range
     chosen = None if episode is None else numbers(episode)
     spec = open_dataset(file).env_spec().replace(max_episode_steps=None)
     check_training(spec)
@@ -114,14 +113,7 @@ def learn(
     say(f"    the clone succeeds in {clone:.0%} of {episodes} episodes")
     if clone < GOOD and max_minutes:
         say(f"DAPG from the clone on sparse reward, {max_minutes:g} minutes")
-        config = TrainConfig(
-            method="dapg",
-            seed=seed,
-            epochs=100_000,
-            max_minutes=max_minutes,
-            pretrain_epochs=passes,
-            **LONG_ROLLOUTS,
-        )
+        config = TrainConfig(method="dapg", seed=seed, pretrain_epochs=passes, **further)
         better = train("dapg", config)
         best = folder / "dapg" if better > clone else best
         kept = "kept" if better > clone else "left: the clone is as good"

@@ -62,7 +62,7 @@ def multiply(
 
 def multiplied_path(file: Path) -> Path:
     """Return where what is made of a dataset lies by default."""
-    return file.with_name(f"{file.stem}-multiplied.hdf5")
+    return file.parent / f"{file.stem}-multiplied.hdf5"
 
 
 def multiply_one(
@@ -164,6 +164,7 @@ def parts_of(dataset: "Dataset", path: Path | None = None) -> Parts:
     from gym_grasp.demos.multiply.segments import find_segments, to_json
     from gym_grasp.demos.multiply.source import read_sources
     from gym_grasp.envs.build import compile_scene
+    from gym_grasp.files import write_atomically
 
     count = len(dataset) if path is not None else min(len(dataset), SHOWN)
     try:
@@ -176,6 +177,6 @@ def parts_of(dataset: "Dataset", path: Path | None = None) -> Parts:
     found = {one.index: find_segments(one) for one in sources}
     looks = {name: describe(symmetries(model, model.body(name).id)) for name in sources[0].things}
     if path is not None:
-        path.write_text(to_json(found))
+        write_atomically(path, to_json(found).encode())
         print(f"segments: {path}", file=sys.stderr)
     return Parts(found, looks, dataset.meta.control_rate)

@@ -6,7 +6,6 @@ from typing import Literal
 
 from gym_grasp.cli.common import TaskName
 from gym_grasp.cli.environment import EnvironmentOptions, call
-from gym_grasp.errors import GymGraspError
 
 
 def main(args: Sequence[str]) -> None:
@@ -38,16 +37,14 @@ def render(
     """
     from gym_grasp.envs.render import Camera, write_picture
     from gym_grasp.envs.vector import GraspVectorEnv
+    from gym_grasp.files import check_suffix
 
     path = out or Path(f"{task}.png")
+    check_suffix(path, ".png")
     env = GraspVectorEnv(environment.spec(task), 1)
     env.reset(seed=seed)
     with Camera(env, camera, width, height, fine=True) as lens:
         frame = lens.frame()
     env.close()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(path, frame)
-    except OSError as error:
-        raise GymGraspError(f"Cannot write {path}: {error}.") from error
+    write_picture(path, frame)
     print(path)

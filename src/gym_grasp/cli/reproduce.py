@@ -58,8 +58,8 @@ def main(args: Sequence[str]) -> None:
 
     if options.methods and options.what != "table3":
         raise UsageError(f"--methods chooses among table3's; {options.what} has its own.")
-    if options.seeds and options.what == "fig7":
-        raise UsageError("--seeds: fig7 films the published policies, one of each method.")
+    if options.seeds and options.what in ("fig7", "table1"):
+        raise UsageError(f"--seeds: {options.what} trains no seeds of its own; leave it out.")
     runs = options.runs or RUNS / ("smoke" if options.smoke else "reproduce")
     out = options.out or (runs / "results" if options.smoke else RESULTS)
     data = runs / "data" if options.smoke else DATA

@@ -34,7 +34,7 @@ def retarget(
 
     dataset = open_dataset(file)
     chosen = list(range(len(dataset))) if episode is None else numbers(episode)
-    path = out or file.with_name(f"{file.stem}-{robot}.hdf5")
+    path = out or file.parent / f"{file.stem}-{robot}.hdf5"
     with bar("retargeting", len(chosen)) as tell:
         report = retarget_dataset(
             dataset,

@@ -1,6 +1,7 @@
 """What subcommands share that serve a page: who may reach it, and where it is announced."""
 
 import asyncio
+import math
 import os
 import re
 import signal
@@ -36,6 +37,14 @@ def require_aiohttp(what: str, args: Sequence[str] = ()) -> None:
 def say(text: str) -> None:
     """Print on standard error, at once."""
     print(text, file=sys.stderr, flush=True)
+
+
+def check_reach(port: int, seconds: float | None) -> None:
+    """Raise `UsageError` for a port that does not exist, or a time that does not end."""
+    if not 0 <= port < 2**16:
+        raise UsageError(f"--port is {port}; it must be from 1 to 65535, or 0 for a free one.")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise UsageError(f"--seconds is {seconds}; it must be positive and finite, or left out.")
 
 
 def check_token(token: str | None, lan: bool) -> None:

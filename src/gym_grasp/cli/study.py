@@ -10,7 +10,7 @@ import tyro
 
 from gym_grasp.cli.common import print_json
 from gym_grasp.cli.environment import call_one
-from gym_grasp.cli.serving import network, require_aiohttp, say, serve
+from gym_grasp.cli.serving import check_reach, network, require_aiohttp, say, serve
 from gym_grasp.cli.teleop import DEFAULT_DEVICE, load_device
 from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.progress import bar
@@ -73,6 +73,7 @@ def run(
         seconds: stop after so long.
     """
     require_aiohttp("The study")
+    check_reach(port, seconds)
     import torch
 
     from gym_grasp.study.conductor import Conductor
@@ -131,7 +132,7 @@ def dry_run(
     participants: int = 6,
     protocol: Path | None = None,
     workers: int = 0,
-    seed: int = 0,
+    seed: int | None = None,
     time_limit: float | None = None,
     report: bool = True,
     json: bool = False,
@@ -145,7 +146,7 @@ def dry_run(
         participants: how many.
         protocol: folder of the study whose protocol is rehearsed; by default a new one.
         workers: how many at once; 0: as many as there are cores.
-        seed: of orders and start states, where no protocol is given.
+        seed: of orders and start states of a new protocol; by default 0.
         time_limit: of a trial in s; by default the protocol's.
         report: make the report at the end.
         json: print the time that it took as one JSON object.
@@ -168,10 +169,15 @@ def dry_run(
         study = Study(folder)
         if not study.protocol.synthetic:
             raise UsageError(f"{folder} is a study of people; rehearse in a folder of its own.")
-        if protocol is not None or time_limit is not None:
-            raise UsageError(f"{folder} has its protocol already; give none to go on.")
+        if (protocol, seed, time_limit) != (None, None, None):
+            raise UsageError(
+                f"{folder} has its protocol already; leave --protocol, --seed and --time-limit out "
+                "to go on."
+            )
     else:
-        wanted = load_protocol(protocol) if protocol else Protocol(seed=seed)
+        if protocol is not None and seed is not None:
+            raise UsageError(f"The protocol of {protocol} says the seed; leave --seed out.")
+        wanted = load_protocol(protocol) if protocol else Protocol(seed=seed or 0)
         if time_limit is not None:
             wanted = replace(wanted, time_limit=time_limit)
         study = Study.create(folder, dry_protocol(wanted))

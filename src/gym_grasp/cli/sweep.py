@@ -1,6 +1,7 @@
 """`gym-grasp sweep`."""
 
 import csv
+import io
 import json as json_
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ import tyro
 
 from gym_grasp.cli.common import DATA, RUNS, TASK_NAMES, Device, print_json
 from gym_grasp.cli.environment import EnvironmentOptions, call
-from gym_grasp.errors import GymGraspError, UsageError, reason
+from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.experiments.executors import Execution
 from gym_grasp.experiments.sweep import RESULT, Outcome, Place, Run, Variant, sweep
+from gym_grasp.files import check_suffix, read_json, write_atomically, write_figure
 from gym_grasp.learning.config import default_num_envs
 from gym_grasp.learning.intervals import success_interval
 
@@ -63,10 +65,19 @@ class Sweep:
 def main(args: Sequence[str]) -> None:
     """Run the subcommand."""
     options = call(Sweep, args, "gym-grasp sweep")
+    check_suffix(options.csv, ".csv")
+    check_suffix(options.plot, ".png")
     at_once = options.execution.runs_per_gpu
     place = Place(options.runs, options.data, options.device, at_once, options.episodes)
-    envs = options.num_envs or default_num_envs(options.device)
+    envs = options.num_envs
+    if envs is None:
+        envs = default_num_envs(options.device)
     overrides = tuple(parse_setting(text) for text in options.set)
+    if len(dict(overrides)) < len(overrides):
+        raise UsageError(f"--set {' '.join(options.set)}: one setting is given twice.")
+    for name in ("tasks", "methods", "seeds"):
+        if not getattr(options, name):
+            raise UsageError(f"--{name} names none; name at least one, or leave it out.")
     runs = [
         Run(
             spec.task,
@@ -86,20 +97,15 @@ def main(args: Sequence[str]) -> None:
         for method in options.methods
         for seed in options.seeds
     ]
-    for run in runs:
-        run.config()  # says now what is out of range
+    configs = [run.config() for run in runs]  # says now what is out of range
+    if options.num_envs is not None and not any(one.steps_environment for one in configs):
+        raise UsageError("--num-envs is given, but no method here steps an environment.")
     failed = sweep(runs, place, options.execution.make(options.device))
     refused = {run for run, _ in failed}  # what lies there then is of other settings
     results = [
-        json_.loads((place.folder(run) / RESULT).read_text())
-        for run in dict.fromkeys(runs)
-        if run not in refused
+        read_json(place.folder(run) / RESULT) for run in dict.fromkeys(runs) if run not in refused
     ]
     summary = summarise(results)
-    if options.csv is not None:
-        write_csv(options.csv, results)
-    if options.plot is not None:
-        plot_summary(options.plot, summary)
     if options.json:
         failures = {run.name: error for run, error in failed}
         print_json({"results": results, "summary": summary, "failed": failures})
@@ -112,6 +118,10 @@ def main(args: Sequence[str]) -> None:
                 f"{row['task']} {row['method']}: mean success {row['success']:.3f} over "
                 f"{row['runs']} runs, 95 % interval {row['low']:.3f} to {row['high']:.3f}"
             )
+    if options.csv is not None:
+        write_csv(options.csv, results)
+    if options.plot is not None:
+        plot_summary(options.plot, summary)
     raise_failures(failed, len(runs))
 
 
@@ -132,19 +142,17 @@ def summarise(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write_csv(path: Path, results: Sequence[dict[str, Any]]) -> None:
-    """Write a row for each run; raises `GymGraspError` where that cannot be."""
+    """Write a row for each run, atomically; raises `GymGraspError` where that cannot be."""
+    text = io.StringIO(newline="")
     names = ("episodes", "successes", "mean_length", "diverged", "epochs", "steps", "seconds")
-    try:
-        with path.open("w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(("task", "method", "seed", "success", *names))
-            for result in results:
-                run = Run.from_dict(result["run"])
-                success = result["successes"] / result["episodes"]
-                values = (result[name] for name in names)
-                table.writerow((run.task, run.label, run.seed, success, *values))
-    except OSError as error:
-        raise GymGraspError(f"Cannot write {path}: {reason(error)}.") from error
+    table = csv.writer(text)
+    table.writerow(("task", "method", "seed", "success", *names))
+    for result in results:
+        run = Run.from_dict(result["run"])
+        success = result["successes"] / result["episodes"]
+        values = (result[name] for name in names)
+        table.writerow((run.task, run.label, run.seed, success, *values))
+    write_atomically(path, text.getvalue().encode())
 
 
 def plot_summary(path: Path, summary: Sequence[dict[str, Any]]) -> None:
@@ -169,10 +177,7 @@ def plot_summary(path: Path, summary: Sequence[dict[str, Any]]) -> None:
     axes.grid(alpha=0.3, axis="y")
     if methods:
         axes.legend(loc="lower left")
-    try:
-        figure.savefig(path, dpi=120, format="png")
-    except OSError as error:
-        raise GymGraspError(f"Cannot write {path}: {reason(error)}.") from error
+    write_figure(path, figure)
 
 
 def raise_failures(failed: Sequence[Outcome], total: int) -> None:

@@ -14,8 +14,13 @@ import tyro
 
 from gym_grasp.cli import HELP
 from gym_grasp.cli.common import DATA, TaskName, print_json
-from gym_grasp.cli.environment import Environment, EnvironmentOptions, call
-from gym_grasp.cli.serving import check_token, network, require_aiohttp, say, serve
+from gym_grasp.cli.environment import (
+    Environment,
+    EnvironmentOptions,
+    call,
+    refusing_in_a_line,
+)
+from gym_grasp.cli.serving import check_reach, check_token, network, require_aiohttp, say, serve
 from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.tasks import TASKS, load_task
 from gym_grasp.teleop.devices import DEVICES
@@ -90,7 +95,9 @@ def _recorded(kind: Any, args: Sequence[str]) -> "EnvSpec | None":
     """Return the environment that a device wants remade, if it plays what was recorded."""
     if not hasattr(kind, "spec") or HELP & set(args):
         return None
-    own, _ = tyro.cli(Annotated[kind, NAMELESS], args=args, return_unknown_args=True)
+    prog = "gym-grasp teleop"
+    with refusing_in_a_line(prog):
+        own, _ = tyro.cli(Annotated[kind, NAMELESS], args=args, prog=prog, return_unknown_args=True)
     spec = own.spec()
     if spec.task not in args:
         raise UsageError(f"What is to be played back is of the task '{spec.task}'; name that one.")
@@ -149,6 +156,7 @@ def teleop(shared: Teleop, own: "DeviceOptions", environment: Environment) -> No
         raise UsageError(f"--time-limit is {shared.time_limit}; it has to be positive.")
     if shared.time_limit is not None and environment.max_episode_steps is not None:
         raise UsageError("--time-limit and --max-episode-steps say the same; give one of them.")
+    check_reach(shared.port, shared.seconds)
     check_token(shared.token, shared.lan)
     torch.set_num_threads(1)  # one simulation is too small to share out
     env = GraspVectorEnv(_spec(shared, environment, shared.task), 1, num_threads=1, autoreset=False)

@@ -58,6 +58,7 @@ def main(args: Sequence[str]) -> None:
             raise UsageError("--robust chooses the perturbation; leave --perturbation.… out.")
         perturbation = ROBUST
         config = dataclasses.replace(config, privileged_critic=True)
+    config.refuse_idle()
     summary = train_one(
         options.environment.spec(options.task),
         config,

@@ -10,7 +10,7 @@ import tyro
 
 from gym_grasp.cli import HELP
 from gym_grasp.cli.environment import EnvironmentOptions, call
-from gym_grasp.cli.serving import check_token, network, require_aiohttp, serve
+from gym_grasp.cli.serving import check_reach, check_token, network, require_aiohttp, serve
 from gym_grasp.errors import UsageError
 from gym_grasp.tasks import TASKS
 
@@ -78,6 +78,7 @@ def view(
     from gym_grasp.view.sides import Recorded
     from gym_grasp.view.sources import sides_of
 
+    check_reach(port, seconds)
     check_token(token, lan)
     torch.set_num_threads(1)  # one simulation is too small to share out
     if not what:

@@ -12,6 +12,7 @@ from gym_grasp.demos.behaviour import PAPER_SECONDS, RESTING, Behaviour, behavio
 from gym_grasp.demos.meta import DatasetMeta
 from gym_grasp.demos.reader import Dataset
 from gym_grasp.envs.control import ControlConfig
+from gym_grasp.files import write_figure
 from gym_grasp.markdown import table
 from gym_grasp.tasks.features import POLICY
 
@@ -99,7 +100,7 @@ def summarise(dataset: Dataset) -> Summary:
     )
 
 
-def plot_summary(dataset: Dataset, png: str | Path) -> None:
+def plot_summary(dataset: Dataset, png: Path) -> None:
     """Draw episode lengths, the actions' distribution and the rewards' course into a picture."""
     meta = dataset.meta
     figure = Figure(figsize=(12, 3.6), layout="constrained")
@@ -121,7 +122,7 @@ def plot_summary(dataset: Dataset, png: str | Path) -> None:
             seconds, np.cumsum(episode.dense_rewards), color="C0", alpha=0.2, linewidth=0.8
         )
     rewards.set(xlabel="time [s]", ylabel="sum of dense rewards")
-    figure.savefig(png, dpi=120)
+    write_figure(png, figure)
 
 
 def dataset_card(dataset: Dataset) -> str:

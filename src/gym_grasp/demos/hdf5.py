@@ -32,9 +32,15 @@ ROWS = ("actions", "rewards", "dense_rewards", "dones")
 T = TypeVar("T")
 
 
-def check_free(path: Path, overwrite: bool) -> None:
-    """Raise `DatasetError` where a dataset would replace another unasked."""
-    if path.exists() and not overwrite:
+def check_free(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Raise `DatasetError` where a dataset would replace another unasked, or what it is made of."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise DatasetError(f"{path} exists and is no file. Choose another name.")
+    if source is not None and path.samefile(source):
+        raise DatasetError(f"{path} is what would be read, and lost. Choose another name.")
+    if not overwrite:
         raise DatasetError(
             f"{path} exists already. Choose another name, or overwrite it (--overwrite)."
         )

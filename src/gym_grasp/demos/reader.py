@@ -97,7 +97,7 @@ class Dataset:
             done: what is to be done with them, a participle for the message.
 
         Raises:
-            UsageError: there is no such episode, or none is named.
+            UsageError: there is no such episode, none is named, or one twice.
         """
         chosen = list(range(len(self))) if episodes is None else list(episodes)
         if wrong := [index for index in chosen if not 0 <= index < len(self)]:
@@ -107,6 +107,8 @@ class Dataset:
             )
         if not chosen:
             raise UsageError(f"No episode is to be {done}; name at least one.")
+        if len({*chosen}) < len(chosen):
+            raise UsageError(f"Episodes {chosen} are to be {done}; name each of them once.")
         return chosen
 
     def episode(self, index: int) -> Episode:

@@ -171,7 +171,7 @@ def retarget(
     chosen = dataset.chosen(episodes, "carried over")
     load_robot(robot)
     path = Path(path)
-    check_free(path, overwrite)
+    check_free(path, overwrite, dataset.path)
     first = source.robot_model.hand
     read = zip(chosen, dataset.episodes(chosen), strict=True)
     missing = [_source(index, episode, first) for index, episode in read]

@@ -268,7 +268,7 @@ def split(count: int, seed: int) -> tuple[list[int], list[int]]:
 
 def parts_folder(path: Path) -> Path:
     """Return where the episodes of a recording into ``path`` lie until it is closed."""
-    return path.with_name(path.name + ".parts")
+    return path.parent / f"{path.name}.parts"
 
 
 def _merge(parts: Path, path: Path, *, overwrite: bool) -> None:

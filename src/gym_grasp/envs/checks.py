@@ -59,9 +59,12 @@ def check_choices(
 def checked_device(device: Any) -> torch.device:
     """Return the device of a name; raises `UsageError` where there is none of it."""
     try:
-        return torch.device(device)
+        known = torch.device(device)
+        if known.type == "cpu" and known.index:  # torch has one, whatever the number
+            raise ValueError
     except (OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"Unknown device {device!r}. Known: cpu, cuda, cuda:<index>.") from error
+    return known
 
 
 def checked_seed(seed: Any) -> int:

@@ -18,6 +18,7 @@ from gym_grasp.envs.build import compile_drawing
 from gym_grasp.envs.opengl import is_software, make_renderer
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError, UsageError, reason, unknown
+from gym_grasp.files import check_suffix, write_atomically
 
 WIDTH, HEIGHT = 640, 480
 MOST_WIDTH, MOST_HEIGHT = 3840, 2160
@@ -158,21 +159,24 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
     import imageio
     from imageio_ffmpeg import count_frames_and_secs
 
-    part = path.with_name(f".{path.stem}.part.mp4")
+    part = path.parent / f".{path.stem}.part.mp4"
+    options = {"macro_block_size": 2, "quality": 5, "ffmpeg_log_level": "quiet"}
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()  # says why, as the encoder does not
         # Of itself it does not close, and so leaves the encoder running, where something is raised.
-        with closing(imageio.get_writer(part, fps=rate, macro_block_size=2, quality=5)) as writer:
+        with closing(imageio.get_writer(part, fps=rate, **options)) as writer:
             for frame in frames:
                 writer.append_data(frame)
         try:
             count_frames_and_secs(str(part))
         except RuntimeError as error:  # the encoder does not tell when the disk is full
-            raise OSError("it is not whole; is the disk full?") from error
+            raise OSError("it is not whole, as where the disk is full") from error
         part.replace(path)
     except OSError as error:
         text = str(error).partition("FFMPEG COMMAND")[0]
         if isinstance(error, BrokenPipeError) or "Broken pipe" in text:
-            text = "the encoder has given up; is the disk full?"
+            text = "the encoder has given up, as where the disk is full"
         raise GymGraspError(f"Cannot write the video {path}: {reason(text)}.") from error
     finally:
         with suppress(OSError):
@@ -180,7 +184,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
 
 
 def write_picture(path: Path, frame: np.ndarray) -> None:
-    """Write one frame (height, width, 3) uint8 as PNG.
+    """Write one frame (height, width, 3) uint8 as PNG, atomically.
 
     Raises:
         GymGraspError: it cannot be written.
@@ -188,12 +192,8 @@ def write_picture(path: Path, frame: np.ndarray) -> None:
     """
     import imageio.v3
 
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"The picture {path} would be a PNG; let its name end in .png.")
-    try:
-        imageio.v3.imwrite(path, frame)
-    except OSError as error:
-        raise GymGraspError(f"Cannot write the picture {path}: {reason(error)}.") from error
+    check_suffix(path, ".png")
+    write_atomically(path, imageio.v3.imwrite("<bytes>", frame, extension=".png"))
 
 
 def film(

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from gym_grasp.envs.checks import checked_count
 from gym_grasp.envs.control import ControlConfig
@@ -13,6 +13,22 @@ from gym_grasp.robots.robot import Robot
 from gym_grasp.tasks import load_task
 from gym_grasp.tasks.base import Task
 from gym_grasp.tasks.features import Feature
+
+
+class Choices(dict[str, Any]):
+    """Options by name, as unchangeable as the specification that they are part of."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise UsageError("A specification cannot change; make another: spec.replace(options=…).")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
+        return type(self), (dict(self),)
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class EnvSpec:
         if steps is None:
             steps = round(task.time_limit * self.control_rate)
         steps = checked_count("max_episode_steps", steps, 1)
-        options = dataclasses.asdict(task.choose(self.options))
+        options = Choices(dataclasses.asdict(task.choose(self.options)))
         for name, value in (
             ("version", task.version),
             ("max_episode_steps", steps),

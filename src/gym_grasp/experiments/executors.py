@@ -46,9 +46,20 @@ class Execution:
         for name in ("workers", "runs_per_gpu", "cores_per_run"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if self.executor == "ray":
+        gpu, ray = device.startswith("cuda"), self.executor == "ray"
+        for name, used in (
+            ("workers", not gpu and self.executor in ("auto", "processes")),
+            ("runs_per_gpu", gpu and self.executor != "serial"),
+            ("cores_per_run", ray),
+            ("ray_address", ray),
+        ):
+            if getattr(self, name) != getattr(type(self), name) and not used:
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}, which the executor '{self.executor}' has no "
+                    f"use for on the device '{device}'; leave it out."
+                )
+        if ray:
             return lambda runs, place: on_ray(runs, place, self)
-        gpu = device.startswith("cuda")
         if self.executor == "serial" or (self.executor == "auto" and self.workers == 1 and not gpu):
             return serially
         slots = gpu_slots(device, self.runs_per_gpu) if gpu else cpu_slots(self.workers)

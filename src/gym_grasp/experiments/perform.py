@@ -27,7 +27,7 @@ from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import DatasetError, GymGraspError, UsageError
 from gym_grasp.experiments.sweep import RESULT, Place, Run
-from gym_grasp.files import locked, write_json
+from gym_grasp.files import locked, read_json, write_json
 from gym_grasp.learning import distributed
 from gym_grasp.learning.checkpoint import CHECKPOINT, LoadedPolicy, load_policy
 from gym_grasp.learning.config import FIRST_SEED, PUBLISHED_SEED, TrainConfig
@@ -83,7 +83,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
         used = path if demonstrations else None
         _, counters = learn(env, config, folder, demonstrations, used, place.device, resume)
         evaluation = evaluate_run(run, place, threads)
-        summary = json.loads((folder / METRICS).read_text())["summary"]
+        summary = read_json(folder / METRICS)["summary"]
         result = {
             "smoke": place.smoke,
             "run": run.to_dict(),

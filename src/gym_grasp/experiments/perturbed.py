@@ -9,7 +9,7 @@ import mujoco
 
 from gym_grasp.envs.build import compile_scene
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.files import write_atomically, write_json
+from gym_grasp.files import write_atomically, write_figure, write_json
 from gym_grasp.markdown import table
 from gym_grasp.perturbation import NONE, Cone, Perturbation
 from gym_grasp.tasks.features import Packer
@@ -146,4 +146,4 @@ def _plot(result: dict[str, Any], path: Path) -> None:
     nominal = result["worlds"][0]["success"]
     axes.axvline(nominal, color="0.6", linestyle=":")
     axes.set(xlim=(0, 1.02), xlabel="success, with 95 % interval", title=result["task"])
-    figure.savefig(path, dpi=110)
+    write_figure(path, figure, dpi=110)

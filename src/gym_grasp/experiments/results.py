@@ -13,9 +13,9 @@ from typing import Any
 
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import GymGraspError
+from gym_grasp.errors import GymGraspError, UsageError, reason
 from gym_grasp.experiments.sweep import RESULT, Run
-from gym_grasp.files import write_atomically
+from gym_grasp.files import read_json, write_atomically
 from gym_grasp.learning.checkpoint import POLICY, load_policy
 from gym_grasp.learning.intervals import SuccessInterval, success_interval
 from gym_grasp.learning.metrics import read_history
@@ -25,6 +25,7 @@ from gym_grasp.learning.published import (
     load_published,
     save_published,
 )
+from gym_grasp.typed import CRAFTED
 
 COLUMNS = {
     "steps": "steps",
@@ -191,8 +192,12 @@ def publish(runs: Path, out: Path, device: str = "cpu") -> list[str]:
     names = []
     first: dict[Path, tuple[Path, dict[str, Any]]] = {}
     for path in sorted(runs.glob(f"*/*/seed-*/{RESULT}")):
-        folder, content = path.parent, json.loads(path.read_text())
-        run = Run.from_dict(content["run"])
+        folder = path.parent
+        try:
+            content = read_json(path)
+            run = Run.from_dict(content["run"])
+        except (OSError, UsageError, *CRAFTED) as error:
+            raise _damaged(path, error) from error
         history = read_history(folder)
         curve = {
             column: [_rounded(row.get(metric, math.nan)) for row in history]
@@ -253,7 +258,7 @@ def load(out: Path) -> list[Result]:
     results = []
     for path in sorted((out / "runs").glob("*/*/seed-*.json")):
         try:
-            content = json.loads(path.read_text())
+            content = read_json(path)
             curve = {
                 column: [math.nan if value is None else value for value in values]
                 for column, values in content.pop("curve").items()
@@ -261,10 +266,14 @@ def load(out: Path) -> list[Result]:
             result = Result(content, curve)
             if not result.run.name or result.episodes < 1:
                 raise ValueError("it names no episodes")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise GymGraspError(f"{path} is damaged ({error}); copy or make it anew.") from error
+        except (OSError, UsageError, *CRAFTED) as error:
+            raise _damaged(path, error) from error
         results.append(result)
     return results
+
+
+def _damaged(path: Path, error: Exception) -> GymGraspError:
+    return GymGraspError(f"{path} is damaged ({reason(error)}); copy or make it anew.")
 
 
 def cells(results: Iterable[Result]) -> Cells:

@@ -12,11 +12,14 @@ from typing import Any, Literal, get_args
 
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.differences import differences
+from gym_grasp.envs.checks import checked_count, checked_device
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import UsageError, unknown
+from gym_grasp.files import read_json
 from gym_grasp.learning.config import Method, TrainConfig
 from gym_grasp.progress import bar
+from gym_grasp.typed import CRAFTED
 
 Variant = Literal["dapg-sparse", "dapg-dense", "ppo-dense", "ppo-sparse", "bc"]
 """A method with its reward; bc knows no reward."""
@@ -182,6 +185,11 @@ class Place:
     smoke: bool = False
     """The figures mean nothing: only whether everything runs is tried."""
 
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a number out of range, or no device."""
+        checked_device(self.device)
+        checked_count("episodes", self.episodes, 1)
+
     def folder(self, run: Run) -> Path:
         """Return the folder of a run."""
         return self.runs / run.name
@@ -226,11 +234,11 @@ def is_done(run: Run, place: Place) -> bool:
     """
     path = place.folder(run) / RESULT
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         found = {**content["run"], "spec": content.get("spec", {})}
         found["evaluation episodes"] = content.get("episodes")
         learned_from = content.get("dataset")
-    except (OSError, ValueError, KeyError):
+    except (OSError, *CRAFTED):
         return False
     wanted = {**run.to_dict(), "spec": run.spec.to_dict(), "evaluation episodes": place.episodes}
     data = place.dataset(run)

@@ -12,6 +12,7 @@ import json
 import runpy
 import sys
 from copy import deepcopy
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,11 @@ import gym_grasp
 from gym_grasp.envs.flat import flatten, unflatten
 from gym_grasp.envs.render import HEIGHT, WIDTH, Camera
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import DependencyError, UsageError
+from gym_grasp.errors import DependencyError, UsageError, end_in_a_line
 from gym_grasp.tasks import TASKS, gym_id
+
+if __name__ == "__main__":
+    end_in_a_line()
 
 try:
     import robomimic.utils.env_utils as env_utils
@@ -207,4 +211,7 @@ if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("usage: python -m gym_grasp.integrations.robomimic SCRIPT ... (such as train)")
     sys.argv = sys.argv[1:]
-    runpy.run_module(f"robomimic.scripts.{sys.argv[0]}", run_name="__main__", alter_sys=True)
+    script = f"robomimic.scripts.{sys.argv[0]}"
+    if find_spec(script) is None:
+        raise UsageError(f"There is no {script}; name one that robomimic has, such as train.")
+    runpy.run_module(script, run_name="__main__", alter_sys=True)

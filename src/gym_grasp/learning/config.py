@@ -1,6 +1,8 @@
 """Settings of a training run; importing this module imports neither torch nor mujoco."""
 
 import math
+import numbers
+import operator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -17,6 +19,10 @@ ROLLOUTS = (
     *("bc_decay", "privileged_critic"),
 )
 """Settings of the methods that step environments, which bc does not."""
+CLONING = (
+    *("demo_batch_size", "pretrain_epochs", "cloning_learning_rate", "cloning_noise", "bc_decay"),
+)
+"""Settings of the methods that learn from demonstrations, which ppo does not."""
 WATCHED = ("evaluation_interval", "evaluation_episodes", "film_interval")
 """Settings of what is looked at while a run is under way, and changes nothing that is learned."""
 FIRST_SEED = 2**31
@@ -82,8 +88,8 @@ class TrainConfig:
     lengths in m and of angles in rad."""
 
     learning_rate: float = 5e-4
-    """Adam's learning rate at the first rollout, after pretraining min_learning_rate; then the KL
-    rule moves it."""
+    """Adam's learning rate at the first rollout, after pretraining min_learning_rate instead; then
+    the KL rule moves it."""
 
     min_learning_rate: float = 1e-5
     """Lower end of the KL rule."""
@@ -159,34 +165,29 @@ class TrainConfig:
         """Raise `UsageError` for the first value out of range."""
         if self.method not in METHODS:
             raise unknown("method", self.method, METHODS)
-        if self.method == "bc":
-            for name in ROLLOUTS:
-                if getattr(self, name) != getattr(type(self), name):
-                    raise UsageError(
-                        f"{name} is {getattr(self, name)}, but the method 'bc' steps no "
-                        "environment and has no use for it; leave it out."
-                    )
-        for name in ("epochs", "mini_epochs", "demo_batch_size", "checkpoint_interval"):
-            _check(name, getattr(self, name), 1, math.inf)
-        _check("horizon", self.horizon, 1, LONGEST_HORIZON)
-        _check("gradient_norm_interval", self.gradient_norm_interval, 1, math.inf)
-        for name in ("evaluation_interval", "film_interval"):
-            if getattr(self, name) is not None:
-                _check(name, getattr(self, name), 1, math.inf)
-        _check("evaluation_episodes", self.evaluation_episodes, 1, math.inf)
+        for name in (
+            *("epochs", "mini_epochs", "demo_batch_size", "checkpoint_interval"),
+            *("gradient_norm_interval", "evaluation_episodes"),
+            *("minibatch_size", "evaluation_interval", "film_interval"),
+        ):
+            self._check(name, 1, math.inf, whole=True)
+        self._check("horizon", 1, LONGEST_HORIZON, whole=True)
+        for name in ("privileged_critic", "mixed_precision", "compile", "wandb"):
+            if getattr(self, name) not in (True, False, getattr(type(self), name)):
+                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be True or False.")
         if self.evaluation_interval is None and self.evaluation_episodes != 50:
             raise UsageError(
                 f"evaluation_episodes is {self.evaluation_episodes}, but evaluation_interval is "
                 "not given, so that nothing is evaluated; give both."
             )
-        _check("pretrain_epochs", self.pretrain_epochs, 0, math.inf)
-        _check("seed", self.seed, 0, 2**31 - 1)
+        self._check("pretrain_epochs", 0, math.inf, whole=True)
+        self._check("seed", 0, 2**31 - 1, whole=True)
         for name in ("discount", "gae_lambda", "bc_decay"):
-            _check(name, getattr(self, name), 0, 1)
+            self._check(name, 0, 1)
         for name in ("bc_weight", "value_weight", "bounds_weight"):
-            _check(name, getattr(self, name), 0, math.inf)
-        _check("initial_std", self.exploration_std, 1e-12, math.inf)
+            self._check(name, 0, math.inf)
         for name in (
+            "initial_std",
             "cloning_learning_rate",
             "learning_rate",
             "min_learning_rate",
@@ -196,7 +197,7 @@ class TrainConfig:
             "mean_limit",
             "gradient_limit",
         ):
-            _check(name, getattr(self, name), 1e-12, math.inf)
+            self._check(name, 1e-12, math.inf)
         if self.min_learning_rate > self.max_learning_rate:
             raise UsageError(
                 f"min_learning_rate is {self.min_learning_rate}, above max_learning_rate "
@@ -205,15 +206,57 @@ class TrainConfig:
         object.__setattr__(
             self, "cloning_noise", checked_noise("cloning_noise", self.cloning_noise)
         )
-        if self.minibatch_size is not None:
-            _check("minibatch_size", self.minibatch_size, 1, math.inf)
-        if self.max_minutes is not None:
-            _check("max_minutes", self.max_minutes, 0, math.inf)
-        whole = all(isinstance(size, int) and size is not True for size in self.hidden_sizes)
-        if not whole or not all(1 <= size <= WIDEST for size in self.hidden_sizes or (0,)):
+        self._check("max_minutes", 0, math.inf)
+        given = self.hidden_sizes
+        sizes = given if isinstance(given, (tuple, list)) else ()
+        whole = all(isinstance(size, int) and size is not True for size in sizes)
+        object.__setattr__(self, "hidden_sizes", tuple(sizes))
+        if not whole or not all(1 <= size <= WIDEST for size in sizes or (0,)):
             raise UsageError(
-                f"hidden_sizes is {self.hidden_sizes}; give sizes of layers within [1, {WIDEST}]."
+                f"hidden_sizes is {given!r}; give sizes of layers within [1, {WIDEST}]."
             )
+        if self.method == "bc":
+            self.refuse_idle()
+
+    def refuse_idle(self) -> None:
+        """Raise `UsageError` for the first changed setting that has no effect beside the others.
+
+        For what is asked for one training; what several methods share may have some for others.
+        """
+        names, why = self._unused()
+        for name in names:
+            if getattr(self, name) != getattr(type(self), name):
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}, but {why} and has no use for it; leave it "
+                    "out."
+                )
+        if self.steps_environment and not self.pretrains:
+            limits = self.min_learning_rate, self.max_learning_rate
+            self._check("learning_rate", *limits)
+
+    def _unused(self) -> tuple[tuple[str, ...], str]:
+        """Return settings that can have no effect beside the others, and why."""
+        if self.method == "bc":
+            return ROLLOUTS, "the method 'bc' steps no environment"
+        if self.method == "ppo":
+            return (*CLONING, "bc_weight"), "the method 'ppo' learns from no demonstrations"
+        if self.bc_weight == 0:
+            return CLONING, "dapg without bc_weight learns from no demonstrations"
+        if self.pretrain_epochs == 0:
+            return ("cloning_learning_rate",), "dapg without pretrain_epochs does not pretrain"
+        return ("learning_rate",), "pretraining is followed by min_learning_rate"
+
+    def _check(self, name: str, low: float, high: float, whole: bool = False) -> None:
+        """Keep a number as Python's own; raise `UsageError` where it is none, or out of range."""
+        value = getattr(self, name)
+        if value is None and getattr(type(self), name) is None:
+            return
+        kind: Any = numbers.Integral if whole else numbers.Real
+        if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+            what = "a whole number " if whole else ""
+            raise UsageError(f"{name} is {value}; it must be {what}within [{low:g}, {high:g}].")
+        if not isinstance(value, int):
+            object.__setattr__(self, name, operator.index(value) if whole else float(value))
 
     def of_pretraining(self) -> "TrainConfig":
         """Return the settings of the clone that dapg begins as."""
@@ -267,8 +310,3 @@ class TrainConfig:
         """Return into how many minibatches a rollout of this many samples is cut."""
         size = self.minibatch_size or min(LARGEST_MINIBATCH, samples // MINIBATCHES_PER_ROLLOUT)
         return max(1, round(samples / max(1, size)))
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{name} is {value}; it must be within [{low:g}, {high:g}].")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gym_grasp.errors import CheckpointError, DependencyError, reason
-from gym_grasp.files import read_json, to_json, writing
+from gym_grasp.files import read_json, to_json, write_figure, writing
 from gym_grasp.progress import is_shown
 
 METRICS = "metrics.json"
@@ -175,7 +175,7 @@ def plot_learning_curve(
             _plot_cloning(axes, pretraining if panel == "pretraining" else history)
             axes.set_title("pretraining" if panel == "pretraining" else "")
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    write_figure(path, figure)
 
 
 def _plot_success(

@@ -1,19 +1,51 @@
 """Whether a run may go on from its checkpoint."""
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gym_grasp import __version__
+from gym_grasp.differences import differences
 from gym_grasp.errors import CheckpointError, reason
+from gym_grasp.files import read_json, to_json
 from gym_grasp.learning import checkpoint, distributed
 from gym_grasp.learning.checkpoint import Identity
 from gym_grasp.learning.config import WATCHED, TrainConfig
 from gym_grasp.learning.env import Environment
-from gym_grasp.typed import construct
+from gym_grasp.typed import CRAFTED, construct
 
+DESCRIBED = ("environment", "reward", "num_envs")
+"""Parts of config.json that nothing is read from."""
 CHANGEABLE = {"epochs", "max_minutes", "checkpoint_interval", "wandb", *WATCHED}
 """Settings that may differ when a run is resumed."""
+
+
+def refuse_edited(path: Path, description: Mapping[str, Any]) -> None:
+    """Raise `CheckpointError` where config.json says another environment than the run is made in.
+
+    These parts are written for people and other tools: who edits them expects an effect.
+
+    Args:
+        path: the file; one that is missing or damaged is written anew.
+        description: what is to be written there.
+    """
+    try:
+        stored = read_json(path)
+        parts = [name for name in DESCRIBED if name in stored]
+        if stored.get("processes") != description["processes"] and "num_envs" in parts:
+            parts.remove("num_envs")  # each process has its share
+        found = {name: stored[name] for name in parts}
+    except (OSError, *CRAFTED):
+        return
+    wanted = {name: json.loads(to_json(description[name])) for name in parts}
+    lines = differences(found, wanted, ("it says", "the run has"), ignore=())
+    if lines:
+        raise CheckpointError(
+            f"{path} was changed where nothing is read: {reason('; '.join(lines), 1000)}. Put back "
+            "what was, or train anew with other options."
+        )
 
 
 def load_to_resume(
@@ -27,6 +59,11 @@ def load_to_resume(
             f"{__version__}; install that version to resume, or train anew."
         )
     construct(Identity, content["identity"]).check(env, path, ignore=())
+    if content["epoch"] > config.epochs:
+        raise CheckpointError(
+            f"{path} has {content['epoch']} epochs already, {config.epochs} are wanted; ask for as "
+            "many, or more."
+        )
     if content["dataset"] != fingerprint:
         raise CheckpointError(
             f"{path} was trained with the dataset {reason(content['dataset'])}, {fingerprint} was "

@@ -30,7 +30,7 @@ from gym_grasp.learning.learner import Learner
 from gym_grasp.learning.metrics import METRICS, Metrics, RunLog
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.record import CONFIG, describe, epoch_metrics, summarise, versions
-from gym_grasp.learning.resuming import load_to_resume
+from gym_grasp.learning.resuming import load_to_resume, refuse_edited
 from gym_grasp.learning.watch import Watch
 from gym_grasp.typed import CRAFTED, construct
 
@@ -129,6 +129,8 @@ def _train(
     log: RunLog | None = None
     if distributed.rank() == 0:
         description = describe(env, config, settings, run.dataset, run.versions)
+        if resume:
+            refuse_edited(run_dir / CONFIG, description)
         write_json(run_dir / CONFIG, description)
         tracked = description if config.wandb else None
         log = RunLog(run_dir, config.epochs, run.history, tracked, progress)

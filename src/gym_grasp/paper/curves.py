@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_grasp.experiments.results import Cell, Cells, common_grid
+from gym_grasp.files import write_figure
 
 COLOURS = {
     "dapg-sparse": "#1b6ca8",
@@ -94,8 +95,7 @@ def _finish(figure: Any, panels: Any, path: Path, title: str, smoke: bool) -> No
     if entries:
         figure.legend(entries.values(), entries, loc="outside lower center", ncols=len(entries))
     figure.suptitle(f"SMOKE: {title} (no result)" if smoke else title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    write_figure(path, figure, dpi=110)
 
 
 def number(value: float | None, form: str) -> str:

@@ -7,7 +7,7 @@ from statistics import mean
 
 from gym_grasp.experiments.results import Cell, Result, cells
 from gym_grasp.experiments.sweep import Row, Run
-from gym_grasp.files import write_atomically, write_json
+from gym_grasp.files import write_atomically, write_figure, write_json
 from gym_grasp.markdown import table
 from gym_grasp.paper.curves import number
 from gym_grasp.paper.table3 import ENOUGH, EPOCHS, SEEDS, cell_run, to_dict
@@ -132,7 +132,7 @@ def _plot(chosen: Sequence[Cell], tasks: Sequence[str], path: Path, label: str) 
         axes.legend(fontsize=7)
     panels[0].set_ylabel("success")
     figure.suptitle(f"{label}Dots are seeds, lines their mean")
-    figure.savefig(path, dpi=110)
+    write_figure(path, figure, dpi=110)
 
 
 def _count(cell: Cell) -> int:

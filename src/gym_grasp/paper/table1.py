@@ -1,6 +1,5 @@
 """Table I of the paper: control steps per second."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -8,11 +7,12 @@ from statistics import median
 from gym_grasp.bench.report import throughput_table
 from gym_grasp.bench.throughput import PAPER, Throughput, measure
 from gym_grasp.experiments.results import Result
-from gym_grasp.files import write_atomically, write_json
+from gym_grasp.files import read_json, write_atomically, write_json
 from gym_grasp.learning.config import default_num_envs
 from gym_grasp.markdown import table
 from gym_grasp.paper.table3 import EPOCHS
 from gym_grasp.tasks import TASKS
+from gym_grasp.typed import CRAFTED
 
 HALF = 0.5
 """Success from which on a training run counts: hands are then in contact, not in the air."""
@@ -53,8 +53,8 @@ def make(
 def _measured_before(path: Path) -> dict[tuple[str, str, int], Throughput]:
     """Return what the table holds so far; nothing if it is of another version."""
     try:
-        found = [Throughput(**row) for row in json.loads(path.read_text())["measured"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = [Throughput(**row) for row in read_json(path)["measured"]]
+    except (OSError, *CRAFTED):
         return {}
     return {(one.task, one.device, one.num_envs): one for one in found}
 

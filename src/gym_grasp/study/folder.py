@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gym_grasp.errors import GymGraspError, UsageError
+from gym_grasp.errors import GymGraspError, UsageError, reason
 from gym_grasp.files import hold, locked, read_json, write_atomically, write_json, writing
 from gym_grasp.study.flow import Kind, Progress, Step, plan
 from gym_grasp.study.journal import read_journal
@@ -78,7 +78,10 @@ class Study:
 
     def slot(self, participant: str) -> int:
         """Return a participant's place in the counterbalanced order."""
-        return int(read_json(self.path(participant) / SLOT))
+        slot = self._stored(self.path(participant) / SLOT)
+        if type(slot) is not int or slot < 0:
+            raise _damaged(self.path(participant) / SLOT, f"it holds {slot!r}")
+        return slot
 
     def enrol(self, participant: str | None = None) -> str:
         """Give the next participant a number and a place; return the number.
@@ -115,7 +118,16 @@ class Study:
     def forgotten(self) -> list[str]:
         """Numbers of those who were removed."""
         path = self.folder / FORGOTTEN
-        return list(read_json(path)) if path.exists() else []
+        names = self._stored(path) if path.exists() else []
+        if not isinstance(names, list) or not all(map(PARTICIPANT.fullmatch, map(str, names))):
+            raise _damaged(path, f"it holds {names!r}")
+        return names
+
+    def _stored(self, path: Path) -> Any:
+        try:
+            return read_json(path)
+        except (OSError, ValueError) as error:
+            raise _damaged(path, error) from error
 
     def forget(self, participant: str) -> None:
         """Remove everything about a participant but that the number was given once.
@@ -192,6 +204,10 @@ class Study:
     def _locked(self) -> Any:
         busy = f"Another process is changing {self.folder}; try again."
         return locked(self.folder / LOCK, busy, wait=True)
+
+
+def _damaged(path: Path, error: object) -> GymGraspError:
+    return GymGraspError(f"{path} is damaged ({reason(error)}); restore it from a copy.")
 
 
 def trial_rows(participant: str, progress: Progress) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Does touch give better data? Policies trained on each condition's trials, in equal numbers."""
 
 import hashlib
-import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import UsageError
 from gym_grasp.experiments.perform import attempt
 from gym_grasp.experiments.sweep import RESULT, Place, Run, Variant, is_done
+from gym_grasp.files import read_json
 from gym_grasp.study.analysis import Trained
 from gym_grasp.study.folder import POLICIES, Study
 from gym_grasp.study.journal import Event
@@ -98,7 +98,7 @@ def _learned(row: Trained, run: Run, place: Place) -> Trained:
     error = None if is_done(run, place) else attempt(run, place)
     if error is not None:
         return replace(row, error=error)
-    result = json.loads((place.folder(run) / RESULT).read_text())
+    result = read_json(place.folder(run) / RESULT)
     successes, episodes = result["successes"], result["episodes"]
     low, high = wilson(successes, episodes)
     return replace(row, successes=successes, episodes=episodes, low=low, high=high)

@@ -46,7 +46,7 @@ def export(dataset: Dataset, kind: str, path: Path, camera: str | None = None) -
             f"The format '{kind}' needs '{error.name}', which is not installed; "
             "pip install 'gym-grasp[export]'."
         ) from error
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished = path.parent / f"{path.name}.unfinished"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(unfinished)

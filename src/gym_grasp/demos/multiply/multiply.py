@@ -61,7 +61,7 @@ def multiply(
         dataset = open_dataset(dataset)
     chosen = dataset.chosen(episodes, "multiplied")
     path = Path(path)
-    check_free(path, overwrite)
+    check_free(path, overwrite, dataset.path)
     sources = read_sources(dataset, chosen)
     found = {one.index: find_segments(one) for one in sources}
     if segments is not None:

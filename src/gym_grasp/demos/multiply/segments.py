@@ -9,6 +9,7 @@ import numpy as np
 
 from gym_grasp.demos.multiply.source import Source, Track
 from gym_grasp.errors import UsageError, reason
+from gym_grasp.files import read_json
 
 WORLD = "world"
 """The frame of what refers to no thing."""
@@ -197,7 +198,7 @@ def read_corrections(path: Path, sources: Sequence[Source]) -> dict[int, list[Se
     """
     known = {source.index: source for source in sources}
     try:
-        content = json.loads(path.read_text())
+        content = read_json(path)
         if not isinstance(content, dict):
             raise ValueError(f"it holds {reason(content)}, expected episodes with segments")
         read = {int(key): [Segment(**one) for one in own] for key, own in content.items()}

@@ -10,6 +10,7 @@ from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.record import perform
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError
+from gym_grasp.files import write_figure
 from gym_grasp.teleop.haptics.forces import FingertipForces
 from gym_grasp.teleop.haptics.levels import HapticFilter, HapticsConfig
 
@@ -111,11 +112,7 @@ def plot(touch: Touch, path: Path) -> Path:
     )
     axes[-1].set_xlabel("time [s]")
     axes[-1].set_xlim(begin, touch.time[-1])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise GymGraspError(f"Cannot write {path}: {error}.") from error
+    write_figure(path, figure)
     return path
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from gym_grasp.demos.episode import Scalar
+from gym_grasp.envs.checks import checked_count
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.tasks.random import episode_seeds
 from gym_grasp.teleop.hand.input import Device, HandInput, Haptics, Pose
@@ -68,6 +69,12 @@ class SessionConfig:
     """The session is over after so many kept episodes."""
     haptics: bool = True
     """What the fingers feel is passed on; the contacts are measured and recorded either way."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a number out of range."""
+        checked_count("seed", self.seed, 0)
+        if self.max_episodes is not None:
+            checked_count("episodes", self.max_episodes, 1)
 
 
 class Session:
