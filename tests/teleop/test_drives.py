@@ -61,7 +61,6 @@ def fingertips(hand: Hand, rows: list[np.ndarray]) -> np.ndarray:
         ("allegro", 11, {"index": 1, "middle": 1, "ring": 1.5}),
         ("leap", 8, {"index": 1, "middle": 1, "ring": 2}),
         ("shadow", 5, {"index": 1, "middle": 1, "ring": 6}),
-        ("sih", 22, {"index": 2.5}),  # five drives; its ring finger takes the little one along
     ],
 )
 def test_fingertips_are_where_the_persons_are_and_pinch(name, median, gaps):
@@ -135,16 +134,19 @@ def test_a_lost_joint_stays_where_it_was_in_the_palm():
     np.testing.assert_array_equal(first.drives(seen), Retargeter(robot).drives(seen))
 
 
-@pytest.mark.parametrize(
-    ("name", "drives"), [("shadow", ("wrist_side", "wrist_bend")), ("sih", ("ring",))]
-)
-def test_a_drive_that_moves_several_fingertips_is_led_by_flexions(name, drives):
-    robot, hand = hand_of(name), tracked(posture(*HOLD))
+def test_a_wrist_is_led_by_flexions():
+    robot, hand = hand_of("shadow"), tracked(posture(*HOLD))
     led = Retargeter(robot).drives(hand)
     flexed = robot.drives_from_flexion(torch.from_numpy(hand.flexion)).numpy()
-    for drive in drives:
-        assert led[robot.drives.index(drive)] == flexed[robot.drives.index(drive)]
+    np.testing.assert_array_equal(led[:2], flexed[:2])
     assert np.abs(led - flexed).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["sih", "three"])
+def test_flexions_lead_a_hand_whose_fingers_have_fewer_drives_than_directions(name):
+    robot, hand = hand_of(name), tracked(posture(*HOLD))
+    flexed = robot.drives_from_flexion(torch.from_numpy(hand.flexion)).numpy()
+    np.testing.assert_array_equal(Retargeter(robot).drives(hand), flexed)
 
 
 def test_a_tracked_hand_plays_back_as_it_was(make_rig):

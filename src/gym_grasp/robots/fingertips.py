@@ -48,8 +48,10 @@ class FingertipSolver:
         drive = [hand.drives.index(name) for name in hand.drive_of_joint]
         self._travel = np.zeros((len(hand.joints), len(hand.drives)))
         self._travel[range(len(drive)), drive] = np.array(hand.closed) - self._open
-        moved = self._fingertips(np.full(len(hand.drives), 0.5))[1].any(axis=1)
+        moved = np.any(self._fingertips(np.full(len(hand.drives), 0.5))[1] != 0.0, axis=1)
         self._own = moved.sum(axis=0) == 1  # one that moves them all, such as a wrist's, is not
+        self.able = bool((moved[:, self._own].sum(axis=1) >= 3).all())
+        """Whether each finger has as many drives of its own as there are directions."""
         opened = hand.drives_from_flexion(torch.zeros(len(HUMAN_FLEXIONS), dtype=torch.float64))
         tips = self._fingertips(opened.numpy())[0]
         self.reach = float(np.linalg.norm(tips[1:], axis=1).max())

@@ -16,9 +16,9 @@ LEAST_REACH = 0.05
 class Retargeter:
     """Gives the drives of a robot's hand, input by input.
 
-    Where joints are tracked, the robot's fingertips are led to where the person's are, as much
-    farther out as its hand is larger; a joint that is lost counts as where it was last. Where
-    joints were never seen, flexions alone say how far each finger is bent.
+    Where joints are tracked and the robot's fingers can be led (`FingertipSolver.able`), its
+    fingertips go where the person's are, as much farther out as its hand is larger; a joint that is
+    lost counts as where it was last. Else flexions alone say how far each finger is bent.
 
     Args:
         hand: the robot's.
@@ -40,7 +40,7 @@ class Retargeter:
     def drives(self, hand: HandInput) -> np.ndarray:
         """Return the drives (D,) that a valid input asks for, within [0, 1]."""
         flexed = self._hand.drives_from_flexion(torch.from_numpy(hand.flexion)).numpy()
-        if hand.joints is not None and not np.isnan(hand.joints).all():
+        if self._solver.able and hand.joints is not None and not np.isnan(hand.joints).all():
             turn = np_matrix(hand.wrist_quaternion)
             joints = (hand.joints[:, :3] - hand.wrist_position) @ turn  # into the palm frame
             # a joint that is lost stays where it was in it
