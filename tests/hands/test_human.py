@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from gym_grasp.demos.operators.operator import SyntheticOperator
+from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.errors import UsageError
+from gym_grasp.robots import leap
 
 
 @pytest.mark.parametrize(
@@ -34,4 +37,21 @@ def test_it_sees_wrist_and_fingers(robot, middle):
     assert angle == pytest.approx(float(hand.joint_targets(drives)[hand.joints.index(middle)]))
     # The three-fingered hand has no ring finger; its last one stands for it.
     assert human.see_drive("ring") == pytest.approx(0.3 if robot == "ur5-three" else 0.0, abs=1e-6)
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("goal", "kind"),
+    [
+        *(("all", kind) for kind in ("cube", "lever", "cup")),
+        *(("stack-cubes", "cube"), ("open-door", "lever"), ("pour-cup", "cup")),
+    ],
+)
+def test_a_study_scene_with_something_it_cannot_hold_is_refused_at_once(goal, kind, monkeypatch):
+    monkeypatch.delitem(leap._GRASPS, kind)
+    spec = EnvSpec("study-scene", robot="ur5-leap", options={"goal": goal})
+    env = GraspVectorEnv(spec, 1, num_threads=1, autoreset=False)
+    env.reset(seed=0)
+    with pytest.raises(UsageError, match=f"'leap' has no grasp of a {kind}"):
+        SyntheticOperator(env).act()
     env.close()

@@ -226,7 +226,7 @@ def test_between_frames_of_a_moving_hand_no_target_jumps(hand):
         "open-drawer",
         *(
             pytest.param(task, marks=pytest.mark.slow)
-            for task in ("lift-object", "open-door", "pour-cup", "stack-cubes")
+            for task in ("lift-object", "open-door", "pour-cup", "stack-cubes", "study-scene")
         ),
     ],
 )
@@ -234,7 +234,8 @@ def test_between_frames_of_a_moving_hand_no_target_jumps(hand):
 def test_the_operator_manages_and_what_it_did_replays_exactly(hand, task, tmp_path):
     path = tmp_path / "data.hdf5"
     spec, count = EnvSpec(task, robot=f"ur5-{hand}"), 3 if task == "open-drawer" else 6
-    assert record(spec, path, count, seed=11, num_threads=1).attempts <= count + 1
+    failed = 2 if task == "study-scene" else 1
+    assert record(spec, path, count, seed=11, num_threads=1).attempts <= count + failed
     env = GraspVectorEnv(spec, count, num_threads=1)
     assert replay(open_dataset(path), env).bit_exact == count
     env.close()

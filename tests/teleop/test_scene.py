@@ -1,6 +1,7 @@
 """The drawn scene of any robot: where its bodies are, and which of them are fingertips."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import mujoco
@@ -9,10 +10,11 @@ import pytest
 
 import gym_grasp.teleop
 from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.math.rotations import np_matrix
 from gym_grasp.robots import HANDS, load_robot, robot_names
 from gym_grasp.robots.base import HUMAN_FINGERS, HUMAN_FLEXIONS
 from gym_grasp.teleop.hand import frames
-from gym_grasp.teleop.web.scene import Scene, _drawn
+from gym_grasp.teleop.web.scene import NARROWEST, Scene, _drawn
 
 TYPESCRIPT = Path(gym_grasp.teleop.__file__).parent / "webxr" / "src"
 SHOWN = {
@@ -131,3 +133,47 @@ def test_the_scene_is_that_of_the_episode() -> None:
     scene = Scene(still)
     still.reset(seed=1)
     assert not scene.follow()
+
+
+def edges(geom: dict) -> np.ndarray:
+    """Points around a drawn geom, in its frame, in m. Shape (P, 3)."""
+    size = geom["size"]
+    if geom["type"] == "mesh":
+        return np.reshape(geom["vertices"], (-1, 3))
+    if geom["type"] == "box":
+        return np.array(list(product(*([-one, one] for one in size))))
+    lengths = {"sphere": size[0], "ellipsoid": size[-1], "capsule": sum(size[:2])}
+    length = lengths.get(geom["type"], size[1])
+    ends = np.array([[0, 0, -length], [0, 0, length]])
+    rim = size[0] * np.array([[x, y, 0.0] for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))])
+    return np.concatenate([ends, rim])
+
+
+@pytest.mark.parametrize("robot", ["ur5-sih", "panda-leap"])
+@pytest.mark.parametrize("task", ["open-drawer", "open-door", "pour-cup", "study-scene"])
+def test_all_that_stands_on_the_table_is_seen_and_fills_the_view(task: str, robot: str) -> None:
+    env = GraspVectorEnv(task, 1, autoreset=False, num_threads=1, robot=robot)
+    env.reset(seed=0)
+    scene = Scene(env)
+    poses, view, seen = scene.poses().astype(float), scene.manifest["whole"], []
+    for geom in scene.manifest["geoms"]:
+        if geom["type"] == "plane":
+            continue
+        points = edges(geom) @ matrix(geom["quaternion"]).T + geom["position"]
+        if geom["body"] >= 0:
+            pose = poses[geom["body"]]
+            points = points @ matrix(pose[3:]).T + pose[:3]
+        seen.append(points[frames.position_to_world(points)[:, 2] > 0.01])
+    points = (np.concatenate(seen) - view["position"]) @ matrix(view["quaternion"])
+    picture = points[:, :2] / -points[:, 2:] / np.tan(np.radians(view["fovy"]) / 2)
+    picture[:, 0] /= NARROWEST
+    most = np.abs(picture).max(axis=0)
+    # in the middle; arms begin turned by up to .05 rad from home, and things where a seed has them
+    assert 0.9 < most.max() < 1.0
+    assert np.abs(picture.max(axis=0) + picture.min(axis=0)).max() < 0.15
+    assert view["distance"] == pytest.approx(-points[:, 2].mean(), abs=0.2)
+    env.close()
+
+
+def matrix(xyzw: list[float]) -> np.ndarray:
+    return np_matrix(np.roll(xyzw, 1))

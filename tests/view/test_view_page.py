@@ -10,9 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import teleop_browser as web
+import torch
 
+from gym_grasp.envs.vector import GraspVectorEnv
+from gym_grasp.math.rotations import np_matrix
+from gym_grasp.teleop.web.scene import Scene
 from gym_grasp.view.track import curves
 
 pytestmark = [
@@ -184,6 +189,19 @@ def test_an_episode_and_a_policy_stand_side_by_side(
         page.tab.close()
 
 
+def on_screen(body: str, width: float, height: float) -> np.ndarray:
+    """Where a body of open-drawer is in a view of a size, wider than high, in px. Shape (2,)."""
+    env = GraspVectorEnv("open-drawer", 1, num_threads=1)
+    env.reset_to(torch.tensor([0]))
+    scene = Scene(env)
+    seen, pose = scene.manifest["whole"], scene.poses()[scene.manifest["bodies"].index(body)]
+    turn = np_matrix(np.roll(seen["quaternion"], 1))
+    right, up, back = (pose[:3].astype(float) - seen["position"]) @ turn
+    env.close()
+    scale = height / 2 / np.tan(np.radians(seen["fovy"]) / 2) / -back
+    return np.array([width / 2 + scale * right, height / 2 - scale * up])
+
+
 def test_the_hand_is_pulled_with_the_mouse_by_those_who_know_the_token(browser: Any) -> None:
     with shown("open-drawer", "--acts", "nobody", "--token", "some-token-of-mine") as url:
         stranger = browser.new_page()
@@ -197,16 +215,11 @@ def test_the_hand_is_pulled_with_the_mouse_by_those_who_know_the_token(browser: 
         box = page.tab.locator("#view").bounding_box()
         assert box is not None
         mouse = page.tab.mouse
-        for share in (0.3, 0.35, 0.4, 0.45, 0.25, 0.2):
-            x, y = box["x"] + share * box["width"], box["y"] + 0.45 * box["height"]
-            mouse.move(x, y)
-            mouse.down()
-            time.sleep(1.0)
-            if page.said().get("held") == "true":
-                break
-            mouse.up()
-        else:
-            pytest.fail("nothing was hit")
+        x, y = on_screen("hand/palm", box["width"], box["height"])
+        x, y = box["x"] + x, box["y"] + y
+        mouse.move(x, y)
+        mouse.down()
+        page.until_shown(lambda said: said.get("held") == "true")
         begin = page.index()
         mouse.move(x, y - 0.2 * box["height"], steps=4)
         page.until_shown(lambda said: int(said["index"]) > begin + 10)

@@ -65,9 +65,9 @@ _GRASPS = {
     "lever": across(np.array([-0.015, 0.057, 0.118]), _BARS, above=0.1),
     "cup": {
         "thumb above": Grasp(
-            np.array([0.066, 0.066, 0.1]),
+            np.array([0.066, 0.06, 0.11]),
             np.array([1.0, 0.0, 0.2, 0.2, 0.2]),
-            np.array([1.0, 0.5, 0.6, 0.6, 0.6]),
+            np.array([1.0, 0.7, 0.8, 0.8, 0.8]),
         )
     },
     "cube": {

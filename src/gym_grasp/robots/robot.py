@@ -98,7 +98,7 @@ class Robot:
                 the arm's payload.
         """
         self.check_payload()
-        arm, hand = _read(self.arm), _read(self.hand)
+        arm, hand = read_mjcf(self.arm), read_mjcf(self.hand)
         _couple(hand, self.hand)
         scene.attach(arm, prefix=ARM, frame=scene.body(MOUNT_BODY).add_frame())
         flange = scene.site(ARM + self.arm.flange)
@@ -128,10 +128,10 @@ class Robot:
 @cache
 def _mass(hand: Hand) -> float:
     """Mass of a hand as its MJCF has it, in kg."""
-    return float(_read(hand).compile().body_mass.sum())
+    return float(read_mjcf(hand).compile().body_mass.sum())
 
 
-def _read(part: Part) -> mujoco.MjSpec:
+def read_mjcf(part: Part) -> mujoco.MjSpec:
     """Read the MJCF of an arm or a hand."""
     try:
         return mujoco.MjSpec.from_file(str(part.mjcf))

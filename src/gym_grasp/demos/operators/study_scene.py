@@ -20,24 +20,25 @@ POURED = 0.9
 """Share of the particles in the bowl with which it is content."""
 
 ONE = {
-    "stack-cubes": stack_cubes.script,
-    "open-door": open_door.script,
-    "pour-cup": pour_cup.script,
+    "stack-cubes": (stack_cubes.script, "cube"),
+    "open-door": (open_door.script, "lever"),
+    "pour-cup": (pour_cup.script, "cup"),
 }
-"""What it does where one task counts alone."""
+"""What it does where one task counts alone, and what it takes hold of; see `robots.grasps`."""
 
 
 def script(human: Human) -> Script:
     """Do the task that counts, again and again until it is over; or all three."""
     goal = human.task.options.goal
-    if goal in (ALL, "stack-cubes"):
-        human.grasp("cube")  # a hand that has none is refused before it begins
+    for task, (_, kind) in ONE.items():
+        if goal in (ALL, task):
+            human.grasp(kind)  # a hand that has none is refused before it begins
     if goal == ALL:
         yield from everything(human)
     while goal != ALL:
         human.care = 0.0
         yield from human.move(REST, FLAT, OPEN_HAND, through=0.8)
-        yield from ONE[goal](human)
+        yield from ONE[goal][0](human)
         yield from human.wait(LOOK)
         yield from retreat(human)
 

@@ -55,7 +55,8 @@ class GlovedHand:
             lost = f"no fingers from the glove ({self.glove.status})"
             return replace(hand, flexion=self._fingers.flexion, tracked=False, lost=lost)
         flexion = self._fingers.update(bends_from_glove(sample.angles))
-        return replace(hand, time=min(hand.time, sample.time), flexion=flexion)
+        # joints, if any are seen, are not what the glove measures
+        return replace(hand, time=min(hand.time, sample.time), flexion=flexion, joints=None)
 
     def feedback(self, haptics: Haptics) -> None:
         """Pass brakes and vibrations on to the glove."""

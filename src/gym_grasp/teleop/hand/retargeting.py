@@ -4,7 +4,7 @@ Every source of finger measurements comes down to five *bends* in [rad], as in
 `robots.base.HUMAN_FLEXIONS`: how far the thumb is turned across the palm, then how far thumb,
 index, middle and ring finger (with the little one) are bent in all their joints together. A
 `Calibration` scales them to flexions in [0, 1] by the same operator's open hand and fist. What a
-robot's hand makes of flexions is the robot's affair: `Hand.drives_from_flexion`.
+robot's hand makes of them: `drives.Retargeter`.
 """
 
 from dataclasses import dataclass, field
@@ -38,6 +38,8 @@ WEBXR_JOINTS = (
 
 _THUMB = [1, 2, 3, 4]
 _FINGERS = [[5 + 5 * finger + part for part in range(5)] for finger in range(4)]
+CHAINS = (_THUMB, *(finger[1:] for finger in _FINGERS))
+"""Joints of each finger of `HUMAN_FINGERS`, without the metacarpals of all but the thumb."""
 _WRIST, _INDEX_KNUCKLE, _MIDDLE_KNUCKLE, _PINKY_KNUCKLE = 0, 6, 11, 21
 
 LEAST_RANGE = (0.15, 0.3, 0.5, 0.5, 0.5)

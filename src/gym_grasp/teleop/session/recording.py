@@ -201,6 +201,7 @@ def as_recorded(hand: HandInput) -> HandInput:
         wrist_position=_float32(hand.wrist_position).astype(float),
         wrist_quaternion=_float32(hand.wrist_quaternion).astype(float),
         flexion=_float32(hand.flexion).astype(float),
+        joints=None if hand.joints is None else _float32(hand.joints).astype(float),
     )
 
 

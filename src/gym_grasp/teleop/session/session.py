@@ -12,6 +12,7 @@ from gym_grasp.demos.episode import Scalar
 from gym_grasp.envs.checks import checked_count
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.tasks.random import episode_seeds
+from gym_grasp.teleop.hand.drives import Retargeter
 from gym_grasp.teleop.hand.input import Device, HandInput, Haptics, Pose
 from gym_grasp.teleop.hand.plausible import jumped
 from gym_grasp.teleop.haptics.forces import FingertipForces
@@ -118,6 +119,7 @@ class Session:
         """What the last tick felt."""
         self.engagement = 0
         """How often the clutch engaged so far."""
+        self._retargeter = Retargeter(env.robot.hand)
         self._forces = FingertipForces(env.task.model, env.robot)
         self._filter = HapticFilter(fingers, self.rate)
         self._press = Press()
@@ -258,16 +260,17 @@ class Session:
             self.notice = "The success was discarded; it counts as no failure."
 
     def _engage(self) -> None:
+        self._retargeter.reset()
         self._engaged_steps = 0
         self.engagement += 1
         self.state = State.ENGAGED
         self.notice = ""
 
-    def _couple(self, hand: HandInput) -> Clutch:
+    def _couple(self, hand: HandInput, asked: np.ndarray) -> Clutch:
         targets = self.env.controller.targets
         robot = Pose(targets.position[0].double().numpy(), targets.orientation[0].double().numpy())
         drives = targets.fingers[0].double().numpy()
-        return Clutch.engage(hand, self._asked(hand), robot, drives)
+        return Clutch.engage(hand, asked, robot, drives)
 
     def _pause(self, reason: str) -> None:
         self._clutch = None
@@ -289,10 +292,11 @@ class Session:
     # Control and physics ------------------------------------------------------------------------
 
     def _begin_step(self, hand: HandInput, now: float) -> None:
+        asked = self._retargeter.drives(hand)
         if self._clutch is None:  # by the hand of a step's beginning, which is recorded
-            self._clutch = self._couple(hand)
+            self._clutch = self._couple(hand, asked)
         elapsed = self._engaged_steps / self.env.control_rate
-        pose, drives = self._clutch.target(hand, self._asked(hand), elapsed)
+        pose, drives = self._clutch.target(hand, asked, elapsed)
         self._engaged_steps += 1
         action = self.env.controller.approach(*to_tensor(pose.position, pose.quaternion, drives))
         self.rows.begin_step(action, hand, self.engagement, now)
@@ -300,11 +304,6 @@ class Session:
         self.meter.applied(hand.sequence, hand.time, arrival, now)
         self.env.begin_step(action)
         self._substep = 1
-
-    def _asked(self, hand: HandInput) -> np.ndarray:
-        """Return the drives (D,) that the operator's fingers ask for."""
-        flexion = torch.from_numpy(hand.flexion)
-        return self.env.robot.hand.drives_from_flexion(flexion).numpy()
 
     def _advance(self) -> None:
         self.env.advance()

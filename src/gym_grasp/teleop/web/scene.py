@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import product
 from typing import Any
 
 import mujoco
@@ -15,6 +16,11 @@ from gym_grasp.teleop.hand.input import RELAXED
 
 GROUPS = (0, 1, 2)
 """Geom groups that are drawn; group 3 is the robot's collision geometry."""
+NARROWEST, MARGIN = 1.25, 0.06
+"""Width to height of a picture in which everything is seen; narrower ones have to look wider. What
+is left free around it, as a share."""
+CLOSE = 0.8
+"""Distance of what the camera `close` looks at, in [m]."""
 INFINITE = 6.0
 """Half-width at which an infinite plane is drawn, in [m]."""
 
@@ -64,7 +70,9 @@ class Scene:
         """Which of the model's bodies are drawn and move, in the order of the poses. Shape (B,)."""
         self._poses = np.empty((len(moving), 7), np.float32)
         data = mujoco.MjData(model)
+        data.qpos[:] = env.task.start_qpos
         mujoco.mj_kinematics(model, data)
+        mujoco.mj_camlight(model, data)
         slots = {body: slot for slot, body in enumerate(moving)}
         manifest: dict[str, Any] = {
             "task": env.task_name,
@@ -79,14 +87,15 @@ class Scene:
             ],
             "geoms": [_geom(model, data, index, slots) for index in drawn],
             "view": _view(model, data),
+            "whole": _whole(model, data, drawn),
         }
         text = json.dumps(manifest, sort_keys=True)
         self.manifest: dict[str, Any] = {
             **manifest,
             "hash": hashlib.sha256(text.encode()).hexdigest()[:16],
         }
-        """Geometry, which drawn body is whose fingertip (−1: none), and the flexions that a hand
-        moved by mouse and keyboard sends; in plain values for JSON."""
+        """Geometry, which drawn body is whose fingertip (−1: none), the flexions that a hand
+        moved by mouse and keyboard sends, and from where to look; in plain values for JSON."""
 
     def poses(self) -> np.ndarray:
         """Return position [m] and quaternion x y z w of every moving body, as it is now.
@@ -169,8 +178,7 @@ def _mesh(model: mujoco.MjModel, mesh: int) -> dict[str, Any]:
 
 
 def _view(model: mujoco.MjModel, data: mujoco.MjData) -> dict[str, Any]:
-    """Where a desktop looks from: the scene's camera `close`."""
-    mujoco.mj_camlight(model, data)
+    """Where a desktop looks from: the scene's camera `close`, and how far what it shows is."""
     camera = model.camera("close").id
     quaternion = np.empty(4)
     mujoco.mju_mat2Quat(quaternion, data.cam_xmat[camera])
@@ -178,6 +186,38 @@ def _view(model: mujoco.MjModel, data: mujoco.MjData) -> dict[str, Any]:
         "position": _rounded(frames.position_from_world(data.cam_xpos[camera])),
         "quaternion": _rounded(frames.quaternion_from_world(quaternion)),
         "fovy": _rounded([model.cam_fovy[camera]])[0],
+        "distance": CLOSE,
+    }
+
+
+def _whole(model: mujoco.MjModel, data: mujoco.MjData, drawn: list[int]) -> dict[str, Any]:
+    """From where all that stands on the table is seen, in the direction of the camera `close`.
+
+    Of a picture `NARROWEST` times as wide as high it takes all but `MARGIN`; `distance` is that of
+    its middle.
+    """
+    signs = np.array(list(product((-1.0, 1.0), repeat=3)))
+    boxes = model.geom_aabb[drawn]  # of each geom, in its frame: middle, half sizes
+    corners = boxes[:, None, :3] + signs * boxes[:, None, 3:]
+    turns = data.geom_xmat[drawn].reshape(-1, 3, 3)
+    corners = data.geom_xpos[drawn][:, None] + corners @ turns.transpose(0, 2, 1)
+    standing = corners[:, :, 2].max(axis=1) > 1e-3
+    points = corners[standing].reshape(-1, 3)
+    points[:, 2] = points[:, 2].clip(0.0)
+    camera = model.camera("close").id
+    axes = data.cam_xmat[camera].reshape(3, 3)  # columns: right, up, back
+    points = points @ axes
+    slope = np.tan(np.radians(model.cam_fovy[camera]) / 2) / (1.0 + MARGIN)
+    slopes = slope * np.array([NARROWEST, 1.0])
+    # a point is seen where its distance from the middle is at most slope × depth, on both sides
+    high = (points[:, :2] + slopes * points[:, 2:]).max(axis=0)
+    low = (slopes * points[:, 2:] - points[:, :2]).max(axis=0)
+    back = ((high + low) / (2 * slopes)).max()
+    place = axes @ [*(high - low) / 2, back]
+    return {
+        **_view(model, data),
+        "position": _rounded(frames.position_from_world(place)),
+        "distance": _rounded([back - points[:, 2].mean()])[0],
     }
 
 

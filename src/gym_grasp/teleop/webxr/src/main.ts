@@ -90,7 +90,7 @@ function onManifest(manifest: Manifest): void {
   shownTask = manifest.task;
   camera.position.fromArray(manifest.view.position);
   camera.quaternion.fromArray(manifest.view.quaternion);
-  const ahead = new Vector3(0, 0, -0.8).applyQuaternion(camera.quaternion);
+  const ahead = new Vector3(0, 0, -manifest.view.distance).applyQuaternion(camera.quaternion);
   orbit.target.copy(camera.position).add(ahead);
   resize();
 }

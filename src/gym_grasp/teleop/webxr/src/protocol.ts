@@ -42,7 +42,18 @@ export interface Manifest {
   /** What a hand moved by mouse and keyboard sends, and where it begins. */
   flexions: { name: string; relaxed: number }[];
   geoms: Geom[];
-  view: { position: [number, number, number]; quaternion: [number, number, number, number]; fovy: number };
+  /** From where what the hand does is seen, and from where all is. */
+  view: View;
+  whole: View;
+}
+
+export interface View {
+  position: [number, number, number];
+  quaternion: [number, number, number, number];
+  /** In degrees. */
+  fovy: number;
+  /** Of what is looked at, in m. */
+  distance: number;
 }
 
 export interface Status {

@@ -276,7 +276,8 @@ element("seed").addEventListener("keydown", ({ key }) => key === "Enter" && rese
 on("speed", "change", ({ value }) => ask({ type: "speed", value: Number(value) }));
 on("loop", "change", ({ checked }) => ask({ type: "loop", on: checked }));
 on("timeline", "input", ({ value }) => seek(Number(value)));
-on("home", "click", () => stage.lookAgain());
+on("home", "click", () => stage.look("whole"));
+on("near", "click", () => stage.look("view"));
 for (const what of ["contacts", "targets", "frames"] as const) {
   on(what, "change", ({ checked }) => {
     stage.shown[what] = checked;

@@ -16,7 +16,7 @@ import {
   WebGLRenderer,
 } from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
-import type { Manifest } from "../protocol";
+import type { Manifest, View } from "../protocol";
 import { drawnInSoftware } from "../software";
 import { World } from "../world";
 import { Overlays, type Shown } from "./overlays";
@@ -31,7 +31,7 @@ const FIRST_PIXELS = 1.2e6; // what the first pictures have at most
 const REST = 250; // ms without a change until the picture is drawn as fine as the screen is
 const LONGEST = 1000; // ms that this may take; longer after LONG_REST
 const LONG_REST = 1500;
-const WIDTH = 1.25; // a view narrower than this, relative to its height, shows more at top and bottom
+const WIDTH = 1.25; // a view narrower than this, relative to its height, shows more at top and bottom; as the host has it
 
 export interface Pull {
   side: number;
@@ -74,7 +74,8 @@ export class Stage {
   private still = true;
   /** Whether the last picture was finer than those that move. */
   private fine = false;
-  private view: Manifest["view"] | undefined;
+  private manifest: Manifest | undefined;
+  private view: View | undefined;
 
   constructor(
     private canvas: HTMLCanvasElement,
@@ -112,20 +113,20 @@ export class Stage {
       this.parts.push({ scene, world, overlays, seen: undefined, felt: UNFELT });
     }
     this.parts[side]!.world.build(manifest);
-    if (!this.view) {
-      this.view = manifest.view;
-      this.lookAgain();
-      this.resize();
+    if (!this.manifest) {
+      this.manifest = manifest;
+      this.look("whole");
     }
     this.touch();
   }
 
-  /** Looks from where the scene's camera does. */
-  lookAgain(): void {
+  /** Looks from where all of the scene is seen, or what the hand does. */
+  look(from: "whole" | "view"): void {
+    this.view = this.manifest?.[from];
     if (!this.view) return;
     this.camera.position.fromArray(this.view.position);
     this.camera.quaternion.fromArray(this.view.quaternion);
-    const ahead = new Vector3(0, 0, -0.8).applyQuaternion(this.camera.quaternion);
+    const ahead = new Vector3(0, 0, -this.view.distance).applyQuaternion(this.camera.quaternion);
     this.orbit.target.copy(this.camera.position).add(ahead);
     this.resize();
   }
