@@ -116,8 +116,12 @@ class EnvSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `from_dict` takes them back."""
-        control = dataclasses.asdict(self.control)
-        control = {k: list(v) if isinstance(v, tuple) else v for k, v in control.items()}
+        # What is off is left out, so that it fits files from before there was such a thing.
+        control = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self.control).items()
+            if value is not False
+        }
         return {
             "task": self.task,
             "version": self.version,
