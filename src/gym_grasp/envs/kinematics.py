@@ -58,9 +58,6 @@ STUCK_FORCE: Final = 60.0
 """Most force with which a point that friction may hold presses, in N; gentle control only."""
 STUCK_GIVE: Final = 1e6
 """How much more per square of the distance, in N/m²."""
-OPPOSED: Final = 2.0
-"""How much farther a point of the arm may come, were all its joints to turn against what stands
-there, than it comes when they cancel out; gentle control only."""
 APPROACH: Final = 3.0
 """How much faster they come per distance, in 1/s."""
 APPROACH_TIME: Final = 0.055
@@ -231,9 +228,8 @@ class InverseKinematics:
         ways = total(moves * towards[:, None])  # (joints, P, N)
         compliance = total(ways.square() / self._stiffness[..., None]).clamp_min(1.0 / STIFFEST)
 
-        def share(step: Tensor, allowed: Tensor, ways: Tensor = ways) -> Tensor:
-            closer = total(ways * step[:, None]).clamp_min(1e-9)
-            return (allowed / closer).amin(0).clamp_max(1.0)
+        def share(closer: Tensor, allowed: Tensor) -> Tensor:
+            return (allowed / closer.clamp_min(1e-9)).amin(0).clamp_max(1.0)
 
         give = GIVE * room.square()
         # Held at several places, an arm presses with short levers; a hand takes hold with many.
@@ -241,14 +237,18 @@ class InverseKinematics:
         parts = torch.where(self._of_hand, 1, touching)
         coasting = self._lag * self._qvel[:, self._joints].T
         added = step - coasting
-        step = coasting + added * share(added, compliance * (TOUCH_FORCE / parts + give))
+        most = compliance * (TOUCH_FORCE / parts + give)
+        step = coasting + added * share(total(ways * added[:, None]), most)
         slow = APPROACH_TIME * (self._touch + APPROACH * room)
-        step = step * share(step, torch.minimum(slow, compliance * (BLOW_FORCE / parts + give)))
+        most = torch.minimum(slow, compliance * (BLOW_FORCE / parts + give))
+        step = step * share(total(ways * step[:, None]), most)
         if self._careful:
             stuck = self._stuck(moves.transpose(0, 1), towards)
-            step = step * share(step, STUCK_FORCE + STUCK_GIVE * room.square(), stuck)
-            opposed = torch.where(self._of_hand, math.inf, OPPOSED * slow)
-            step = step * share(step.abs(), opposed, ways.abs())
+            force = total(stuck * step[:, None])
+            step = step * share(force, STUCK_FORCE + STUCK_GIVE * room.square())
+            # Joints that cancel out do not keep in step: those that bring an arm closer count.
+            closer = total((ways * step[:, None]).clamp_min(0.0))
+            step = step * share(closer, torch.where(self._of_hand, math.inf, slow))
         return step
 
     def _stuck(self, moves: Tensor, towards: Tensor) -> Tensor:
