@@ -76,6 +76,7 @@ def refusal(monkeypatch, capsys, tmp_path, recorded):
         ("sweep --tasks open-drawer --set horizon=true", "horizon is True"),
         ("sweep --tasks open-drawer --set hidden_sizes=16", "hidden_sizes is 16"),
         ('sweep --tasks open-drawer --set learning_rate="a"', "learning_rate is a"),
+        ("sweep --tasks open-drawer --set learning_rate=1e-3", "--set learning_rate is given"),
         ("benchmark open-drawer --num-envs", "--num-envs names no number"),
         ("benchmark open-drawer --num-envs 1 --rounds 0", "--rounds is 0"),
         ("demo --out new --epochs 0", "epochs is 0"),

@@ -44,7 +44,7 @@ class Sweep:
     demos: int | None = None
     """Demonstrations that bc and dapg learn from, drawn by the seed; by default all."""
     set: tuple[str, ...] = ()
-    """Further settings of `gym-grasp train`, such as learning_rate=1e-3."""
+    """Further settings of `gym-grasp train`, such as horizon=64."""
     device: Device = "cpu"
     """cpu or cuda."""
     episodes: int = 100
@@ -100,6 +100,9 @@ def main(args: Sequence[str]) -> None:
     configs = [run.config() for run in runs]  # says now what is out of range
     if options.num_envs is not None and not any(one.steps_environment for one in configs):
         raise UsageError("--num-envs is given, but no method here steps an environment.")
+    for name in dict(overrides):
+        if all(name in config.unused()[0] for config in configs):
+            raise UsageError(f"--set {name} is given, but no method here has a use for it.")
     failed = sweep(runs, place, options.execution.make(options.device))
     refused = {run for run, _ in failed}  # what lies there then is of other settings
     results = [
@@ -197,5 +200,5 @@ def parse_setting(text: str) -> tuple[str, Any]:
     except ValueError:
         parsed = None
     if not equals or parsed is None:
-        raise UsageError(f"--set {text}: expected SETTING=NUMBER, such as learning_rate=1e-3.")
+        raise UsageError(f"--set {text}: expected SETTING=NUMBER, such as horizon=64.")
     return name, tuple(parsed) if isinstance(parsed, list) else parsed

@@ -223,7 +223,7 @@ class TrainConfig:
 
         For what is asked for one training; what several methods share may have some for others.
         """
-        names, why = self._unused()
+        names, why = self.unused()
         for name in names:
             if getattr(self, name) != getattr(type(self), name):
                 raise UsageError(
@@ -234,7 +234,7 @@ class TrainConfig:
             limits = self.min_learning_rate, self.max_learning_rate
             self._check("learning_rate", *limits)
 
-    def _unused(self) -> tuple[tuple[str, ...], str]:
+    def unused(self) -> tuple[tuple[str, ...], str]:
         """Return settings that can have no effect beside the others, and why."""
         if self.method == "bc":
             return ROLLOUTS, "the method 'bc' steps no environment"
