@@ -7,16 +7,8 @@ from pathlib import Path
 import pytest
 
 from gym_grasp.cli.main import main
-from gym_grasp.demos.record import record
 from gym_grasp.study.folder import Study
 from gym_grasp.study.protocol import Protocol
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("recorded") / "drawer.hdf5"
-    record("open-drawer", path, episodes=2, seed=4, skill=1.0)
-    return path
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from gym_grasp.cli.main import SUBCOMMANDS, main
-from gym_grasp.demos.record import record
 from gym_grasp.physics import memory
 
 
@@ -60,13 +59,6 @@ def test_the_free_memory_is_that_of_this_system():
     if free is None:
         pytest.skip("the system does not say")
     assert 10**7 < free < 10**14
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("recorded") / "drawer.hdf5"
-    record("open-drawer", path, episodes=2, seed=4, skill=1.0)
-    return path
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from fakes import FakeBridge, FakeRuntime
 import gym_grasp
 from gym_grasp.cli.main import main
 from gym_grasp.demos.reader import open_dataset
-from gym_grasp.demos.record import record
 from gym_grasp.demos.replay import replay
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.teleop.devices import DEVICES, gloved_hand
@@ -47,13 +46,6 @@ def refusal(capsys, *args: str) -> str:
     assert code != 0
     assert not told
     return messages.strip().splitlines()[-1]
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("recorded") / "drawer.hdf5"
-    record("open-drawer", path, episodes=2, seed=4, skill=1.0)
-    return path
 
 
 def test_a_recorded_episode_is_played_from_its_own_seed_to_its_success(capsys, recorded, tmp_path):

@@ -80,7 +80,7 @@ def test_fingertips_are_where_the_persons_are_and_pinch(name, median, gaps):
         gap = np.linalg.norm(tips[touching, index] - tips[touching, 0], axis=1)
         assert 1e3 * np.median(gap) < most
     jumps = np.abs(np.diff([joint_angles(hand, row) for row in rows], axis=0))
-    assert jumps.max() < JUMP + 1e-9
+    assert 0.14 < jumps.max() < JUMP + 1e-9  # in rad; a fast hand is followed as fast as that
 
 
 def test_place_turn_and_size_of_the_persons_hand_do_not_matter():

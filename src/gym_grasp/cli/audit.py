@@ -68,7 +68,7 @@ def audit(
         raise UsageError("--policy and --demos both say who acts; give one of them.")
     if demos is not None and seed is not None:
         raise UsageError("--demos says the start states; leave --seed out.")
-    checked_count("--episodes", EPISODES if episodes is None else episodes, 1)
+    count = checked_count("--episodes", EPISODES if episodes is None else episodes, 1)
     seed = seed or 0
     if held and (policy is not None or demos is not None):
         raise UsageError("--held says who acts; leave --policy and --demos out.")
@@ -77,9 +77,14 @@ def audit(
         raise UsageError(f"{policy or demos} is of the task '{known.task}', not of '{task}'.")
     spec = environment.spec(task)
     if held:
-        _hold(spec, episodes or EPISODES, seed, strict, json)
+        _hold(spec, count, seed, strict, json)
         return
-    env = GraspVectorEnv(spec, _count(demos, episodes, spec), autoreset=False)
+    if demos is not None:
+        there = _available(demos, spec)
+        if episodes is not None and episodes > there:
+            raise UsageError(f"--episodes is {episodes}; {demos} has {there}.")
+        count = min(count, there)
+    env = GraspVectorEnv(spec, count, autoreset=False)
     env.reset(seed=seed)
     if demos is not None:
         auditor = _replayed(env, demos)
@@ -111,17 +116,13 @@ def _base(policy: str | None, demos: Path | None) -> "EnvSpec | None":
     return None
 
 
-def _count(demos: Path | None, episodes: int | None, spec: "EnvSpec") -> int:
-    """Return how many episodes to measure; refuse those of another environment, or not there."""
-    if demos is None:
-        return episodes or EPISODES
+def _available(demos: Path, spec: "EnvSpec") -> int:
+    """Return how many episodes a dataset has; refuse those of another environment."""
     from gym_grasp.demos.reader import open_dataset
 
     dataset = open_dataset(demos)
     dataset.require(spec)
-    if episodes is not None and episodes > len(dataset):
-        raise UsageError(f"--episodes is {episodes}; {demos} has {len(dataset)}.")
-    return min(episodes or EPISODES, len(dataset))
+    return len(dataset)
 
 
 def _hold(spec: "EnvSpec", count: int, seed: int, strict: bool, json: bool) -> None:

@@ -59,8 +59,9 @@ class ControlConfig:
     workspace_high: tuple[float, float, float] = (0.90, 0.60, 0.75)
     """Upper corner of that box, world, in m."""
     gentle: bool = False
-    """Whether what friction holds, and an arm whose joints turn against one another near something,
-    is reckoned with: no action presses half as hard then, and hands that slip come off slower."""
+    """Whether furniture is pressed softer still: a fingertip counts as held by friction, not as
+    free to slide, and joints of the arm that cancel out near something as not keeping in step. What
+    takes force, such as a lever, takes longer then."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for the first value out of range."""

@@ -96,7 +96,7 @@ class InverseKinematics:
         arm, device = robot.arm, physics.device
         model, indices = physics.model, robot.indices(physics.model)
         column = partial(_column, device=device)
-        self._method, self._careful = method, gentle
+        self._method, self._gentle = method, gentle
         self._joints = indices.arm
         self._qpos, self._qvel = physics.bind("qpos"), physics.bind("qvel")
         self._axis, self._anchor = physics.bind("xaxis"), physics.bind("xanchor")
@@ -154,7 +154,7 @@ class InverseKinematics:
         # Row j is joint j's column of the geometric Jacobian. Shape (joints, 6, N)
         jacobian_t = torch.cat([torch.linalg.cross(axis, lever, dim=1), axis], dim=1)
         step = self._step(q, jacobian_t, error.T)
-        step = self._gentle(step, jacobian_t, commanded.T.contiguous() - q)
+        step = self._soften(step, jacobian_t, commanded.T.contiguous() - q)
         if len(self._obstacles):
             step = self._landing(step)
         # All joints alike, so that the wrist keeps its direction.
@@ -189,7 +189,7 @@ class InverseKinematics:
         free = soft * weight * FREE_POSTURE * (self._home - q)
         return step + free - _hand_part(free, jacobian_t, soft)
 
-    def _gentle(self, step: Tensor, jacobian_t: Tensor, stretch: Tensor) -> Tensor:
+    def _soften(self, step: Tensor, jacobian_t: Tensor, stretch: Tensor) -> Tensor:
         """Shorten what a step adds to the present motion where the hand would press too hard.
 
         What would hold the hand against the servos follows from virtual work: torque times step
@@ -242,7 +242,7 @@ class InverseKinematics:
         slow = APPROACH_TIME * (self._touch + APPROACH * room)
         most = torch.minimum(slow, compliance * (BLOW_FORCE / parts + give))
         step = step * share(total(ways * step[:, None]), most)
-        if self._careful:
+        if self._gentle:
             stuck = self._stuck(moves.transpose(0, 1), towards)
             force = total(stuck * step[:, None])
             step = step * share(force, STUCK_FORCE + STUCK_GIVE * room.square())

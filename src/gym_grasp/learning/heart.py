@@ -57,20 +57,15 @@ class Heart:
     def silent(self) -> list[int]:
         """Return who does not beat any more; waits a while for each to do so.
 
-        Counted from the first answer to a question asked after the call: that answer may still
-        bring what a process sent before it died.
+        Only what comes after the first answer to a question asked since the call counts: that
+        answer may still bring what a process sent before it died.
         """
-        begun = first = time.monotonic()
-        last: dict[int, str] = {}
+        begun, first = time.monotonic(), math.inf
         while True:
             with self._lock:
-                if not last and self._heard > begun:
-                    first, last = self._heard, dict(self._seen)
-                waiting = [
-                    other
-                    for other, beat in last.items()
-                    if self._seen[other] == beat and self._when[other] < math.inf
-                ]
+                if self._heard > begun:
+                    first = min(first, self._heard)
+                waiting = [other for other, when in self._when.items() if when <= first]
                 if self._heard <= first:  # nobody can be heard without the store
                     waiting = [0]
             if not waiting or time.monotonic() - begun > ANSWER_WITHIN:
