@@ -9,7 +9,7 @@ import gym_grasp  # noqa: F401 (registers the tasks)
 
 steps = 20 if "--smoke" in sys.argv else 2_000
 env = gymnasium.make_vec(
-    "gym_grasp/OpenDrawer-v4", num_envs=16, backend="numpy", reward="dense", max_episode_steps=10
+    "gym_grasp/OpenDrawer-v5", num_envs=16, backend="numpy", reward="dense", max_episode_steps=10
 )
 env = wrappers.RecordEpisodeStatistics(env)
 env = wrappers.NormalizeReward(wrappers.NormalizeObservation(env))

@@ -212,7 +212,7 @@ def test_a_fork_after_close_and_a_fork_with_open_simulations():
 LEFT_OPEN = """
 import math, os, sys, gymnasium, torch, gym_grasp
 from gym_grasp.envs.vector import GraspVectorEnv
-one = gymnasium.make("gym_grasp/OpenDrawer-v4", render_mode="rgb_array")
+one = gymnasium.make("gym_grasp/OpenDrawer-v5", render_mode="rgb_array")
 one.reset(seed=0)
 one.render()
 env = GraspVectorEnv("open-drawer", 2, num_threads=2)

@@ -46,7 +46,7 @@ def test_onnx_acts_as_the_policy_and_says_what_it_is(trained, tmp_path, capsys):
     assert 0.1 < expected.abs().median() < 1
     about = session.get_modelmeta().custom_metadata_map
     about = {key: json.loads(value) for key, value in about.items()}
-    assert about["env_name"] == "gym_grasp/OpenDrawer-v4"
+    assert about["env_name"] == "gym_grasp/OpenDrawer-v5"
     assert EnvSpec.from_dict(about["spec"]) == EnvSpec("open-drawer")
     assert about["observation_names"][0] == "drawer_opening"
     assert about["observation_units"][:2] == ["m", "rad"]

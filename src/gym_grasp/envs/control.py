@@ -58,10 +58,6 @@ class ControlConfig:
     wrist stays where the arm reaches well, see `robots.base.Reach`."""
     workspace_high: tuple[float, float, float] = (0.90, 0.60, 0.75)
     """Upper corner of that box, world, in m."""
-    gentle: bool = False
-    """Whether furniture is pressed softer still: a fingertip counts as held by friction, not as
-    free to slide, and joints of the arm that cancel out near something as not keeping in step. What
-    takes force, such as a lever, takes longer then."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for the first value out of range."""
@@ -73,8 +69,6 @@ class ControlConfig:
             raise UsageError(
                 f"control.interval is {self.interval}; it must be within [1, {MOST_SUBSTEPS}]."
             )
-        if not isinstance(self.gentle, bool):
-            raise UsageError(f"control.gentle is {self.gentle!r}; it must be True or False.")
         for setting in fields(self):
             if setting.type is float:
                 value = getattr(self, setting.name)
@@ -159,9 +153,7 @@ class Controller:
         device = physics.device
         self._low = torch.tensor(config.workspace_low, device=device)
         self._high = torch.tensor(config.workspace_high, device=device)
-        self._kinematics = InverseKinematics(
-            physics, robot, config.method, self.period, config.gentle
-        )
+        self._kinematics = InverseKinematics(physics, robot, config.method, self.period)
         speeds = torch.tensor(drive_speeds(config, robot.hand), device=device)
         self._drive_step = speeds * self.period
         servos = indices.actuated[indices.arm.stop :]

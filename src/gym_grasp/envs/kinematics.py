@@ -55,9 +55,12 @@ GIVE: Final = 1e5
 STIFFEST: Final = 4e5
 """Most stiffness with which it counts, in N/m: with short levers it hardly moves."""
 STUCK_FORCE: Final = 60.0
-"""Most force with which a point that friction may hold presses, in N; gentle control only."""
+"""Most force with which a point that friction may hold presses, in N."""
 STUCK_GIVE: Final = 1e6
 """How much more per square of the distance, in N/m²."""
+AWAY: Final = 0.3
+"""What the way of joints that lead a point of the arm away counts where others bring it closer:
+they do not keep in step. With 0 the last centimetres to rest take more than 10 s."""
 APPROACH: Final = 3.0
 """How much faster they come per distance, in 1/s."""
 APPROACH_TIME: Final = 0.055
@@ -87,16 +90,13 @@ class InverseKinematics:
         robot: the robot in them.
         method: where the joints go.
         period: of control, in s.
-        gentle: whether friction, and joints that turn against one another, are reckoned with.
     """
 
-    def __init__(
-        self, physics: Physics, robot: Robot, method: Method, period: float, gentle: bool
-    ) -> None:
+    def __init__(self, physics: Physics, robot: Robot, method: Method, period: float) -> None:
         arm, device = robot.arm, physics.device
         model, indices = physics.model, robot.indices(physics.model)
         column = partial(_column, device=device)
-        self._method, self._gentle = method, gentle
+        self._method = method
         self._joints = indices.arm
         self._qpos, self._qvel = physics.bind("qpos"), physics.bind("qvel")
         self._axis, self._anchor = physics.bind("xaxis"), physics.bind("xanchor")
@@ -242,14 +242,12 @@ class InverseKinematics:
         slow = APPROACH_TIME * (self._touch + APPROACH * room)
         most = torch.minimum(slow, compliance * (BLOW_FORCE / parts + give))
         step = step * share(total(ways * step[:, None]), most)
-        if self._gentle:
-            stuck = self._stuck(moves.transpose(0, 1), towards)
-            force = total(stuck * step[:, None])
-            step = step * share(force, STUCK_FORCE + STUCK_GIVE * room.square())
-            # Joints that cancel out do not keep in step: those that bring an arm closer count.
-            closer = total((ways * step[:, None]).clamp_min(0.0))
-            step = step * share(closer, torch.where(self._of_hand, math.inf, slow))
-        return step
+        stuck = self._stuck(moves.transpose(0, 1), towards)
+        force = total(stuck * step[:, None])
+        step = step * share(force, STUCK_FORCE + STUCK_GIVE * room.square())
+        moved = ways * step[:, None]
+        closer = total(moved.clamp_min(0.0)) + AWAY * total(moved.clamp_max(0.0))
+        return step * share(closer, torch.where(self._of_hand, math.inf, slow))
 
     def _stuck(self, moves: Tensor, towards: Tensor) -> Tensor:
         """Force with which points press that friction holds in all directions, per joint step.

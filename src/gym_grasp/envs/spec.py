@@ -116,11 +116,9 @@ class EnvSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; `from_dict` takes them back."""
-        # What is off is left out, so that it fits files from before there was such a thing.
         control = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self.control).items()
-            if value is not False
         }
         return {
             "task": self.task,

@@ -122,11 +122,11 @@ def load_task(name: str) -> "type[Task]":
 
 
 for _name, _class, _version, _steps in (
-    ("open-door", "open_door:OpenDoor", 4, 600),
-    ("lift-object", "lift_object:LiftObject", 4, 600),
-    ("open-drawer", "open_drawer:OpenDrawer", 4, 600),
-    ("pour-cup", "pour_cup:PourCup", 5, 1_260),
-    ("stack-cubes", "stack_cubes:StackCubes", 4, 3_150),
-    ("study-scene", "study_scene:StudyScene", 5, 5_400),
+    ("open-door", "open_door:OpenDoor", 5, 600),
+    ("lift-object", "lift_object:LiftObject", 5, 600),
+    ("open-drawer", "open_drawer:OpenDrawer", 5, 600),
+    ("pour-cup", "pour_cup:PourCup", 6, 1_260),
+    ("stack-cubes", "stack_cubes:StackCubes", 5, 3_150),
+    ("study-scene", "study_scene:StudyScene", 6, 5_400),
 ):
     register_task(_name, f"gym_grasp.tasks.{_class}", version=_version, max_episode_steps=_steps)

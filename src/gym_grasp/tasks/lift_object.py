@@ -62,7 +62,7 @@ class LiftObject(Task):
     """An object lies on the table as it fell, anywhere in an area of 20 by 40 cm."""
 
     name = "lift-object"
-    version = 4
+    version = 5
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
@@ -70,6 +70,7 @@ class LiftObject(Task):
         "differs by ±15 %",
         "the hand comes to the table softer",
         "fingers grip with .95 × their torque; palm and arm press furniture softer",
+        "softer where friction holds a fingertip, or joints of the arm cancel out",
     )
     summary = "Pick the object up. Done when all of it is 0.2 m above the table."
     success_threshold = "lowest point of the object ≥ 0.2 m above the table"

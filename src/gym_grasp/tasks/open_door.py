@@ -34,7 +34,7 @@ class OpenDoor(Task):
     """
 
     name = "open-door"
-    version = 4
+    version = 5
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
@@ -42,6 +42,7 @@ class OpenDoor(Task):
         "elsewhere in every episode (±5 cm, ±15°)",
         "the hand comes to furniture slower and softer; the door stands 3 cm farther",
         "fingers grip with .95 × their torque; palm and arm press furniture softer",
+        "softer where friction holds a fingertip, or joints of the arm cancel out",
     )
     summary = "Press the lever down and pull the door open. Done when it is open by 45°."
     success_threshold = "door angle ≥ 45°"

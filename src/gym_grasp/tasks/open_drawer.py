@@ -31,13 +31,14 @@ class OpenDrawer(Task):
     """A cabinet stands on the table; its drawer slides .28 m towards the robot."""
 
     name = "open-drawer"
-    version = 4
+    version = 5
     changelog = (
         "first version",
         "joints keep their speed limits; coupled fingers; self-collision; a solid floor",
         "the arm stays within reach and gentle; operators move as people do; option `placement`",
         "the hand comes to furniture slower and softer",
         "fingers grip with .95 × their torque; palm and arm press furniture softer",
+        "softer where friction holds a fingertip, or joints of the arm cancel out",
     )
     summary = "Pull the drawer open by its handle. Done when it is open by 0.2 m."
     success_threshold = "drawer opening ≥ 0.2 m"

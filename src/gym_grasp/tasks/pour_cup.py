@@ -44,7 +44,7 @@ class PourCup(Task):
     """A cup of 10 particles and a bowl, 22 cm further left, stand on the table."""
 
     name = "pour-cup"
-    version = 5
+    version = 6
     changelog = (
         "first version",
         "the cup's linings are 8 cm thick: no particle is lost when it is crushed and flung away; "
@@ -56,6 +56,7 @@ class PourCup(Task):
         "the cup falls as slowly as its particles, which no longer leave a dropped one through its "
         "wall; the operator holds it round its middle",
         "fingers grip with .95 × their torque; palm and arm press furniture softer",
+        "softer where friction holds a fingertip, or joints of the arm cancel out",
     )
     summary = "Pour the particles from the cup into the bowl. Done when 80 % of them are in it."
     success_threshold = (

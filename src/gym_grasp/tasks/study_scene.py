@@ -46,7 +46,7 @@ class StudyScene(Task):
     """The scene of the user study: three tasks, to be done in any order, or one of them."""
 
     name = "study-scene"
-    version = 5
+    version = 6
     changelog = (
         "first version",
         "the cup of PourCup v1",
@@ -54,6 +54,7 @@ class StudyScene(Task):
         "the arm stays within reach and gentle; operators move as people do; the cup of PourCup v3",
         "the cup of PourCup v4; the operator opens the door last",
         "fingers grip with .95 × their torque; palm and arm press furniture softer",
+        "softer where friction holds a fingertip, or joints of the arm cancel out",
     )
     summary = (
         "Stack the cubes, open the door and pour the particles into the bowl, in any order. Done "
