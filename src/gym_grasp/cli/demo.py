@@ -49,7 +49,12 @@ def demo(
     from gym_grasp.learning.config import LONG_ROLLOUTS, TrainConfig
 
     config = TrainConfig(
-        method="dapg", seed=seed, epochs=epochs, max_minutes=MOST_MINUTES, **LONG_ROLLOUTS
+        method="dapg",
+        seed=seed,
+        epochs=epochs,
+        max_minutes=MOST_MINUTES,
+        initial_std=0.1,
+        **LONG_ROLLOUTS,
     )
     start = time.perf_counter()
     spec = environment.spec(TASK)

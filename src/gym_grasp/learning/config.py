@@ -29,8 +29,8 @@ FIRST_SEED = 2**31
 """Seeds from here on are for evaluation; training uses the ones below."""
 PUBLISHED_SEED = FIRST_SEED + 2**30
 """Seeds from here on are for published tables alone, and no choice is made by what they show."""
-LONG_ROLLOUTS: Final[dict[str, Any]] = {"horizon": 128, "gae_lambda": 0.98, "initial_std": 0.1}
-"""Settings with which DAPG keeps what was cloned, on 256 environments: the critic sees farther."""
+LONG_ROLLOUTS: Final[dict[str, Any]] = {"horizon": 128, "gae_lambda": 0.98}
+"""Settings with which DAPG keeps what was cloned: the critic sees farther."""
 LARGEST_MINIBATCH = 32_768
 LONGEST_HORIZON, WIDEST = 65_536, 16_384
 MINIBATCHES_PER_ROLLOUT = 4
