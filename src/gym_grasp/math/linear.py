@@ -29,7 +29,7 @@ def damped_least_squares(jacobian_t: Tensor, error: Tensor, damping: float) -> T
     joints, size, count = jacobian_t.shape
     system = torch.empty(size, size + 1, count, device=error.device)
     gram = system[:, :size]
-    torch.mul(jacobian_t[0, :, None], jacobian_t[0], out=gram)
+    gram.copy_(jacobian_t[0, :, None] * jacobian_t[0])
     for joint in range(1, joints):
         gram += jacobian_t[joint, :, None] * jacobian_t[joint]
     gram.diagonal().add_(damping**2)
