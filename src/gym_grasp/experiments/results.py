@@ -158,8 +158,9 @@ class Cell:
 
     @property
     def uniform(self) -> bool:
-        """Whether settings and environment of all runs agree, seeds apart."""
-        kinds = {json.dumps([one.run.to_dict() | {"seed": 0}, one.spec]) for one in self.results}
+        """Whether settings and environment of all runs agree, seeds and allowed time apart."""
+        apart = {"seed": 0, "max_minutes": None}
+        kinds = {json.dumps([one.run.to_dict() | apart, one.spec]) for one in self.results}
         return len(kinds) == 1
 
     @property
