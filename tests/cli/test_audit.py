@@ -7,6 +7,7 @@ import pytest
 
 from gym_grasp.cli.main import main
 from gym_grasp.demos.record import record
+from gym_grasp.envs import kinematics
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
 
@@ -58,8 +59,10 @@ def test_the_same_again_as_json(capsys):
     assert result["exceeded"] == [one["name"] for one in result["figures"] if not one["ok"]]
 
 
-def test_strict_fails_with_what_is_exceeded(capsys):
+def test_strict_fails_with_what_is_exceeded(capsys, monkeypatch):
     args = ["audit", "open-drawer", "--policy", "press", "--episodes", "4", "--strict"]
+    for bound in ("TOUCH_FORCE", "BLOW_FORCE", "STUCK_FORCE"):
+        monkeypatch.setattr(kinematics, bound, 1e9)
     assert main([*args, "--max-episode-steps", "60"]) == 1
     printed = capsys.readouterr()
     assert "| figure | limit |" in printed.out

@@ -14,9 +14,9 @@ from gym_grasp.demos.writer import DatasetWriter, parts_folder, recover
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError
 
-HARD = EnvSpec("open-drawer", max_episode_steps=150)
+HARD = EnvSpec("open-drawer", max_episode_steps=165)
 """In this time a third of the attempts succeed: it takes several batches."""
-COMMAND = ["demos", "record", "open-drawer", "--max-episode-steps", "150", "--episodes", "5"]
+COMMAND = ["demos", "record", "open-drawer", "--max-episode-steps", "165", "--episodes", "5"]
 
 
 @pytest.fixture(scope="module")

@@ -236,7 +236,6 @@ def test_joint_targets_by_mujocos_own_jacobian(method):
         ({"interval": 0}, r"control.interval is 0; it must be within \[1, 90\]"),
         ({"interval": 1.5}, "whole number"),
         ({"linear_speed": -1.0}, "control.linear_speed is -1.0; it must be positive"),
-        ({"gentle": 1}, "control.gentle is 1; it must be True or False"),
         ({"rotation_leash": math.nan}, "control.rotation_leash is nan"),
         ({"workspace_low": (0.0, 0.0, 0.9)}, "corners of a box"),
     ],

@@ -36,13 +36,15 @@ def test_held_directions_keep_the_configuration_and_come_home(method):
     env = make(8, method=method)
     found = {one.name: one for one in held_figures(env, 0, rotations=False)}
     assert found["held: told that they are at the limit"].measured == 8
+    kept = found["held: changed configuration"], found["held: not home and not told"]
+    assert all(one.ok for one in kept), found
     if method == "jacobian-transpose":  # one arm's housing comes off the table too slowly
-        kept = found["held: changed configuration"], found["held: not home and not told"]
-        assert all(one.ok for one in kept), found
         assert found["held: not home by > 2 mm"].measured <= 1
         return
-    assert all(one.ok for one in found.values()), found
     assert found["held: farthest from home"].measured < 1.0
+    # One arm that presses on the table slides on by .6 mm/s.
+    assert found["held: still moving by > 1 mm"].measured <= 1
+    assert found["held: most movement in the last 2 s"].measured < 2.0
 
 
 def test_an_arm_without_limits_does_not(monkeypatch):
@@ -109,14 +111,14 @@ def pressed(env: GraspVectorEnv, seed: int, straight_down: int = 0) -> dict[str,
 def test_pressing_the_table_keeps_within_the_forces():
     """At most 150 N over 100 ms and 300 N at a blow, straight down and in any direction."""
     found = pressed(make(6, seconds=4), seed=0, straight_down=3)
-    assert 50 < found["force on furniture, 100 ms: max"] < 150
-    assert found["force on furniture, peak: max"] < 200  # 300 is the limit
+    assert 20 < found["force on furniture, 100 ms: max"] < 60  # 72 where friction is left out
+    assert found["force on furniture, peak: max"] < 60
     assert found["approach to furniture: max"] < 0.3
 
 
 def test_what_a_bound_does_not_hold_the_audit_sees(monkeypatch):
     bounds = ("TOUCH_SPEED", "ARM_TOUCH_SPEED", "START_FORCE", "FORCE", "TOUCH_FORCE", "BLOW_FORCE")
-    for name in bounds:
+    for name in (*bounds, "STUCK_FORCE"):
         monkeypatch.setattr(kinematics, name, 1e9)
     found = pressed(make(6, seconds=4), seed=0)
     assert found["force on furniture, peak: max"] > 200
@@ -183,16 +185,16 @@ def test_what_touches_presses_with_a_few_newtons(geom, joints, monkeypatch):
         assert closer == pytest.approx(min(40 * compliance, slow), rel=1e-3)
 
 
-def test_gentle_control_knows_what_friction_holds():
+def test_friction_is_reckoned_with():
     """Of these arms some press the door with 200 N over 100 ms if it does not."""
-    found = pressed(make(16, "open-door", seconds=6, gentle=True), seed=0)
+    found = pressed(make(16, "open-door", seconds=6), seed=0)
     assert 50 < found["force on furniture, 100 ms: max"] < 120
     assert found["force on furniture, peak: max"] < 250
 
 
 def test_a_fingertip_that_sticks_presses_no_harder_sideways(monkeypatch):
     """With the normal part of the force that would hold it against the servos in all directions."""
-    env, way = make(1, "open-door", gentle=True), np.array([0.6, 0.0, -0.8])
+    env, way = make(1, "open-door"), np.array([0.6, 0.0, -0.8])
     moves = touch(env, monkeypatch, "hand/index_distal_collision", 1, way)
     gains, lever = env.physics.model.actuator_gainprm[:6, 0], way @ moves
     held = np.linalg.inv(moves / gains @ moves.T + np.eye(3) / 4e5)
@@ -205,13 +207,14 @@ def test_a_fingertip_that_sticks_presses_no_harder_sideways(monkeypatch):
 
 
 def test_joints_that_cancel_out_do_not_bring_an_arm_close(monkeypatch):
-    env, down = make(1, "open-door", gentle=True), np.array([0.0, 0.0, -1.0])
+    env, down = make(1, "open-door"), np.array([0.0, 0.0, -1.0])
     lever = down @ touch(env, monkeypatch, "arm/forearm_collision", -1, down)
     step = np.zeros(6)
     step[1:3] = 0.1 * np.array([1.0, -lever[1] / lever[2]])
     assert abs(lever @ step) < 1e-9
     assert np.abs(lever * step).sum() > 0.02
-    closer = (lever * landed(env, step)).clip(0.0).sum()
+    moved = lever * landed(env, step)
+    closer = moved.clip(0.0).sum() + 0.3 * moved.clip(max=0.0).sum()
     assert closer == pytest.approx(0.055 * 0.04, rel=1e-3)
     away = np.zeros(6)
     away[1] = -0.1 * np.sign(lever[1])

@@ -39,8 +39,6 @@ def test_it_says_everything():
         },
         "max_episode_steps": 600,
     }
-    gentle = EnvSpec("lift-object", control=ControlConfig(gentle=True)).to_dict()
-    assert gentle["control"] == {**spec.to_dict()["control"], "gentle": True}
     assert spec.control_rate == pytest.approx(30.0)
     assert EnvSpec("open-drawer", control=ControlConfig(interval=6)).max_episode_steps == 300
     assert EnvSpec("pour-cup").version == PourCup.version
@@ -50,7 +48,7 @@ def test_it_survives_json():
     spec = EnvSpec(
         "lift-object",
         {"object": "sphere"},
-        control=ControlConfig(interval=2, workspace_low=(0.25, -0.5, 0.05), gentle=True),
+        control=ControlConfig(interval=2, workspace_low=(0.25, -0.5, 0.05)),
         max_episode_steps=17,
     )
     assert EnvSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
@@ -155,7 +153,7 @@ def test_each_difference_has_a_line():
     assert "max_episode_steps: dataset 300, environment 5" in differences(first, second, names, ())
     del first["robot"]
     assert "robot: dataset has none, environment ur5-sih" in differences(first, second, names)
-    whole = EnvSpec("lift-object", control=ControlConfig(gentle=True)).to_dict()
+    whole = EnvSpec("lift-object").to_dict()
     for field in dataclasses.fields(ControlConfig):  # a setting that is left out would be lost
         assert field.name in whole["control"]
 
