@@ -12,6 +12,7 @@ from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment, privileged_size
+from gym_grasp.learning.fit import check_fit
 from gym_grasp.learning.networks import ActorCritic, Policy, deviation_floor
 from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
 from gym_grasp.learning.samples import Minibatches, Samples, make_samples
@@ -198,9 +199,17 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Continue from what `state_dict` returned; raises `ValueError` where it is another's."""
+        own, moments = self.state_dict(), state["optimizer"]["state"]
+        check_fit(state["model"], own["model"], "model")
+        check_fit(state["learning_rate"], own["learning_rate"], "learning_rate")
+        if moments:  # none before the first update
+            one = torch.zeros(())
+            wanted = [{"step": one, "exp_avg": p, "exp_avg_sq": p} for p in self._parameters]
+            check_fit(moments, dict(enumerate(wanted)), "optimizer")
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        # Its settings are those of the run, whatever the file says.
+        self._optimizer.load_state_dict({**own["optimizer"], "state": moments})
         self.learning_rate.copy_(state["learning_rate"])
         self._optimizer.param_groups[0]["lr"] = self.learning_rate
         self._apply.reset()  # the optimiser's tensors are others now
@@ -216,12 +225,17 @@ class Learner:
         }
 
     def load_random_state(self, state: dict[str, Any]) -> None:
-        """Continue from what `random_state` returned."""
+        """Continue from what `random_state` returned; raises `ValueError` where it is another's."""
+        own = self.random_state()
+        if self.device.type != "cuda":
+            state = {**state, "cuda_rng": None}
+        for name in own.keys() - {"sampler"}:
+            check_fit(state[name], own[name], name)
         self._generator.set_state(state["generator"])
         if self._sampler is not None:
             self._sampler.load_state_dict(state["sampler"])
         torch.set_rng_state(state["torch_rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
+        if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
     def _take_samples(self, last: Tensor) -> Tensor:

@@ -26,8 +26,9 @@ from gym_grasp.learning.checkpoint import (
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
+from gym_grasp.learning.fit import check_fit
 from gym_grasp.learning.learner import Learner
-from gym_grasp.learning.metrics import METRICS, Metrics, RunLog
+from gym_grasp.learning.metrics import METRICS, Metrics, RunLog, check_rows
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.record import CONFIG, describe, epoch_metrics, summarise, versions
 from gym_grasp.learning.resuming import load_to_resume, refuse_edited
@@ -217,11 +218,16 @@ class Run:
             far = construct(Progress, {one.name: content[one.name] for one in fields(Progress)})
             self.epoch, self.steps, self.seconds = far.epoch, far.steps, far.seconds
             self.history = far.history
+            check_rows(self.history)
+            if self.epoch != len(self.history) or not (self.steps >= 0 <= self.seconds < math.inf):
+                raise ValueError(f"{self.epoch} epochs, {self.steps} steps, {self.seconds} s")
             if len(content["processes"]) == distributed.size():
                 own = content["processes"][distributed.rank()]
                 learner.load_random_state(own["random"])
                 if self._config.steps_environment:
                     env.set_state({k: v.to(env.device) for k, v in own["environment"].items()})
+                    wanted = torch.zeros(env.num_envs, env.observation_size)
+                    check_fit(own["observation"], wanted, "observation")
                     self._observation = own["observation"].to(env.device)
         except CRAFTED as error:
             raise CheckpointError(
