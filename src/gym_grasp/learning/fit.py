@@ -1,6 +1,6 @@
 """Whether what a checkpoint holds can take the place of what a learner has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,3 +36,23 @@ def check_fit(found: Any, own: Any, name: str) -> None:
             raise ValueError(f"{name} holds NaN or infinity")
     elif type(found) is not type(own):
         raise ValueError(f"{name} is {found!r}, but has to be {own!r}")
+
+
+def check_learner(state: Any, own: Mapping[str, Any], parameters: Sequence[Tensor]) -> None:
+    """Raise `ValueError` unless a learner can go on from a state; `own` is what it has itself.
+
+    The optimiser's settings are not looked at: they are those of the run, and the file's not taken.
+    """
+    for name in ("model", "learning_rate"):
+        check_fit(state[name], own[name], name)
+    if moments := state["optimizer"]["state"]:  # none before the first update
+        one = torch.zeros(())
+        wanted = [{"step": one, "exp_avg": p, "exp_avg_sq": p} for p in parameters]
+        check_fit(moments, dict(enumerate(wanted)), "optimizer")
+
+
+def check_random(state: Any, own: Mapping[str, Any]) -> None:
+    """Raise `ValueError` unless random numbers can go on from a state; the sampler checks its."""
+    for name in own.keys() - {"sampler"}:
+        if name != "cuda_rng" or own[name] is not None:  # else none is put back
+            check_fit(state[name], own[name], name)

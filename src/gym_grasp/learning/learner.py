@@ -12,7 +12,7 @@ from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment, privileged_size
-from gym_grasp.learning.fit import check_fit
+from gym_grasp.learning.fit import check_learner, check_random
 from gym_grasp.learning.networks import ActorCritic, Policy, deviation_floor
 from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
 from gym_grasp.learning.samples import Minibatches, Samples, make_samples
@@ -200,16 +200,10 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned; raises `ValueError` where it is another's."""
-        own, moments = self.state_dict(), state["optimizer"]["state"]
-        check_fit(state["model"], own["model"], "model")
-        check_fit(state["learning_rate"], own["learning_rate"], "learning_rate")
-        if moments:  # none before the first update
-            one = torch.zeros(())
-            wanted = [{"step": one, "exp_avg": p, "exp_avg_sq": p} for p in self._parameters]
-            check_fit(moments, dict(enumerate(wanted)), "optimizer")
+        own = self.state_dict()
+        check_learner(state, own, self._parameters)
         self.model.load_state_dict(state["model"])
-        # Its settings are those of the run, whatever the file says.
-        self._optimizer.load_state_dict({**own["optimizer"], "state": moments})
+        self._optimizer.load_state_dict(own["optimizer"] | {"state": state["optimizer"]["state"]})
         self.learning_rate.copy_(state["learning_rate"])
         self._optimizer.param_groups[0]["lr"] = self.learning_rate
         self._apply.reset()  # the optimiser's tensors are others now
@@ -226,16 +220,12 @@ class Learner:
 
     def load_random_state(self, state: dict[str, Any]) -> None:
         """Continue from what `random_state` returned; raises `ValueError` where it is another's."""
-        own = self.random_state()
-        if self.device.type != "cuda":
-            state = {**state, "cuda_rng": None}
-        for name in own.keys() - {"sampler"}:
-            check_fit(state[name], own[name], name)
+        check_random(state, self.random_state())
         self._generator.set_state(state["generator"])
         if self._sampler is not None:
             self._sampler.load_state_dict(state["sampler"])
         torch.set_rng_state(state["torch_rng"])
-        if state["cuda_rng"] is not None:
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
     def _take_samples(self, last: Tensor) -> Tensor:
