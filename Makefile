@@ -23,6 +23,8 @@ TORCH ?= $(shell grep '^torch==' constraints.txt)
 PYTEST_FLAGS ?=
 WORKERS ?= 2
 BIN := $(VENV)/bin
+# Plugins by name: a stranger's, installed beside, may not bear several workers.
+PYTEST := OMP_WAIT_POLICY=PASSIVE PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/pytest -p xdist -p pytest_cov
 TESTED := $(VENV)/constraints.txt
 PIP := $(BIN)/pip install --quiet
 
@@ -106,8 +108,8 @@ lint: $(VENV)/ready
 
 test: lint check-client $(CLIENT)/dist/index.html tools
 	$(SAY) "running the tests on $(WORKERS) workers: some ten minutes"
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "not slow and not realtime" -n $(WORKERS) --dist worksteal --durations=10 $(PYTEST_FLAGS)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "realtime and not slow" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
+	$(PYTEST) -m "not slow and not realtime" -n $(WORKERS) --dist worksteal --durations=10 $(PYTEST_FLAGS)
+	$(PYTEST) -m "realtime and not slow" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
 
 test-slow: $(VENV)/ready
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m slow --durations=0
@@ -125,8 +127,8 @@ torture: AMOUNT := short
 torture-full: AMOUNT := full
 torture torture-full: $(VENV)/ready
 	rm -f build/torture-short.jsonl
-	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -m "not realtime" -n $$(($(WORKERS) + 1)) --dist worksteal $(PYTEST_FLAGS); kept=$$?; \
-	TORTURE=$(AMOUNT) OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest tests/torture -m "realtime" $(PYTEST_FLAGS) && exit $$kept
+	TORTURE=$(AMOUNT) $(PYTEST) tests/torture -m "not realtime" -n $$(($(WORKERS) + 1)) --dist worksteal $(PYTEST_FLAGS); kept=$$?; \
+	TORTURE=$(AMOUNT) $(PYTEST) tests/torture -m "realtime" $(PYTEST_FLAGS) && exit $$kept
 
 # Warnings are errors: links, anchors and names of the API have to exist, and people to get at them.
 docs: $(VENV)/ready

@@ -27,8 +27,16 @@ def settings(folder) -> dict:
     return json.loads((folder / "config.json").read_text())
 
 
-def test_robust_training_is_recorded_and_goes_on(robust):
+def test_robust_training_is_recorded_and_goes_on(robust, capsys):
     kept = settings(robust)
+    path = robust / "config.json"
+    whole = path.read_text()
+    other = kept["settings"]["perturbation"] | {"mass": [1.0, 1.0]}
+    edited = kept | {"settings": kept["settings"] | {"perturbation": other}}
+    path.write_text(json.dumps(edited))
+    assert main(["resume", str(robust), "--epochs", "2"]) == 1
+    assert "perturbation.mass: was [0.5, 2.2], is [1.0, 1.0]" in capsys.readouterr().err
+    path.write_text(whole)
     assert Perturbation.from_dict(kept["settings"]["perturbation"]) == ROBUST
     assert kept["train"]["privileged_critic"] is True
     assert main(["resume", str(robust), "--epochs", "2"]) == 0

@@ -1,19 +1,23 @@
 """Files made to do harm to who opens them: refused in one line, in little time and memory."""
 
 import base64
+import hashlib
 import json
 import os
 import resource
 import signal
 import time
 import zlib
+from contextlib import suppress
 
 import h5py
 import numpy as np
 import pytest
 
 from gym_grasp.demos import guard, hdf5, tree
+from gym_grasp.demos.parts import parts_folder, recover
 from gym_grasp.demos.reader import check, open_dataset
+from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.errors import DatasetError
 
 HANGING = """
@@ -57,6 +61,46 @@ def test_a_file_that_makes_the_library_loop(tmp_path, alarm):
     path = tmp_path / "x.hdf5"
     path.write_bytes(zlib.decompress(base64.b64decode(HANGING)))
     refused(path, "reading it takes too long")
+
+
+@pytest.mark.parametrize("kind", ["loops", "holds nothing", "pipe", "changed", "no number"])
+def test_parts_of_others_are_not_copied_as_they_are(tmp_path, alarm, make_meta, make_episode, kind):
+    """Each has the digest in its name that fits."""
+    path = tmp_path / "a.hdf5"
+    with suppress(KeyboardInterrupt), DatasetWriter(path, make_meta()) as writer:
+        writer.add(make_episode(0))
+        raise KeyboardInterrupt
+    (part,) = parts_folder(path).glob("*.hdf5")
+    match kind:
+        case "loops":
+            part.write_bytes(zlib.decompress(base64.b64decode(HANGING)))
+        case "holds nothing":
+            h5py.File(part, "w").close()
+        case "changed":
+            with h5py.File(part, "r+") as file:
+                file["episode/actions"][0] = 0.5
+    if kind == "pipe":
+        part.unlink()
+        os.mkfifo(part)
+    else:
+        digest = hashlib.sha256(part.read_bytes()).hexdigest()[:16]
+        number = "x" if kind == "no number" else "000000"
+        part.rename(part.with_name(f"episode_{number}_{digest}.hdf5"))
+    if kind != "no number":
+        with pytest.raises(DatasetError, match="Move it away"):
+            recover(path)
+    with (
+        pytest.raises(DatasetError, match="Move it away"),
+        DatasetWriter(path, make_meta(), resume=True) as writer,
+    ):
+        writer.add(make_episode(1))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("scene", ["a\x00b", "\ud800"])
+def test_metadata_that_hdf5_cannot_hold(make_meta, scene):
+    with pytest.raises(ValueError, match=r"holds a zero|surrogates not allowed"):
+        make_meta(scene=scene)
 
 
 def bomb(name, shape, **arguments):

@@ -8,9 +8,10 @@ import time
 import pytest
 
 from gym_grasp.cli import main as cli
+from gym_grasp.demos.parts import parts_folder, recover
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
-from gym_grasp.demos.writer import DatasetWriter, parts_folder, recover
+from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError
 
@@ -95,7 +96,7 @@ def test_what_was_finished_can_be_recovered(tmp_path, monkeypatch):
     (part,) = parts_folder(path).glob("*.hdf5")
     content = part.read_bytes()
     part.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(DatasetError, match=r"is damaged\. Move it away"):
+    with pytest.raises(DatasetError, match=r"its bytes have changed\. Move it away"):
         recover(path)
     part.write_bytes(content)
     assert len(open_dataset(recover(path))) == 1

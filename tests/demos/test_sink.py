@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
+from gym_grasp.demos.parts import parts_folder
 from gym_grasp.demos.sink import sink
-from gym_grasp.demos.writer import DatasetWriter, parts_folder
+from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.errors import DatasetError
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from gym_grasp.demos import hdf5
 from gym_grasp.demos.episode import Origin
+from gym_grasp.demos.parts import ABOUT, parts_folder, recover, split
 from gym_grasp.demos.reader import check, open_dataset
-from gym_grasp.demos.writer import ABOUT, DatasetWriter, parts_folder, recover, split
+from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.errors import DatasetError
 from gym_grasp.tasks import gym_id
 from gym_grasp.tasks.features import Feature
@@ -24,7 +25,8 @@ from gym_grasp.tasks.open_drawer import OpenDrawer
 RECORD_FOREVER = """
 import itertools, sys
 from conftest import build_episode, build_meta
-from gym_grasp.demos.writer import ABOUT, DatasetWriter
+from gym_grasp.demos.parts import ABOUT
+from gym_grasp.demos.writer import DatasetWriter
 writer = DatasetWriter(sys.argv[1], build_meta())
 for seed in itertools.count():
     writer.add(build_episode(seed))
@@ -223,7 +225,8 @@ def test_killed_recording_loses_at_most_the_episode_in_hand(tmp_path, make_episo
 RECORD_AND_CLOSE = """
 import sys
 from conftest import build_episode, build_meta
-from gym_grasp.demos.writer import ABOUT, DatasetWriter
+from gym_grasp.demos.parts import ABOUT
+from gym_grasp.demos.writer import DatasetWriter
 writer = DatasetWriter(sys.argv[1], build_meta())
 for seed in range(25):
     writer.add(build_episode(seed))
@@ -327,7 +330,8 @@ def test_recover_refuses(tmp_path, make_episode, make_meta, record):
 FULL_DISK = """
 import resource, sys
 from conftest import build_episode, build_meta
-from gym_grasp.demos.writer import ABOUT, DatasetWriter
+from gym_grasp.demos.parts import ABOUT
+from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.errors import DatasetError
 writer = DatasetWriter(sys.argv[1], build_meta())
 for seed in range(5):

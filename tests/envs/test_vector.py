@@ -261,3 +261,16 @@ def test_there_is_a_seed_for_each_environment():
         env.reset_to(torch.zeros(3))
     env.reset(seed=[7, 8, 9])
     assert env.episode_seed.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("control_rate", 60.0), ("max_episode_steps", 10), ("num_envs", 3), ("reward_kind", "dense")],
+)
+def test_what_says_how_it_was_made_cannot_be_set(name, value):
+    env = GraspVectorEnv("open-drawer", 2)
+    before = getattr(env, name)
+    with pytest.raises(UsageError, match=f"{name} is set to .* Make another one"):
+        setattr(env, name, value)
+    assert getattr(env, name) == before
+    env.close()

@@ -136,6 +136,19 @@ def test_what_was_edited_and_is_not_read_is_not_ignored(
         assert json.loads(path.read_bytes())["num_envs"] == 64
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("reward", "dense"), ("demo_starts", True), ("perturbation", {"mass": [1, 2]})],
+)
+def test_settings_that_decide_what_is_learned_stay(reach, tmp_path, name, value):
+    asked = {"reward": "sparse", "demo_starts": False, "perturbation": {"mass": [1, 1]}}
+    begun, on = (TrainConfig(**SMALL | {"method": "ppo", "epochs": n}) for n in (1, 2))
+    train(reach(), begun, tmp_path, settings=asked | {"device": "cuda"}, progress=False)
+    with pytest.raises(CheckpointError, match=rf"{name}.*: was .*, is "):
+        train(reach(), on, tmp_path, resume=True, settings=asked | {name: value}, progress=False)
+    train(reach(), on, tmp_path, resume=True, settings=asked | {"device": "cpu"}, progress=False)
+
+
 def test_demonstrations_must_be_there_and_fit(reach, demonstrate, tmp_path):
     with pytest.raises(UsageError, match="learns from demonstrations"):
         run(reach(), tmp_path, None, method="bc")

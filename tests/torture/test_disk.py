@@ -13,8 +13,9 @@ import pytest
 from amounts import NAME
 from elsewhere import module_of
 
+from gym_grasp.demos.parts import parts_folder, recover
 from gym_grasp.demos.reader import check, open_dataset
-from gym_grasp.demos.writer import DatasetWriter, parts_folder, recover
+from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.errors import DatasetError, GymGraspError
 from gym_grasp.learning.checkpoint import CHECKPOINT, load, load_policy
 from gym_grasp.learning.metrics import METRICS, read_history

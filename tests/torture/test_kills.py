@@ -13,9 +13,9 @@ import pytest
 from amounts import AMOUNT
 from elsewhere import TESTS, module_of
 
+from gym_grasp.demos.parts import parts_folder, recover
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
-from gym_grasp.demos.writer import parts_folder, recover
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.learning.checkpoint import CHECKPOINT, load_policy
 from gym_grasp.learning.metrics import read_history
@@ -98,7 +98,7 @@ def test_a_recording_that_is_killed_and_gone_on_with(tmp_path, tally, way, numbe
     assert sorted(tmp_path.iterdir()) == paths
 
 
-HARD = EnvSpec("open-drawer", max_episode_steps=150)
+HARD = EnvSpec("open-drawer", max_episode_steps=165)
 """In this time a third of the attempts succeed: it takes several batches."""
 
 
@@ -118,9 +118,10 @@ def test_a_batched_recording_that_is_killed_comes_to_the_same_bytes(
     tally("kills of recordings: batched", EACH)
     chance, path, kills = random.Random(number), tmp_path / "a.hdf5", 0
     parts = parts_folder(path)
-    words = ["demos", "record", "open-drawer", "--max-episode-steps", "150", "--episodes", "5"]
+    words = ["demos", "record", "open-drawer", "--max-episode-steps", "165", "--episodes", "5"]
     command = [sys.executable, "-m", "gym_grasp.cli.main", *words, "--out", str(path), "--resume"]
-    while not path.exists():
+    while kills < EACH or not path.exists():
+        path.unlink(missing_ok=True)
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         before = len(list(parts.glob("*")))
         while kills < EACH and process.poll() is None:
@@ -131,8 +132,10 @@ def test_a_batched_recording_that_is_killed_comes_to_the_same_bytes(
                 break
             time.sleep(0.005)
         process.wait()
-        assert kills == EACH or process.returncode < 0, "it ended before all kills"
-    assert path.read_bytes() == recorded
+        if path.exists():  # if there are kills left, another recording is begun
+            assert path.read_bytes() == recorded
+        else:
+            assert process.returncode < 0
 
 
 def outcome(folder: Path) -> tuple[dict, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import aiohttp
 import pytest
 from amounts import AMOUNT
 from rig import Rig
@@ -45,7 +46,7 @@ def test_watchers_and_the_hostile_beside_one_operator(rig, tally, monkeypatch) -
                     await watcher.hear()
                 admitted.append(1)
                 await watcher.until(lambda: time.perf_counter() > end)
-            except (AssertionError, ConnectionError, OSError):
+            except (AssertionError, aiohttp.ClientError, OSError):
                 await asyncio.sleep(0.5)  # there are enough; try again
 
     async def attack(there: Place, end: float) -> None:
@@ -79,11 +80,11 @@ def test_watchers_and_the_hostile_beside_one_operator(rig, tally, monkeypatch) -
                 stops += 1
                 await driver.engage()
         assert driver.told["role"]["role"] == "drive"
-        assert len(admitted) >= MOST_CLIENTS - 1
+        assert len(admitted) >= MOST_CLIENTS - 1, f"{len(admitted)} watchers got in"
         assert there.host._gate is not None
         assert len(there.host._gate.slots) <= gate.MOST_CONNECTIONS
         assert set(there.host.rejected) <= {Close.FULL.name, Close.SILENT.name, Close.VERSION.name}
-        assert stops <= 1 + seconds / 10
+        assert stops <= 1 + seconds / 10, f"the operator was stopped {stops} times: a busy machine?"
         await asyncio.gather(*others)
 
     in_place(rig, visit)

@@ -15,7 +15,6 @@ import tyro
 from gym_grasp.bench.throughput import now
 from gym_grasp.envs.single import GraspEnv
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import end_in_a_line
 
 
 def compare(
@@ -75,5 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    end_in_a_line()
     main()

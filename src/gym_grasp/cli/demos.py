@@ -291,6 +291,6 @@ def recover(file: File, /) -> None:
     Args:
         file: the file that was being recorded.
     """
-    from gym_grasp.demos.writer import recover as recover_episodes
+    from gym_grasp.demos.parts import recover as recover_episodes
 
     print(recover_episodes(file))

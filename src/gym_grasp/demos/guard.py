@@ -38,20 +38,21 @@ class Contents:
         self.nodes: Mapping[str, tree.Node] = nodes
         self._below: dict[str, list[str]] = {}
         for path, (_, shape, _, _) in self.nodes.items():
-            if path.count("/") >= 3 and shape is not None:
-                _, data, episode, name = path.split("/", 3)
-                self._below.setdefault(f"/{data}/{episode}", []).append(name)
+            depth = 3 if path.startswith("/data/") else 2
+            if shape is not None and path.count("/") >= depth:
+                *group, name = path.split("/", depth)
+                self._below.setdefault("/".join(group), []).append(name)
 
     def attributes(self, path: str) -> dict[str, Any]:
         """Return the attributes of a group or dataset; raise KeyError where there is none."""
         return self.nodes[path][0]
 
     def texts(self, path: str) -> Any:
-        """Return the texts that a dataset outside `data` holds."""
+        """Return the texts that a dataset outside `tree.NUMBERS` holds."""
         return self.nodes[path][3]
 
     def below(self, group: str) -> list[str]:
-        """Return the names, from there, of all datasets in an episode's group `/data/…`."""
+        """Return the names, from there, of all datasets in an episode's group."""
         return self._below.get(group, [])
 
     def read(

@@ -95,6 +95,8 @@ class DatasetMeta:
         for name in ("base_seed", "attempts", "failures"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but has to be at least 0")
+        if b"\x00" in self.scene.encode():  # HDF5 ends a text there; the rest is kept as JSON
+            raise ValueError("the scene is no text: it holds a zero")
         for key in self.features:
             if not key or "/" in key:
                 raise ValueError(f"observation '{key}': a name has letters and no '/'")

@@ -12,7 +12,7 @@ import numpy as np
 from gym_grasp.demos import guard, hdf5
 from gym_grasp.demos.episode import Episode
 from gym_grasp.demos.meta import DatasetMeta
-from gym_grasp.demos.writer import parts_folder
+from gym_grasp.demos.parts import parts_folder
 from gym_grasp.differences import differences
 from gym_grasp.envs.build import compile_scene
 from gym_grasp.envs.scene import model_digest

@@ -33,10 +33,12 @@ FREE_SECONDS, WALK_SPEED, READ_SPEED = 0.5, 4e6, 25e6
 array that is read. A tenth is enough."""
 LEAST_CHUNK = 4096
 """Bytes of a chunk, where there are several; ours have from half a MiB on."""
+NUMBERS = ("/data/", "/episode/")
+"""Where datasets hold numbers: in a file of demonstrations, and in that of an episode alone."""
 FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE}
 
 Node = tuple[dict[str, Any], Any, str, Any]
-"""Attributes; shape, None of a group; type of the values; texts, which stand outside `data`."""
+"""Attributes; shape, None of a group; type of the values; texts, which stand outside `NUMBERS`."""
 Count = Callable[[int], None]
 """Called with a number of bytes before so many are read; raises ValueError for too many."""
 
@@ -45,7 +47,7 @@ def walk(file: h5py.File, count: Count = lambda size: None) -> tuple[dict[str, N
     """Return every group and dataset by its path, and the SHA-256, in hex, of the structure.
 
     The structure is the name, attributes, shape and type of each of them, and the content of the
-    datasets outside `data`. The attribute `structure` itself does not count.
+    datasets outside `NUMBERS`. The attribute `structure` itself does not count.
 
     Raises:
         ValueError: it holds what no dataset of ours does.
@@ -76,7 +78,7 @@ def walk(file: h5py.File, count: Count = lambda size: None) -> tuple[dict[str, N
             count(_size(name, item))
             line += [item.shape, item.dtype.str]
             texts = None
-            if not name.startswith("/data/"):
+            if not name.startswith(NUMBERS):
                 found = file[name][()]
                 found = found.tolist() if item.shape else found
                 line.append(str(found))
@@ -115,7 +117,7 @@ def _size(name: str, item: h5d.DatasetID) -> int:
     """Return the bytes that reading a dataset takes; raise ValueError where it is none of ours."""
     shape, dtype, plan = item.shape, item.dtype, item.get_create_plist()
     text = h5py.check_string_dtype(dtype)
-    if name.startswith("/data/"):
+    if name.startswith(NUMBERS):
         fits = dtype.kind in "fiub" and dtype.itemsize <= 8
     else:
         fits = text is not None and (text.length is not None or shape == ())

@@ -9,13 +9,17 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from gym_grasp.errors import UsageError
+from gym_grasp.errors import UsageError, reason
 
 NOT_DRAWN = (
     "a batch of tensors draws nothing; `envs.render.Camera` draws one of its simulations, and a "
     "batch of arrays draws all: make_vec(…, backend='numpy', render_mode='rgb_array')."
 )
 """What to do instead."""
+MADE = {"num_envs", "device", "env_spec", "robot", "task_name", "reward_kind", "features"}
+MADE |= {"control_rate", "max_episode_steps", "observation_size", "observation_units"}
+MADE |= {"action_size", "privileged_size"}
+"""Attributes of a batch that nothing would come of setting, or something else than is recorded."""
 
 
 class Uncopied:
@@ -41,6 +45,15 @@ class VectorFace(Uncopied, gymnasium.vector.VectorEnv):
     autoreset: bool
     control_rate: float
     _spec: EnvSpec | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raise `UsageError` where an attribute would be changed that says how this was made."""
+        if name in MADE and name in self.__dict__:
+            raise UsageError(
+                f"{name} is set to {reason(repr(value))}, but says how the environment was made. "
+                "Make another one, with other arguments."
+            )
+        super().__setattr__(name, value)
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]

@@ -22,11 +22,8 @@ import gym_grasp
 from gym_grasp.envs.flat import flatten, unflatten
 from gym_grasp.envs.render import HEIGHT, WIDTH, Camera
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import DependencyError, UsageError, end_in_a_line
+from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.tasks import TASKS, gym_id
-
-if __name__ == "__main__":
-    end_in_a_line()
 
 try:
     import robomimic.utils.env_utils as env_utils

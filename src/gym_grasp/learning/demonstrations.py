@@ -11,6 +11,7 @@ from torch import Tensor
 from gym_grasp.demos.reader import Dataset
 from gym_grasp.errors import DatasetError
 from gym_grasp.learning.env import Environment
+from gym_grasp.learning.fit import check_fit
 
 Episode = tuple[Any, Any]
 """Observations (T+1, O) and actions (T, A) of one episode, arrays or tensors."""
@@ -145,9 +146,16 @@ class DemonstrationSampler:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Continue from what `state_dict` returned; raises `ValueError` where it is another's."""
+        own, position = self.state_dict(), state["position"]
+        for name in ("order", "generator"):
+            check_fit(state[name], own[name], name)
+        if not torch.equal(state["order"].sort().values.cpu(), torch.arange(len(own["order"]))):
+            raise ValueError("order has to name each pair once")
+        if type(position) is not int or not 0 <= position <= self.batches_per_pass:
+            raise ValueError(f"position is {position!r}; there are {self.batches_per_pass} batches")
         self._order = state["order"].to(self._device)
-        self._position = state["position"]
+        self._position = position
         self._generator.set_state(state["generator"])
 
     def _shuffle(self) -> None:

@@ -12,6 +12,7 @@ from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
 from gym_grasp.learning.env import Environment, privileged_size
+from gym_grasp.learning.fit import check_learner, check_random
 from gym_grasp.learning.networks import ActorCritic, Policy, deviation_floor
 from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
 from gym_grasp.learning.samples import Minibatches, Samples, make_samples
@@ -198,9 +199,11 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Continue from what `state_dict` returned; raises `ValueError` where it is another's."""
+        own = self.state_dict()
+        check_learner(state, own, self._parameters)
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._optimizer.load_state_dict(own["optimizer"] | {"state": state["optimizer"]["state"]})
         self.learning_rate.copy_(state["learning_rate"])
         self._optimizer.param_groups[0]["lr"] = self.learning_rate
         self._apply.reset()  # the optimiser's tensors are others now
@@ -216,7 +219,8 @@ class Learner:
         }
 
     def load_random_state(self, state: dict[str, Any]) -> None:
-        """Continue from what `random_state` returned."""
+        """Continue from what `random_state` returned; raises `ValueError` where it is another's."""
+        check_random(state, self.random_state())
         self._generator.set_state(state["generator"])
         if self._sampler is not None:
             self._sampler.load_state_dict(state["sampler"])

@@ -17,6 +17,10 @@ from gym_grasp.progress import is_shown
 METRICS = "metrics.json"
 CURVE = "learning_curve.png"
 
+RATES = {"evaluation/success", "evaluation/low", "evaluation/high"}
+MOST = 1e300
+"""No finite metric is larger."""
+
 Metrics = dict[str, float]
 
 
@@ -140,12 +144,29 @@ def _rows(run_dir: Path, name: str) -> list[Metrics]:
     path = run_dir / METRICS
     try:
         rows = read_json(path)[name]
-        return [{k: math.nan if v is None else float(v) for k, v in row.items()} for row in rows]
+        found = [{k: math.nan if v is None else float(v) for k, v in row.items()} for row in rows]
+        check_rows(found)
+        return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"{path} is missing or damaged ({reason(error)}); `gym-grasp resume {run_dir}` writes "
             "it anew."
         ) from error
+
+
+def check_rows(rows: Sequence[Metrics]) -> None:
+    """Raise `ValueError` unless these can be the metrics of one epoch after the other."""
+    for index, row in enumerate(rows):
+        for name, value in row.items():
+            if type(value) not in (int, float) or MOST < abs(value) < math.inf:
+                raise ValueError(f"'{name}' of epoch {index} is {value!r}")
+        if row.get("epoch") != index or not 0 <= row.get("steps", 0) < math.inf:
+            raise ValueError(f"epoch {index} says epoch {row.get('epoch')}, {row.get('steps')}")
+        rates = [row[name] for name in {"rollout/success", *RATES} & row.keys()]
+        if any(rate < 0 or rate > 1 for rate in rates):
+            raise ValueError(f"epoch {index} has rates that are none")
+        if "evaluation/success" in row and not row.keys() >= RATES:
+            raise ValueError(f"the evaluation of epoch {index} lacks its interval")
 
 
 def plot_learning_curve(
@@ -184,7 +205,7 @@ def _plot_success(
     evaluations: Sequence[Metrics],
     pretraining: Sequence[Metrics],
 ) -> None:
-    x = "steps" if history[-1]["steps"] else "epoch"
+    x = "steps" if history[-1].get("steps") else "epoch"
     if "rollout/success" in history[-1]:
         values = [row.get("rollout/success", math.nan) for row in history]
         axes.plot([row[x] for row in history], values, label="exploring episodes")

@@ -18,8 +18,16 @@ from gym_grasp.typed import CRAFTED, construct
 
 DESCRIBED = ("environment", "reward", "num_envs")
 """Parts of config.json that nothing is read from."""
+BOUND = ("reward", "perturbation", "demo_starts")
+"""Settings beside the learner's that decide what is learned: in config.json, from where `resume`
+takes them, and in the checkpoint."""
 CHANGEABLE = {"epochs", "max_minutes", "checkpoint_interval", "wandb", *WATCHED}
 """Settings that may differ when a run is resumed."""
+
+
+def bound(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the settings of a run that may not differ when it is resumed."""
+    return {name: settings[name] for name in BOUND if name in settings}
 
 
 def refuse_edited(path: Path, description: Mapping[str, Any]) -> None:
@@ -49,7 +57,11 @@ def refuse_edited(path: Path, description: Mapping[str, Any]) -> None:
 
 
 def load_to_resume(
-    run_dir: Path, env: Environment, config: TrainConfig, fingerprint: str | None
+    run_dir: Path,
+    env: Environment,
+    config: TrainConfig,
+    fingerprint: str | None,
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return a checkpoint's content, or raise `CheckpointError` where it does not fit."""
     path, content = checkpoint.load_newest(run_dir)
@@ -81,6 +93,8 @@ def load_to_resume(
         for name, value in content["config"].items()
         if name not in CHANGEABLE and wanted.get(name) != value
     ]
+    before = content.get("settings", settings)  # checkpoints had none before
+    differing += differences(before, settings, ("was", "is"), ignore=())
     if differing:
         raise CheckpointError(
             f"{path} was made with other settings ({reason('; '.join(differing), 2000)}); only "

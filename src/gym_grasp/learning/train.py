@@ -26,11 +26,12 @@ from gym_grasp.learning.checkpoint import (
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations
 from gym_grasp.learning.env import Environment
+from gym_grasp.learning.fit import check_fit
 from gym_grasp.learning.learner import Learner
-from gym_grasp.learning.metrics import METRICS, Metrics, RunLog
+from gym_grasp.learning.metrics import METRICS, Metrics, RunLog, check_rows
 from gym_grasp.learning.networks import Policy
 from gym_grasp.learning.record import CONFIG, describe, epoch_metrics, summarise, versions
-from gym_grasp.learning.resuming import load_to_resume, refuse_edited
+from gym_grasp.learning.resuming import bound, load_to_resume, refuse_edited
 from gym_grasp.learning.watch import Watch
 from gym_grasp.typed import CRAFTED, construct
 
@@ -120,7 +121,7 @@ def _train(
             f"{run_dir} holds a run already; choose another folder with --run, or go on with "
             f"`gym-grasp resume {run_dir}`."
         )
-    run = Run(env, config, run_dir, demonstrations)
+    run = Run(env, config, run_dir, demonstrations, settings)
     if resume:
         run.restore()
     else:
@@ -173,6 +174,7 @@ class Run:
         seconds: Training time over all sessions; checkpoints are not counted.
         dataset: Fingerprint of the demonstrations that the method learns from.
         versions: Versions that the result depends on.
+        settings: What was asked for besides, and has to stay, see `bound`.
     """
 
     def __init__(
@@ -181,6 +183,7 @@ class Run:
         config: TrainConfig,
         run_dir: Path,
         demonstrations: Demonstrations | None,
+        settings: Mapping[str, Any],
     ) -> None:
         self.epoch, self.steps, self.seconds = 0, 0, 0.0
         self.history: list[Metrics] = []
@@ -189,6 +192,7 @@ class Run:
         if demonstrations is not None and config.needs_demonstrations:
             self.dataset = demonstrations.fingerprint
         self.versions = versions()
+        self.settings = bound(settings)
         self._env, self._config, self._run_dir = env, config, run_dir
         self._demonstrations = demonstrations
         self._observation: Tensor | None = None
@@ -212,16 +216,22 @@ class Run:
         """
         env, learner = self._env, self.learner
         try:
-            content = load_to_resume(self._run_dir, env, self._config, self.dataset)
+            given = self._config, self.dataset, self.settings
+            content = load_to_resume(self._run_dir, env, *given)
             learner.load_state_dict(content["learner"])
             far = construct(Progress, {one.name: content[one.name] for one in fields(Progress)})
             self.epoch, self.steps, self.seconds = far.epoch, far.steps, far.seconds
             self.history = far.history
+            check_rows(self.history)
+            if self.epoch != len(self.history) or not (self.steps >= 0 <= self.seconds < math.inf):
+                raise ValueError(f"{self.epoch} epochs, {self.steps} steps, {self.seconds} s")
             if len(content["processes"]) == distributed.size():
                 own = content["processes"][distributed.rank()]
                 learner.load_random_state(own["random"])
                 if self._config.steps_environment:
                     env.set_state({k: v.to(env.device) for k, v in own["environment"].items()})
+                    wanted = torch.zeros(env.num_envs, env.observation_size)
+                    check_fit(own["observation"], wanted, "observation")
                     self._observation = own["observation"].to(env.device)
         except CRAFTED as error:
             raise CheckpointError(
@@ -309,6 +319,7 @@ class Run:
             "config": dataclasses.asdict(config),
             "num_envs": env.num_envs,
             "dataset": self.dataset,
+            "settings": self.settings,
             "epoch": self.epoch,
             "steps": self.steps,
             "seconds": self.seconds,
