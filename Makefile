@@ -83,7 +83,7 @@ tools: $(VENV)/ready
 		|| echo "make: robomimic and ur_rtde do not install here; their tests are skipped"
 
 test-integrations: tools test-lowest test-datasets
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m "slow or not slow" tests/integrations tests/test_examples.py
+	$(PYTEST) -m "slow or not slow" tests/integrations tests/test_examples.py
 
 # The lowest releases that pyproject.toml allows of what other tools pin as well.
 LOWEST := $(VENV)-lowest
@@ -112,7 +112,7 @@ test: lint check-client $(CLIENT)/dist/index.html tools
 	$(PYTEST) -m "realtime and not slow" --durations=5 $(PYTEST_FLAGS) $(if $(findstring --cov,$(PYTEST_FLAGS)),--cov-append)
 
 test-slow: $(VENV)/ready
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -m slow --durations=0
+	$(PYTEST) -m slow --durations=0
 
 newcomer:
 	tests/newcomer.sh $(CURDIR)

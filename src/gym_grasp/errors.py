@@ -59,7 +59,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
 
 
 def end_in_a_line() -> None:
-    """Let errors of ours end this process as on the command line; for what `python -m` runs."""
+    """Let errors of ours end a process that `python -m` began as they do on the command line.
+
+    For packages with modules that are run so: Python imports them before what it is to run.
+    """
+    if sys.argv[:1] != ["-m"]:
+        return
     before = sys.excepthook
 
     def told(

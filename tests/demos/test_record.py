@@ -17,7 +17,9 @@ from gym_grasp.errors import DatasetError
 
 HARD = EnvSpec("open-drawer", max_episode_steps=165)
 """In this time a third of the attempts succeed: it takes several batches."""
-COMMAND = ["demos", "record", "open-drawer", "--max-episode-steps", "165", "--episodes", "5"]
+COMMAND = (
+    f"demos record open-drawer --max-episode-steps {HARD.max_episode_steps} --episodes 5".split()
+)
 
 
 @pytest.fixture(scope="module")

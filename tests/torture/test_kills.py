@@ -118,7 +118,8 @@ def test_a_batched_recording_that_is_killed_comes_to_the_same_bytes(
     tally("kills of recordings: batched", EACH)
     chance, path, kills = random.Random(number), tmp_path / "a.hdf5", 0
     parts = parts_folder(path)
-    words = ["demos", "record", "open-drawer", "--max-episode-steps", "165", "--episodes", "5"]
+    limit = str(HARD.max_episode_steps)
+    words = ["demos", "record", "open-drawer", "--max-episode-steps", limit, "--episodes", "5"]
     command = [sys.executable, "-m", "gym_grasp.cli.main", *words, "--out", str(path), "--resume"]
     while kills < EACH or not path.exists():
         path.unlink(missing_ok=True)

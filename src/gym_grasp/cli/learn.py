@@ -72,8 +72,12 @@ def learn(
         print(f"[{time.perf_counter() - began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     checked_count("to", to, 1)
-    further: dict[str, Any] = {"epochs": 100_000, "max_minutes": max_minutes, "initial_std": 0.1}
-    further |= LONG_ROLLOUTS
+    further: dict[str, Any] = {
+        "epochs": 100_000,
+        "max_minutes": max_minutes,
+        "initial_std": 0.1,
+        **LONG_ROLLOUTS,
+    }
     TrainConfig(method="dapg", seed=seed, **further)  # says now what is out of range
     chosen = None if episode is None else numbers(episode)
     spec = open_dataset(file).env_spec().replace(max_episode_steps=None)

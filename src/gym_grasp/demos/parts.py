@@ -116,12 +116,21 @@ def image_of(episode: Episode) -> io.BytesIO:
     return image
 
 
+def digest_of(image: io.BytesIO | io.BufferedReader) -> str:
+    """Return what the name of an episode's file ends in, of its bytes."""
+    return hashlib.file_digest(image, "sha256").hexdigest()[:16]
+
+
+def _require_digest(path: Path, image: io.BytesIO | io.BufferedReader) -> None:
+    if digest_of(image) != path.stem.rpartition("_")[2]:
+        raise _damaged(path, "its bytes have changed")
+
+
 def _read_part(path: Path) -> io.BytesIO:
     """Return an episode's file, from memory; the HDF5 library is given no damaged one."""
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest()[:16] != path.stem.rpartition("_")[2]:
-        raise _damaged(path, "its bytes have changed")
-    return io.BytesIO(data)
+    image = io.BytesIO(path.read_bytes())
+    _require_digest(path, image)
+    return image
 
 
 def _read_foreign(path: Path, meta: DatasetMeta) -> io.BytesIO:
@@ -130,9 +139,7 @@ def _read_foreign(path: Path, meta: DatasetMeta) -> io.BytesIO:
         if not path.is_file():
             raise ValueError("it is no file")
         with open(path, "rb") as raw:
-            found = hashlib.file_digest(raw, "sha256").hexdigest()[:16]
-        if found != path.stem.rpartition("_")[2]:
-            raise ValueError("its bytes have changed")
+            _require_digest(path, raw)
         with guard.opened(path) as file:
             (episode,) = hdf5.read_episodes(file, ["/episode"])
             episode.check(meta.features, len(meta.action_names))

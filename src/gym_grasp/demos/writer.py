@@ -5,7 +5,6 @@ its own in ``drawer.hdf5.parts``, empty where it failed, set aside where a succe
 again, and there is no other record of them. :meth:`DatasetWriter.close` merges the episodes.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from gym_grasp.demos.parts import (
     DROPPED,
     FAILED,
     KEPT,
+    digest_of,
     discard,
     image_of,
     lock,
@@ -164,8 +164,7 @@ class DatasetWriter:
             raise DatasetError(f"Episode of seed {episode.seed} not recorded: {error}.") from error
         image = image_of(episode)
         number = self._next() if attempt is None else attempt
-        digest = hashlib.sha256(image.getbuffer()).hexdigest()
-        part = self.parts / f"episode_{number:06d}_{digest[:16]}{KEPT}"
+        part = self.parts / f"episode_{number:06d}_{digest_of(image)}{KEPT}"
         with self._reporting(), replacing(part) as raw:
             raw.write(image.getbuffer())
         self._kept.append(number)

@@ -60,7 +60,7 @@ STUCK_GIVE: Final = 1e6
 """How much more per square of the distance, in N/m²."""
 AWAY: Final = 0.3
 """What the way of joints that lead a point of the arm away counts where others bring it closer:
-they do not keep in step. With 0 the last centimetres to rest take more than 10 s."""
+they do not keep in step. The less it is, the longer an arm takes to come to rest."""
 APPROACH: Final = 3.0
 """How much faster they come per distance, in 1/s."""
 APPROACH_TIME: Final = 0.055

@@ -223,7 +223,8 @@ class Run:
             self.epoch, self.steps, self.seconds = far.epoch, far.steps, far.seconds
             self.history = far.history
             check_rows(self.history)
-            if self.epoch != len(self.history) or not (self.steps >= 0 <= self.seconds < math.inf):
+            counted = self.steps >= 0 and 0 <= self.seconds < math.inf
+            if self.epoch != len(self.history) or not counted:
                 raise ValueError(f"{self.epoch} epochs, {self.steps} steps, {self.seconds} s")
             if len(content["processes"]) == distributed.size():
                 own = content["processes"][distributed.rank()]
