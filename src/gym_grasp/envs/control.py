@@ -256,6 +256,11 @@ class Controller:
 
     def joint_targets(self) -> Tensor:
         """Actuator commands that lead the wrist to its target, in rad. Shape (N, nu)."""
+        self.steer()
+        return self.holding()
+
+    def steer(self) -> None:
+        """Let the arm's targets lead the wrist to its own."""
         # What `apply` has just measured still holds, once.
         position, orientation = self._pose or self.wrist_pose()
         self._pose = None
@@ -263,7 +268,6 @@ class Controller:
         error = torch.cat([self.targets.position - position, rotvec_from_quat(turn)], dim=-1)
         arm = self.targets.arm
         arm.copy_(self._kinematics.joint_targets(error, position, arm))
-        return self.holding()
 
     def holding(self) -> Tensor:
         """Actuator commands given last, at rest those that hold the robot, in rad. (N, nu)."""

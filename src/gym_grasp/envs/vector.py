@@ -110,8 +110,7 @@ class GraspVectorEnv(VectorFace):
         self.noise = ObservationNoise(perturbation.observation_noise, self.packer, self.episodes)
         # Written in place: a GPU replays captured functions on the very tensors of the capture.
         self._observation = torch.zeros(num_envs, self.observation_size, device=self.device)
-        self._actions = torch.zeros(num_envs, self.action_size, device=self.device)
-        self.commands = Commands(self.physics, self.perturber)
+        self.commands = Commands(self.physics, self.controller, self.perturber)
         whole = self.physics, self.controller, self.episodes, self.task
         self._parts = (*whole, self.commands.state)
         self._privileged = privileged
@@ -121,12 +120,18 @@ class GraspVectorEnv(VectorFace):
         self._outcome: dict[str, Tensor] = {}
         self.divergences = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
         """How often each environment's simulation has diverged so far. Shape (N,)."""
-        self._nan_count = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._command = Captured(self._command_joints, self.device)
         self._judge = Captured(self._judge_step, self.device)
         self._draw = Captured(self.episodes.draw_next, self.device)
         self._enter = Captured(self._enter_episodes, self.device)
         checks.check_observations(spec.task, self.features, self.observe(), num_envs)
+
+    def compile(self) -> None:
+        """Let `torch.compile` fuse what turns actions into the arm's joint targets.
+
+        The next step takes about a minute longer, and joint targets agree to rounding from then on.
+        Worth it for many steps on a GPU, where each of the 550 operations is a kernel of its own.
+        """
+        self.commands.compile()
 
     @property
     def seeded(self) -> bool:
@@ -226,16 +231,14 @@ class GraspVectorEnv(VectorFace):
         if not self.seeded:
             raise UsageError("step() came before the first reset(); call reset(seed=…) first.")
         shape = (self.num_envs, self.action_size)
-        self._actions.copy_(checks.checked_actions(actions, shape, self.device))
-        self._command()
+        self.commands.begin(checks.checked_actions(actions, shape, self.device))
         self._begun = True
-        self.commands.begin()
 
     @insulated
     def advance(self, substeps: int = 1) -> None:
         """Advance the physics by some of the substeps of the step that was begun."""
         if not self._begun and self.controller.config.method == "jacobian-transpose":
-            self.commands.give(self.controller.joint_targets())
+            self.commands.renew()
         self._begun = False
         self.commands.advance(substeps)
 
@@ -258,15 +261,6 @@ class GraspVectorEnv(VectorFace):
         reward, terminated, truncated = map(outcome.pop, ("reward", "terminated", "truncated"))
         return self._observation.clone(), reward, terminated, truncated, outcome
 
-    def _command_joints(self) -> None:
-        actions = self._actions
-        if self.device.type != "cpu":  # where NaN has not been refused
-            nan = actions.isnan()
-            self._nan_count += nan.any(dim=1).sum()
-            actions = torch.where(nan, 0.0, actions)
-        self.controller.apply(actions.clamp(-1.0, 1.0))
-        self.commands.give(self.controller.joint_targets())
-
     def _judge_step(self) -> None:
         diverged = self.commands.diverged.clone()
         parts = self.task, self.physics, self.episodes
@@ -282,7 +276,7 @@ class GraspVectorEnv(VectorFace):
         """What went wrong so far: diverged simulations, NaN actions, and what the engine counts."""
         return {
             "diverged": int(self.divergences.sum()),
-            "nan_actions": int(self._nan_count),
+            "nan_actions": int(self.commands.nan_count),
             **self.physics.counters(),
         }
 

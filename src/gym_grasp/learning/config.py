@@ -138,8 +138,8 @@ class TrainConfig:
     a GPU. Cloning alone is float32."""
 
     compile: bool | None = None
-    """Compile PPO's updates with torch.compile, which takes about 10 s; by default on a GPU where
-    a C compiler is found."""
+    """Compile PPO's updates and what steers the arm with torch.compile, which takes about a minute
+    the first time; by default on a GPU where a C compiler is found."""
 
     checkpoint_interval: int = 10
     """Epochs between checkpoints; the last epoch is always saved."""

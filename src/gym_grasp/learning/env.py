@@ -119,3 +119,10 @@ def privileged_size(env: Environment) -> int:
             "make it with privileged=True."
         )
     return size
+
+
+def compile_steps(env: Environment) -> None:
+    """Let an environment make its steps faster, where it has a way to: its method `compile`."""
+    compile_env = getattr(env, "compile", None)
+    if compile_env is not None:
+        compile_env()

@@ -11,7 +11,7 @@ from gym_grasp.errors import UsageError
 from gym_grasp.learning import distributed, loss
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.demonstrations import Demonstrations, DemonstrationSampler
-from gym_grasp.learning.env import Environment, privileged_size
+from gym_grasp.learning.env import Environment, compile_steps, privileged_size
 from gym_grasp.learning.fit import check_learner, check_random
 from gym_grasp.learning.networks import ActorCritic, Policy, deviation_floor
 from gym_grasp.learning.rollout import STATISTICS, Rollout, collect
@@ -114,6 +114,7 @@ class Learner:
         self._cloning_weight = torch.zeros((), device=self.device)
         self._actor_part, self._critic_part = self._actor_terms, self._critic_terms
         if self._compiles:
+            compile_steps(self.env)
             self._actor_part = compiled(self._actor_terms)
             self._critic_part = compiled(self._critic_terms)
         self._backward = Captured(self._compute_gradient, self.device)
@@ -344,7 +345,6 @@ class Learner:
         return norms
 
     def _adapt_learning_rate(self, kl: Tensor) -> None:
-        config = self.config
+        config, rate = self.config, self.learning_rate
         limits = config.kl_threshold, config.min_learning_rate, config.max_learning_rate
-        kl = distributed.average(kl)
-        self.learning_rate.copy_(loss.adapt_learning_rate(self.learning_rate, kl, *limits))
+        rate.copy_(loss.adapt_learning_rate(rate, distributed.average(kl), *limits))
