@@ -23,7 +23,7 @@ EPOCHS: dict[str, dict[str, int]] = {
     "open-door": {"dapg": 60, "ppo": 500, "bc": 100},
     "pour-cup": {"dapg": 50, "ppo": 100, "bc": 100},
     "lift-object": {"dapg": 50, "ppo": 500, "bc": 100},
-    "stack-cubes": {"dapg": 150, "ppo": 200, "bc": 100},
+    "stack-cubes": {"dapg": 250, "ppo": 200, "bc": 100},
 }
 """Epochs of each method, whatever its reward; for bc, passes over the demonstrations. An epoch is
 128 steps of every environment, 2.1 M samples at 16,384, or 32 (`OVERRIDES`); the paper's are 1,000
