@@ -20,7 +20,7 @@ MAX_MINUTES: dict[Method, float] = {"dapg": 15.0, "ppo": 20.0, "bc": 10.0}
 
 EPOCHS: dict[str, dict[str, int]] = {
     "open-drawer": {"dapg": 25, "ppo": 60, "bc": 100},
-    "open-door": {"dapg": 60, "ppo": 500, "bc": 100},
+    "open-door": {"dapg": 60, "ppo": 200, "bc": 100},
     "pour-cup": {"dapg": 50, "ppo": 100, "bc": 100},
     "lift-object": {"dapg": 50, "ppo": 500, "bc": 100},
     "stack-cubes": {"dapg": 250, "ppo": 200, "bc": 100},
