@@ -14,13 +14,13 @@ def make(count=4, **kwargs) -> GraspVectorEnv:
     return GraspVectorEnv("open-drawer", count, num_threads=1, **kwargs)
 
 
-def random_actions(count: int, steps: int, seed: int = 0) -> torch.Tensor:
-    return torch.rand(steps, count, 11, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+def random_actions(count: int, steps: int, size: int = 11) -> torch.Tensor:
+    return torch.rand(steps, count, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 def rollout(env: GraspVectorEnv, steps: int, seed: int) -> torch.Tensor:
     rows = [env.reset(seed=seed)[0]]
-    for action in random_actions(env.num_envs, steps):
+    for action in random_actions(env.num_envs, steps, env.action_size):
         rows.append(env.step(action)[0])
     return torch.stack(rows)
 
@@ -29,6 +29,22 @@ def test_same_seed_same_trajectory_bit_by_bit():
     first, again, other = (rollout(make(), 40, seed) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("robot", ["ur5-sih", "panda-leap"])
+def test_compiled_steps_are_the_same_in_one_graph(monkeypatch, robot):
+    """Traced as for a GPU and run by torch's own operations; a break would be more kernels."""
+    compiled = []
+
+    def traced(function):
+        compiled.append(function.__name__)
+        return torch.compile(function, fullgraph=True, dynamic=False, backend="eager")
+
+    monkeypatch.setattr("gym_grasp.envs.commands.compiled", traced)
+    plain, env = make(robot=robot), make(robot=robot)
+    env.compile()
+    assert torch.equal(rollout(env, 20, 3), rollout(plain, 20, 3))
+    assert compiled == ["_steer_arm"]
 
 
 def test_trajectory_does_not_depend_on_threads_or_neighbours():
