@@ -39,7 +39,15 @@ from gym_grasp.demos.writer import DatasetWriter
 from gym_grasp.envs.vector import GraspVectorEnv
 from gym_grasp.errors import GymGraspError, reason
 from gym_grasp.learning import published
-from gym_grasp.learning.checkpoint import CHECKPOINT, FORMAT, POLICY, load, load_policy, to_bytes
+from gym_grasp.learning.checkpoint import (
+    CHECKPOINT,
+    FORMAT,
+    POLICY,
+    _digest,
+    load,
+    load_policy,
+    to_bytes,
+)
 from gym_grasp.learning.config import TrainConfig
 from gym_grasp.learning.metrics import METRICS, read_history
 from gym_grasp.learning.published import load_published
@@ -262,6 +270,7 @@ def craft(rng, content, kind):
     content = change_tree(rng, content)
     content = content if isinstance(content, dict) else {"x": content}
     try:
+        _digest(content, BYTES)  # a host that promises more memory than it has would end us
         return to_bytes(kind, content)
     except Exception:  # no digest can be made of it
         buffer = io.BytesIO()
