@@ -46,6 +46,9 @@ def pytest_runtest_logreport(report):
     properties = dict(report.user_properties)  # none where it failed before it told
     what, tried = properties.get("what", report.nodeid), properties.get("tried", 1)
     result = {"test": report.nodeid, "what": what, "tried": tried, "failed": int(report.failed)}
+    if report.failed:  # a run that is cut off shows no traceback
+        errors = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
+        result["why"] = "\n".join(errors or [report.longreprtext])[:1000]
     with RESULTS.open("a") as file:
         file.write(json.dumps(result) + "\n")
 
