@@ -63,7 +63,7 @@ _GRASPS = {
     "round": {"all fingers": _OVER},
     "rod": {"all fingers": _OVER},
     "bar": across(np.array([-0.004, 0.058, 0.101]), _BARS, above=0.1),
-    "lever": across(np.array([-0.015, 0.060, 0.101]), _BARS, above=0.1),
+    "lever": across(np.array([-0.015, 0.060, 0.116]), _BARS, above=0.1),
     "cup": {
         "thumb above": Grasp(
             np.array([0.066, 0.064, 0.1]),
