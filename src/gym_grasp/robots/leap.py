@@ -52,6 +52,7 @@ _OVER = Grasp(
     np.array([1.0, 0.31, 0.47, 0.47, 0.47]),
     pitch=0.2,
 )
+_LIGHTLY = np.array([1.0, 0.29, 0.42, 0.42, 0.42])
 _BENT = np.array([1.0, 0.0, 0.36, 0.36, 0.36])
 _BARS = {
     "grip": (_BENT, np.array([1.0, 0.3, 0.8, 0.8, 0.8])),
@@ -59,11 +60,11 @@ _BARS = {
     "two fingers": (_BENT, np.array([0.8, 0.2, 0.85, 0.85, 0.36])),
 }
 _GRASPS = {
-    "object": {"all fingers": _OVER},
+    "object": {"all fingers": replace(_OVER, grip=_LIGHTLY)},
     "round": {"all fingers": _OVER},
     "rod": {"all fingers": _OVER},
     "bar": across(np.array([-0.004, 0.058, 0.101]), _BARS, above=0.1),
-    "lever": across(np.array([-0.015, 0.060, 0.101]), _BARS, above=0.1),
+    "lever": across(np.array([-0.015, 0.060, 0.116]), _BARS, above=0.1),
     "cup": {
         "thumb above": Grasp(
             np.array([0.066, 0.064, 0.1]),
@@ -75,7 +76,7 @@ _GRASPS = {
         "lightly": replace(
             _OVER,
             ready=np.array([1.0, 0.0, 0.2, 0.2, 0.2]),
-            grip=np.array([1.0, 0.29, 0.42, 0.42, 0.42]),
+            grip=_LIGHTLY,
         )
     },
 }

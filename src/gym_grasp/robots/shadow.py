@@ -61,9 +61,9 @@ _OVER = Grasp(
 )
 _BENT = np.array([1.0, 0.0, 0.35, 0.35, 0.35])
 _BARS = {
-    "grip": (_BENT, np.array([1.0, 0.4, 0.75, 0.75, 0.75])),
-    "hook": (np.array([0.35, 0.0, 0.35, 0.35, 0.35]), np.array([0.35, 0.0, 0.75, 0.75, 0.75])),
-    "two fingers": (_BENT, np.array([0.8, 0.3, 0.8, 0.8, 0.35])),
+    "grip": (_BENT, np.array([1.0, 0.4, 0.63, 0.63, 0.63])),
+    "hook": (np.array([0.35, 0.0, 0.35, 0.35, 0.35]), np.array([0.35, 0.0, 0.63, 0.63, 0.63])),
+    "two fingers": (_BENT, np.array([0.8, 0.3, 0.68, 0.68, 0.35])),
 }
 _GRASPS = {
     "object": {"all fingers": _OVER},
