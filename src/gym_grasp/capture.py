@@ -38,7 +38,8 @@ def can_compile() -> bool:
 def compiled(function: Function) -> Function:
     """Return a function, compiled for the shapes of its first call."""
     # Each environment that a process makes is another compilation of the same methods.
-    torch._dynamo.config.recompile_limit = 64
+    dynamo = torch._dynamo.config
+    dynamo.recompile_limit = max(dynamo.recompile_limit, 64)
     # Tensor cores want sizes that are multiples of 8, which actions and values are not.
     return cast(Function, torch.compile(function, dynamic=False, options={"force_shape_pad": True}))
 

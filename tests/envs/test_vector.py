@@ -219,6 +219,18 @@ def test_a_step_in_pieces_is_the_step(method):
             assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("method", ["damped-least-squares", "jacobian-transpose"])
+def test_only_the_transpose_follows_the_wrist_within_a_step(method):
+    env = make(1, control=ControlConfig(method=method))
+    env.reset(seed=4)
+    env.begin_step(torch.ones(1, 11))
+    env.advance()
+    first = env.commands._present.clone()
+    env.advance()
+    followed = not torch.equal(env.commands._present, first)
+    assert followed == (method == "jacobian-transpose")
+
+
 def test_staggered_episodes_end_one_after_another():
     env = make(64, max_episode_steps=8)
     env.reset(seed=0, options={"stagger": True})

@@ -112,6 +112,17 @@ def test_compiled_updates_in_bfloat16_learn_the_same(reach, demonstrate):
     torch.testing.assert_close(compiled._gradient, expected._gradient, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("compiles", [True, False])
+def test_an_environment_that_can_be_compiled_is(reach, demonstrate, monkeypatch, compiles):
+    """As on a GPU; torch.compile itself is left out."""
+    monkeypatch.setattr(TrainConfig, "accelerate", lambda self, name, possible: compiles)
+    monkeypatch.setattr("gym_grasp.learning.learner.compiled", lambda function: function)
+    calls, env = [], reach(num_envs=8)
+    env.compile = lambda: calls.append("compile")
+    Learner(env, TrainConfig(hidden_sizes=(8,), horizon=4), demonstrate())
+    assert calls == ["compile"] * compiles
+
+
 @pytest.mark.parametrize("setting", ["mixed_precision", "compile"])
 def test_what_a_cpu_cannot_do_is_refused(reach, demonstrate, setting):
     with pytest.raises(UsageError, match=f"{setting} is asked for, .* on a GPU"):
