@@ -153,9 +153,10 @@ def change_hdf5(rng, file):
                 file.create_dataset(target, data=np.zeros(3))
         case 2:
             link = rng.choice((h5py.SoftLink("/data"), h5py.ExternalLink("/etc/hostname", "/")))
-            file[f"{rng.choice(('', 'data/'))}link{rng.randrange(99)}"] = (
-                link if rng.random() < 0.7 or "data" not in file else file["data"]
-            )
+            name = f"{rng.choice(('', 'data/'))}link{rng.randrange(99)}"
+            target = link if rng.random() < 0.7 or "data" not in file else file["data"]
+            if name not in file:
+                file[name] = target
         case 3:
             file.copy(path, f"data/demo_{rng.randrange(5)}/x{rng.randrange(99)}")
         case 4:

@@ -72,6 +72,12 @@ def replace(group, name, value):
     group[name] = value
 
 
+def too_large_for_its_type(file):
+    attributes = file["data/demo_2"].attrs
+    attributes["state_layout"] = attributes["state_layout"].replace("<f8", "<f4")
+    poke("data/demo_2/states", (0, 0), 1e300)(file)
+
+
 def poke(name, index, value):
     def change(file):
         file[name][index] = value
@@ -142,6 +148,7 @@ def test_damaged_content_is_refused(dataset, change, text):
         (poke("data/demo_2/operator_input/time", 0, 5), "demo_2 has changed since"),
         (poke("data/demo_2/fields/geom_friction", (0, 0), 5), "demo_2 has changed since"),
         (attribute("data/demo_2", "state_layout", "{}"), "add up"),
+        (too_large_for_its_type, "state 'physics': NaN or infinity"),
         (attribute("data/demo_2", "seed", 1), "demo_2 has changed since"),
         (attribute("data/demo_2", "origin", '{"kind": "multiplied"}'), "demo_2 has changed since"),
     ],

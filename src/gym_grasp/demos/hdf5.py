@@ -259,7 +259,7 @@ def _states(file: Contents, group: str, arrays: Mapping[str, np.ndarray]) -> dic
         width = _width(shape)
         columns = sources[kind][:, used[kind] : used[kind] + width]
         used[kind] += width
-        with np.errstate(invalid="ignore"):  # what does not fit changes the digest
+        with np.errstate(invalid="ignore", over="ignore"):  # what does not fit changes the digest
             states[key] = columns.astype(one).reshape(len(columns), *shape)
     if any(source.shape[1:] != (used[kind],) for kind, source in sources.items()):
         raise ValueError("the widths of the states do not add up to state_layout")
