@@ -29,10 +29,16 @@ def no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def can_compile() -> bool:
-    """Return whether `torch.compile` finds what it needs to write code for a GPU."""
-    names = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
-    return any(map(shutil.which, names)) and importlib.util.find_spec("triton") is not None
+def can_compile(device: torch.device) -> bool:
+    """Return whether `torch.compile` finds what it needs to write code for a device."""
+    if device.type == "cpu":
+        return _finds("CXX", "g++", "clang++")
+    return _finds("CC", "gcc", "clang") and importlib.util.find_spec("triton") is not None
+
+
+def _finds(variable: str, *names: str) -> bool:
+    given = os.environ.get(variable)
+    return any(map(shutil.which, [given] if given else names))
 
 
 def compiled(function: Function) -> Function:

@@ -6,7 +6,7 @@ import torch
 
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.vector import GraspVectorEnv
-from gym_grasp.errors import UsageError
+from gym_grasp.errors import DependencyError, UsageError
 from gym_grasp.tasks import gym_id
 
 
@@ -31,6 +31,15 @@ def test_same_seed_same_trajectory_bit_by_bit():
     assert not torch.equal(first[0], other[0])
 
 
+def test_to_compile_takes_a_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    env = GraspVectorEnv("open-drawer", 1)
+    with pytest.raises(DependencyError, match=r"g\+\+ or clang\+\+ to write code for 'cpu'"):
+        env.compile()
+    env.reset(seed=0)
+    env.step(torch.zeros(1, env.action_size))
+
+
 @pytest.mark.parametrize("robot", ["ur5-sih", "panda-leap"])
 def test_compiled_steps_are_the_same_in_one_graph(monkeypatch, robot):
     """Traced as for a GPU and run by torch's own operations; a break would be more kernels."""
@@ -41,6 +50,7 @@ def test_compiled_steps_are_the_same_in_one_graph(monkeypatch, robot):
         return torch.compile(function, fullgraph=True, dynamic=False, backend="eager")
 
     monkeypatch.setattr("gym_grasp.envs.commands.compiled", traced)
+    monkeypatch.setattr("gym_grasp.envs.commands.can_compile", lambda device: True)
     plain, env = make(robot=robot), make(robot=robot)
     env.compile()
     assert torch.equal(rollout(env, 20, 3), rollout(plain, 20, 3))

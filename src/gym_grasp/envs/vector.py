@@ -130,6 +130,9 @@ class GraspVectorEnv(VectorFace):
 
         The next step takes about a minute longer, and joint targets agree to rounding from then on.
         Worth it for many steps on a GPU, where each of the 550 operations is a kernel of its own.
+
+        Raises:
+            DependencyError: a compiler is missing.
         """
         self.commands.compile()
 

@@ -49,7 +49,7 @@ class Learner:
         cuda, steps = self.device.type == "cuda", config.steps_environment
         accelerated = cuda and steps
         self._mixed_precision = config.accelerate("mixed_precision", accelerated)
-        self._compiles = config.accelerate("compile", accelerated and can_compile())
+        self._compiles = config.accelerate("compile", accelerated and can_compile(self.device))
         beside = privileged_size(env) if config.privileged_critic else 0
         if cuda:
             torch.set_float32_matmul_precision("high")  # TF32
