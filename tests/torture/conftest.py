@@ -48,7 +48,7 @@ def pytest_runtest_logreport(report):
     result = {"test": report.nodeid, "what": what, "tried": tried, "failed": int(report.failed)}
     if report.failed:  # a run that is cut off shows no traceback
         errors = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
-        result["why"] = "\n".join(errors or [report.longreprtext])[:1000]
+        result["why"] = "\n".join(errors)[:1000] or report.longreprtext[-1000:]
     with RESULTS.open("a") as file:
         file.write(json.dumps(result) + "\n")
 

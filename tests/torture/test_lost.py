@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ WITHIN = 60.0
 """Seconds from the loss to the end of whoever is left."""
 
 
-def begin(hosts, what, folder):
-    """Run a function of the worker on each host; return the processes."""
+@contextmanager
+def workers(hosts, what, folder):
+    """Run a function of the worker on each host; none of these processes is left."""
     running = []
     for rank in range(hosts.count):
         place = {"RANK": rank, "LOCAL_RANK": 0, "WORLD_SIZE": hosts.count, "LOCAL_WORLD_SIZE": 1}
@@ -29,7 +31,12 @@ def begin(hosts, what, folder):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         command = [*hosts.within(rank), *worker]
         running.append(subprocess.Popen(command, env=env, text=True, **pipes))
-    return running
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
 
 
 @pytest.mark.slow  # some 40 s
@@ -41,8 +48,7 @@ def test_who_is_lost_is_named_in_time_and_the_run_goes_on(tmp_path, tally, how, 
     tally("processes of a training killed, stalled, cut off", 1)
     other = 1 - lost
     with hosts(2) as two:
-        running = begin(two, "pause", tmp_path)
-        try:
+        with workers(two, "pause", tmp_path) as running:
             assert "paused\n" in iter(running[0].stdout.readline, "")
             begun = time.monotonic()
             if how == "cut off":
@@ -58,12 +64,8 @@ def test_who_is_lost_is_named_in_time_and_the_run_goes_on(tmp_path, tally, how, 
                 assert running[lost].returncode == 1, output
                 assert f"because of process {other} of 2" in output
                 two.mend(lost)
-        finally:
-            for process in running:
-                process.kill()
-                process.communicate()
         print(f"{how} {lost}: {time.monotonic() - begun:.1f} s")
-        resumed = begin(two, "resume", tmp_path)
-        outputs = [process.communicate(timeout=120)[0] for process in resumed]
-        assert [process.returncode for process in resumed] == [0, 0], outputs
+        with workers(two, "resume", tmp_path) as resumed:
+            outputs = [process.communicate(timeout=120)[0] for process in resumed]
+            assert [process.returncode for process in resumed] == [0, 0], outputs
     assert json.loads((tmp_path / "summary-0.json").read_text())["epochs"] == 4
