@@ -36,6 +36,11 @@ def can_compile(device: torch.device) -> bool:
     return _finds("CC", "gcc", "clang") and importlib.util.find_spec("triton") is not None
 
 
+def needed_to_compile(device: torch.device) -> str:
+    """Return in words what `can_compile` looks for."""
+    return "g++ or clang++" if device.type == "cpu" else "gcc or clang, and Triton"
+
+
 def _finds(variable: str, *names: str) -> bool:
     given = os.environ.get(variable)
     return any(map(shutil.which, [given] if given else names))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gym_grasp.capture import Captured, can_compile, compiled
+from gym_grasp.capture import Captured, can_compile, compiled, needed_to_compile
 from gym_grasp.envs.control import Controller
 from gym_grasp.envs.perturber import Perturber
 from gym_grasp.errors import DependencyError
@@ -47,10 +47,10 @@ class Commands:
         """Let `torch.compile` fuse what steers the arm, see `GraspVectorEnv.compile`."""
         device = self._actions.device
         if not can_compile(device):
-            needs = "g++ or clang++" if device.type == "cpu" else "gcc or clang, and Triton"
             raise DependencyError(
-                f"torch.compile needs {needs} to write code for '{device}', and they were not "
-                "found. Install them, or leave compile() out: steps do the same without it."
+                f"torch.compile needs {needed_to_compile(device)} to write code for '{device}', "
+                "and they were not found (where set, CXX and CC name the compiler). Install them, "
+                "or leave compile() out: steps do the same without it."
             )
         self._steer = compiled(self._steer_arm)
         self._command.reset()
