@@ -40,6 +40,8 @@ def test_refusals(tmp_path, capsys):
     assert "reproduce fig7 --tasks pour-cup" in capsys.readouterr().err
     assert main(["reproduce", "fig7", "--seeds", "1", *out]) == 2
     assert "--seeds" in capsys.readouterr().err
+    assert main(["reproduce", "table3", "--robots", "ur5-leap", *out]) == 2
+    assert "--robots" in capsys.readouterr().err
     assert main(["reproduce", "demos", "--methods", "bc", *out]) == 2
     assert "--methods" in capsys.readouterr().err
     assert main(["reproduce", "table3", "--tasks", "open-drawr", *out]) == 2

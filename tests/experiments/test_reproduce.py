@@ -9,14 +9,14 @@ import pytest
 
 from gym_grasp.bench.throughput import Throughput
 from gym_grasp.envs.control import ControlConfig
-from gym_grasp.errors import GymGraspError
+from gym_grasp.errors import GymGraspError, UsageError
 from gym_grasp.experiments.perform import perform
 from gym_grasp.experiments.results import cells, common_grid, load, policy_path, publish
 from gym_grasp.experiments.sweep import Run
 from gym_grasp.learning import published
 from gym_grasp.learning.checkpoint import load_policy
 from gym_grasp.learning.published import load_published
-from gym_grasp.paper import fewer_demos, table1, table3
+from gym_grasp.paper import fewer_demos, hands, table1, table3
 
 EARLY = [1.0, 0.5, 0.9, 1.0, 1.0]
 LATE = [1.0, 0.0, 0.0, 1.0, 1.0]
@@ -144,6 +144,59 @@ def test_fewer_demonstrations(out, publish_by_hand):
     cells = json.loads(summary.read_text())["cells"]
     means = [cell["mean"] for cell in cells if cell["method"].startswith("dapg")]
     assert means == pytest.approx([0.4, 0.99, 0.98])
+
+
+def test_hands(out, publish_by_hand):
+    def cell(robot, seed=0, variant="dapg-sparse", **fields):
+        return Run("open-drawer", variant, seed, robot=robot, **fields)
+
+    publish_by_hand(out, cell("ur5-leap"), 97, LATE, attempts=205, failures=5)
+    publish_by_hand(out, cell("ur5-leap", 1), 99, LATE, attempts=205, failures=5)
+    publish_by_hand(out, cell("ur5-leap", variant="bc"), 61)
+    carried = cell("ur5-leap", retargeted_from="ur5-sih")
+    publish_by_hand(out, carried, 93, LATE, attempts=180, failures=9)
+    few = cell("ur5-leap", demos=5)
+    elsewhere = cell("ur5-leap", control=ControlConfig(interval=6))
+    unlisted = cell("panda-sih")
+    for other in (few, elsewhere, unlisted):
+        publish_by_hand(out, other, 1, LATE)
+    page, summary, picture = hands.gather(load(out), out)
+    rows = [line.strip("| ").split(" | ") for line in page.read_text().splitlines()]
+    rows = [row for row in rows if row[1:2] == ["open-drawer"]]
+    assert rows == [
+        ["ur5-sih", "open-drawer", "–", "90 / 100", "100 / 100, 98 / 100, 96 / 100",
+         "4.0 (3 of 3)", "5.0", "500,000", "–", "–"],
+        ["ur5-leap", "open-drawer", "200 / 205", "61 / 100", "97 / 100, 99 / 100",
+         "5.0 (2 of 2)", "5.0", "500,000", "171 / 180", "93 / 100"],
+    ]  # fmt: skip
+    assert picture.stat().st_size > 1000
+    found = {(one["robot"], one["method"]) for one in json.loads(summary.read_text())["cells"]}
+    assert ("ur5-leap", carried.label) in found
+    assert not {few.label, elsewhere.label, unlisted.label} & {method for _, method in found}
+
+
+def test_the_runs_of_hands():
+    runs = hands.runs(device="cuda")
+    assert len(runs) == len(set(runs)) == (4 * 2 + 14 * 3) * 3
+    own = {run for run in runs if run.robot == "ur5-sih"}
+    assert own < set(table3.runs(device="cuda"))
+    assert {run.retargeted_from for run in runs} == {None, "ur5-sih"}
+    some = hands.runs(["lift-object"], ["panda-leap"], [2], "cuda")
+    assert [run.name for run in some] == [
+        "lift-object/bc-panda-leap/seed-2",
+        "lift-object/dapg-sparse-panda-leap/seed-2",
+        "lift-object/dapg-sparse-from-ur5-sih-panda-leap/seed-2",
+    ]
+    with pytest.raises(UsageError, match="Did you mean 'ur5-leap'"):
+        hands.runs(robots=["ur5-leep"])
+    with pytest.raises(UsageError, match="task of the table"):
+        hands.runs(["stack-cubes"])
+
+
+def test_speed_of_other_robots_is_no_part_of_table_1(out, publish_by_hand):
+    before = table1.training_rates(load(out))
+    publish_by_hand(out, Run("open-drawer", "dapg-sparse", robot="ur5-leap"), 97, LATE)
+    assert table1.training_rates(load(out)) == before
 
 
 def test_speed_of_training_counts_from_half_success(out):

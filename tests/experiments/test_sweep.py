@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gym_grasp.demos.reader import open_dataset
 from gym_grasp.envs.control import ControlConfig
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import DatasetError, DependencyError, GymGraspError, UsageError
@@ -168,22 +170,50 @@ def test_a_killed_process_is_a_failure(tiny, place, monkeypatch):
     assert "killed by signal 9" in reason
 
 
-def test_demonstrations_are_drawn_by_the_seed(tiny, data):
-    path = data / "open-drawer.hdf5"
-    drawn = [load_demonstrations(tiny("bc", seed, demos=2), path, 6)[0] for seed in (0, 0, 1)]
+def test_demonstrations_are_drawn_by_the_seed(tiny, place):
+    drawn = [load_demonstrations(tiny("bc", seed, demos=2), place)[0] for seed in (0, 0, 1)]
     assert drawn[0].fingerprint == drawn[1].fingerprint != drawn[2].fingerprint
-    assert load_demonstrations(tiny("bc"), path, 6)[1] == 5
+    demonstrations, path, about = load_demonstrations(tiny("bc"), place)
+    assert path == place.data / "open-drawer.hdf5"
+    assert about == {
+        "attempts": 6 + about["failures"],
+        "failures": about["failures"],
+        "demonstrations": 5,
+        "dataset": demonstrations.fingerprint,
+    }
     with pytest.raises(DatasetError, match="99 are wanted"):
-        load_demonstrations(tiny("bc", demos=99), path, 6)
+        load_demonstrations(tiny("bc", demos=99), place)
 
 
-def test_a_missing_dataset_is_recorded_once(tiny, tmp_path, monkeypatch):
+def test_a_missing_dataset_is_recorded_once(tiny, place, tmp_path, monkeypatch):
     calls = []
     record = performing.record
     monkeypatch.setattr(performing, "record", lambda *a, **k: calls.append(a) or record(*a, **k))
     for _ in range(2):
-        assert load_demonstrations(tiny("bc"), tmp_path / "open-drawer.hdf5", 4)[1] > 0
+        few = replace(place, data=tmp_path, recorded=4)
+        assert load_demonstrations(tiny("bc"), few)[2]["demonstrations"] > 0
     assert len(calls) == 1
+
+
+def test_demonstrations_of_another_hand_are_carried_over(tiny, place, data, tmp_path):
+    shutil.copy(data / "open-drawer.hdf5", tmp_path)
+    place = replace(place, data=tmp_path)
+    leap = tiny("bc", robot="ur5-leap")
+    carried = replace(leap, retargeted_from="ur5-sih")
+    assert leap.label == "bc-ur5-leap"
+    assert carried.label == "bc-from-ur5-sih-ur5-leap"
+    assert (
+        place.dataset(carried) != place.dataset(leap) == tmp_path / f"open-drawer{leap.digest}.hdf5"
+    )
+    demonstrations, path, about = load_demonstrations(carried, place)
+    made = open_dataset(path)
+    assert (made.env_spec().robot, made.meta.origin.kind) == ("ur5-leap", "retargeted")
+    assert about["attempts"] == 6
+    assert about["failures"] == 6 - len(made)
+    assert demonstrations.actions.shape[1] == 22
+    assert sorted(tmp_path.glob("*.hdf5")) == sorted([tmp_path / "open-drawer.hdf5", path])
+    with pytest.raises(UsageError, match="name another robot"):
+        replace(leap, retargeted_from="ur5-leap")
 
 
 def test_one_process_at_a_time(tmp_path):

@@ -1,4 +1,4 @@
-"""`gym-grasp reproduce table1|table3|fig7|demos`."""
+"""`gym-grasp reproduce table1|table3|fig7|demos|hands`."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,16 +24,18 @@ class Reproduce:
     """Make the paper's tables and figures anew: train what is missing, then gather all there is.
 
     table1: control steps per second. table3: success of DAPG, PPO and BC. fig7: films of PPO dense
-    beside DAPG. demos: BC and DAPG with fewer demonstrations, plain and
-    multiplied.
+    beside DAPG. demos: BC and DAPG with fewer demonstrations, plain and multiplied. hands: BC and
+    DAPG with other hands and another arm.
     """
 
-    what: tyro.conf.Positional[Literal["table1", "table3", "fig7", "demos"]]
+    what: tyro.conf.Positional[Literal["table1", "table3", "fig7", "demos", "hands"]]
     """Which table or figure."""
     tasks: Annotated[tuple[str, ...], tyro.conf.arg(metavar=TASK_NAMES)] = ()
     """Only these tasks."""
     methods: tuple[Row, ...] = ()
     """Only these rows (table3): a method with its reward; from-scratch: without pretraining."""
+    robots: tuple[str, ...] = ()
+    """Only these robots (hands)."""
     seeds: tuple[int, ...] = ()
     """Only these training seeds; by default 0 1 2."""
     device: Device = "cpu"
@@ -58,6 +60,8 @@ def main(args: Sequence[str]) -> None:
 
     if options.methods and options.what != "table3":
         raise UsageError(f"--methods chooses among table3's; {options.what} has its own.")
+    if options.robots and options.what != "hands":
+        raise UsageError(f"--robots chooses among those of hands; {options.what} has the paper's.")
     if options.seeds and options.what in ("fig7", "table1"):
         raise UsageError(f"--seeds: {options.what} trains no seeds of its own; leave it out.")
     runs = options.runs or RUNS / ("smoke" if options.smoke else "reproduce")
@@ -96,7 +100,7 @@ def main(args: Sequence[str]) -> None:
 
 def _runs(options: Reproduce) -> list[Run]:
     """Return the runs that a table or figure is made from."""
-    from gym_grasp.paper import fewer_demos, fig7, table3
+    from gym_grasp.paper import fewer_demos, fig7, hands, table3
 
     tasks, seeds, device, smoke = options.tasks, options.seeds, options.device, options.smoke
     if options.what == "table3":
@@ -105,6 +109,8 @@ def _runs(options: Reproduce) -> list[Run]:
         return table3.runs(tasks or (fig7.TASK,), fig7.SIDES, (0,), device, smoke)
     if options.what == "demos":
         return fewer_demos.runs(tasks, seeds, device, smoke)
+    if options.what == "hands":
+        return hands.runs(tasks, options.robots, seeds, device, smoke)
     return []
 
 
@@ -120,6 +126,10 @@ def _gather(options: Reproduce, out: Path) -> list[Path]:
         from gym_grasp.paper import fewer_demos
 
         return fewer_demos.gather(results, out, options.smoke)
+    if options.what == "hands":
+        from gym_grasp.paper import hands
+
+        return hands.gather(results, out, options.smoke)
     if options.what == "table1":
         from gym_grasp.paper import table1, table3
 

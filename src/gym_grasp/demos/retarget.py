@@ -176,16 +176,18 @@ def retarget(
     read = zip(chosen, dataset.episodes(chosen), strict=True)
     missing = [_source(index, episode, first) for index, episode in read]
     spec = dataclasses.replace(source, robot=robot)
-    kept: dict[int, Episode] = {}
+    made: dict[int, Episode] = {}
+    kept: set[int] = set()
     at_once = 0
     for number, correction in enumerate(CORRECTIONS):
         for begin in range(0, len(missing), AT_ONCE):
             batch = missing[begin : begin + AT_ONCE]
-            made = _attempt(spec, first, batch, correction, num_threads)
-            for one, episode in zip(batch, made, strict=True):
+            episodes_made = _attempt(spec, first, batch, correction, num_threads)
+            for one, episode in zip(batch, episodes_made, strict=True):
+                events = {**one.events, "source": one.index, "correction": number}
+                made[one.index] = dataclasses.replace(episode, events=events)
                 if episode.success:
-                    events = {**one.events, "source": one.index, "correction": number}
-                    kept[one.index] = dataclasses.replace(episode, events=events)
+                    kept.add(one.index)
             on_episode(len(kept), len(chosen))
         missing = [one for one in missing if one.index not in kept]
         at_once = len(kept) if number == 0 else at_once
@@ -199,9 +201,9 @@ def retarget(
     meta = describe(env, dataset.meta.operator, dataset.meta.base_seed, origin)
     env.close()
     with DatasetWriter(path, meta, overwrite=overwrite) as writer:
-        for index in sorted(kept):
-            writer.add(kept[index])
-    seconds = sum(map(len, kept.values())) / len(kept) / dataset.meta.control_rate
+        for index in sorted(made):  # the writer counts those that failed, and leaves them out
+            writer.add(made[index])
+    seconds = sum(len(made[index]) for index in kept) / len(kept) / dataset.meta.control_rate
     return Report(str(path), robot, len(chosen), at_once, len(kept), seconds)
 
 

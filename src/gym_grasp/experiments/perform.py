@@ -22,6 +22,7 @@ from torch import Tensor
 from gym_grasp.demos.multiply.multiply import multiply
 from gym_grasp.demos.reader import open_dataset
 from gym_grasp.demos.record import record
+from gym_grasp.demos.retarget import retarget
 from gym_grasp.envs.judge import divergences_text
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.envs.vector import GraspVectorEnv
@@ -60,16 +61,13 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
     Raises:
         GymGraspError: whatever stood in the way.
     """
-    folder, path = place.folder(run), place.dataset(run)
+    folder = place.folder(run)
     check_training(run.spec)
     with only_one(folder / ".lock", wait=False):
         config = run.config()
-        demonstrations, count = None, 0
+        demonstrations, path, learned_from = None, None, {"demonstrations": 0, "dataset": None}
         if config.needs_demonstrations:
-            recorded = run.recorded or place.recorded
-            many = None if run.multiplied is None else place.multiplied(run)
-            demonstrations, count = load_demonstrations(run, path, recorded, threads, many)
-            path = many or path
+            demonstrations, path, learned_from = load_demonstrations(run, place, threads)
         env = GraspVectorEnv(
             run.spec,
             run.num_envs if config.steps_environment else 1,
@@ -80,8 +78,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
             privileged=config.privileged_critic,
         )
         resume = (folder / CHECKPOINT).exists()
-        used = path if demonstrations else None
-        _, counters = learn(env, config, folder, demonstrations, used, place.device, resume)
+        _, counters = learn(env, config, folder, demonstrations, path, place.device, resume)
         evaluation = evaluate_run(run, place, threads)
         summary = read_json(folder / METRICS)["summary"]
         result = {
@@ -89,8 +86,7 @@ def perform(run: Run, place: Place, threads: int = 0) -> dict[str, Any]:
             "run": run.to_dict(),
             "spec": run.spec.to_dict(),
             "config": json.loads(json.dumps(dataclasses.asdict(config))),
-            "demonstrations": count,
-            "dataset": demonstrations.fingerprint if demonstrations else None,
+            **learned_from,
             "device": device_name(place.device),
             "runs_per_gpu": place.runs_per_gpu,
             "versions": summary["versions"],
@@ -217,31 +213,50 @@ def attempt(run: Run, place: Place, threads: int = 0) -> str | None:
 
 
 def load_demonstrations(
-    run: Run, path: Path, recorded: int, threads: int = 0, multiplied: Path | None = None
-) -> tuple[Demonstrations, int]:
-    """Return what a run learns from, and from how many recorded episodes.
+    run: Run, place: Place, threads: int = 0
+) -> tuple[Demonstrations, Path, dict[str, Any]]:
+    """Return what a run learns from, its file, and what the run's result says about it.
 
-    The first run that needs a dataset records or multiplies it, others wait.
+    That is: how many recorded episodes, the fingerprint, and of how many attempts at the whole
+    dataset how many failed.
+
+    The first run that needs a dataset records, carries over or multiplies it, others wait.
     """
-    spec = run.spec.replace(max_episode_steps=None)
-    _once(path, lambda: record(spec, path, recorded, overwrite=True, num_threads=threads))
+    path = _dataset(run, place, threads)
     dataset = open_dataset(path, spec=run.spec)
     train = list(dataset.train_indices)
-    if run.demos is None:
-        return Demonstrations.from_dataset(dataset), len(train)
-    if run.demos > len(train):
-        raise DatasetError(
-            f"{path} has {len(train)} episodes to train on and {run.demos} are wanted; ask "
-            "for fewer, or record more."
-        )
-    # Another draw for every seed: the spread over seeds then covers the choice as well.
-    chosen = sorted(random.Random(run.seed).sample(train, run.demos))
-    to = run.multiplied
-    if multiplied is None or to is None:
-        return Demonstrations.from_dataset(dataset, chosen), len(chosen)
-    wanted = partial(multiply, dataset, multiplied, to, episodes=chosen, seed=run.seed)
-    _once(multiplied, lambda: wanted(num_threads=threads, overwrite=True))
-    return Demonstrations.from_dataset(open_dataset(multiplied, spec=run.spec)), len(chosen)
+    chosen: list[int] | None = None
+    if run.demos is not None:
+        if run.demos > len(train):
+            raise DatasetError(
+                f"{path} has {len(train)} episodes to train on and {run.demos} are wanted; ask "
+                "for fewer, or record more."
+            )
+        # Another draw for every seed: the spread over seeds then covers the choice as well.
+        chosen = sorted(random.Random(run.seed).sample(train, run.demos))
+    about: dict[str, Any] = {"attempts": dataset.meta.attempts, "failures": dataset.meta.failures}
+    count = len(train if chosen is None else chosen)
+    if run.multiplied is not None:
+        path = place.multiplied(run)
+        wanted = partial(multiply, dataset, path, run.multiplied, episodes=chosen, seed=run.seed)
+        _once(path, lambda: wanted(num_threads=threads, overwrite=True))
+        dataset, chosen = open_dataset(path, spec=run.spec), None
+    demonstrations = Demonstrations.from_dataset(dataset, chosen)
+    about |= {"demonstrations": count, "dataset": demonstrations.fingerprint}
+    return demonstrations, path, about
+
+
+def _dataset(run: Run, place: Place, threads: int) -> Path:
+    """Return the file of a run's dataset, made if it is missing."""
+    path = place.dataset(run)
+    if run.retargeted_from is None:
+        spec, count = run.spec.replace(max_episode_steps=None), run.recorded or place.recorded
+        _once(path, lambda: record(spec, path, count, overwrite=True, num_threads=threads))
+        return path
+    first = dataclasses.replace(run, robot=run.retargeted_from, retargeted_from=None)
+    source = _dataset(first, place, threads)
+    _once(path, lambda: retarget(source, path, run.robot, num_threads=threads, overwrite=True))
+    return path
 
 
 def _once(path: Path, make: Callable[[], object]) -> None:

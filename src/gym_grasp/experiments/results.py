@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
 from gym_grasp.envs.spec import EnvSpec
@@ -43,6 +43,8 @@ COLUMNS = {
 }
 """Columns of a published curve, and the metrics that they are."""
 DIGITS = 5
+HALF = 0.5
+"""Success from which on the speed of training counts: hands are then in contact, not in the air."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,17 @@ class Result:
         )
         return next(reached, None)
 
+    def late_speed(self) -> float | None:
+        """Return the median of control steps a second of the epochs past half success.
+
+        None where there is none, or where the run shared its GPU.
+        """
+        if self.content["runs_per_gpu"] > 1 or "steps_per_second" not in self.curve:
+            return None
+        pairs = zip(self.rollout_success(), self.curve["steps_per_second"], strict=True)
+        late = [speed for success, speed in pairs if success >= HALF]
+        return median(late) if late else None
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -176,7 +189,7 @@ Cells = dict[tuple[str, str], Cell]
 def publish(runs: Path, out: Path, device: str = "cpu") -> list[str]:
     """Copy the results and curves of all finished runs into a folder fit for git.
 
-    Of each cell of the tables but clones the policy of the lowest seed goes with them, in half
+    Of each cell of Table III but clones the policy of the lowest seed goes with them, in half
     precision where an evaluation shows no loss; `reproduce` makes the others anew, and clones on a
     CPU within minutes.
 
@@ -214,7 +227,7 @@ def publish(runs: Path, out: Path, device: str = "cpu") -> list[str]:
         names.append(run.name)
         target = policy_path(out, run.task, run.label)
         if (
-            run.demos is None
+            run.label == run.row  # all demonstrations, recorded in the task as it is
             and run.method != "bc"
             and (target not in first or run.seed < first[target][1]["run"]["seed"])
         ):

@@ -65,6 +65,8 @@ class Run:
     """What `demos` are multiplied to; None: they are not."""
     recorded: int | None = None
     """Demonstrations in the dataset, if it is recorded; None: the place's number."""
+    retargeted_from: str | None = None
+    """Robot whose demonstrations are carried over to `robot`; None: they are recorded with it."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what does not exist or does not go together."""
@@ -91,6 +93,8 @@ class Run:
             )
         if self.recorded is not None and self.recorded < 1:
             raise UsageError(f"recorded is {self.recorded}; it must be at least 1.")
+        if self.retargeted_from == self.robot:
+            raise UsageError(f"retargeted_from is {self.robot}, the run's own; name another robot.")
 
     @property
     def method(self) -> Method:
@@ -109,11 +113,18 @@ class Run:
         return EnvSpec(self.task, options, self.robot, self.control, steps)
 
     @property
-    def suffix(self) -> str:
-        """Ends the names of what belongs to another environment than the task's default one."""
+    def digest(self) -> str:
+        """Ends the names of datasets of another environment than the task's default one."""
         differing = differences(EnvSpec(self.task).to_dict(), self.spec.to_dict(), ("", ""))
         digest = hashlib.sha256("\n".join(sorted(differing)).encode()).hexdigest()
         return f"-{digest[:8]}" if differing else ""
+
+    @property
+    def suffix(self) -> str:
+        """Ends the labels of such runs: the robot, where nothing else differs, or `digest`."""
+        own = EnvSpec(self.task, robot=self.robot).to_dict()
+        only = not differences(own, self.spec.to_dict(), ("", ""))
+        return f"-{self.robot}" if only and self.digest else self.digest
 
     @property
     def row(self) -> str:
@@ -128,6 +139,7 @@ class Run:
         demos = "" if self.demos is None else f"-{self.demos}-demos"
         demos += "" if self.multiplied is None else f"-to-{self.multiplied}"
         demos += "" if self.recorded is None else f"-of-{self.recorded}"
+        demos += "" if self.retargeted_from is None else f"-from-{self.retargeted_from}"
         return f"{self.row}{demos}{self.suffix}"
 
     @property
@@ -149,7 +161,7 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; `from_dict` takes it back."""
         values = dataclasses.asdict(self) | {"options": dict(self.options)}
-        for later in ("multiplied", "recorded"):  # results from before have none
+        for later in ("multiplied", "recorded", "retargeted_from"):  # results from before have none
             if values[later] is None:
                 del values[later]
         return json.loads(json.dumps(values))
@@ -197,7 +209,8 @@ class Place:
     def dataset(self, run: Run) -> Path:
         """Return the file of a run's demonstrations."""
         count = "" if run.recorded is None else f"-{run.recorded}"
-        return self.data / f"{run.task}{count}{run.suffix}.hdf5"
+        source = "" if run.retargeted_from is None else f"-from-{run.retargeted_from}"
+        return self.data / f"{run.task}{count}{run.digest}{source}.hdf5"
 
     def multiplied(self, run: Run) -> Path:
         """Return the file of what a run's demonstrations are multiplied to."""

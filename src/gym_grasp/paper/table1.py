@@ -14,9 +14,6 @@ from gym_grasp.paper.table3 import EPOCHS
 from gym_grasp.tasks import TASKS
 from gym_grasp.typed import CRAFTED
 
-HALF = 0.5
-"""Success from which on a training run counts: hands are then in contact, not in the air."""
-
 
 def make(
     results: Sequence[Result],
@@ -65,22 +62,14 @@ HEADER = ("task", "method", "device", "environments", "runs", "steps_per_second"
 def training_rates(results: Sequence[Result]) -> list[tuple[str, str, str, int, int, float]]:
     """Return rows under HEADER: the median speed of training epochs past half success.
 
-    Runs that shared their GPU are left out.
+    Those of other robots, and of other environments, are left out.
     """
     rates: dict[tuple[str, str, str, int], list[float]] = {}
     for one in results:
-        if one.content["runs_per_gpu"] > 1:
-            continue
-        pairs = zip(
-            one.rollout_success(),
-            one.curve.get("steps_per_second", one.curve["steps"]),
-            strict=True,
-        )
-        late = [speed for success, speed in pairs if success >= HALF]
-        if late:
-            run = one.run
-            key = (run.task, run.variant, one.content["device"], run.num_envs)
-            rates.setdefault(key, []).append(median(late))
+        run, speed = one.run, one.late_speed()
+        if speed is not None and not run.suffix:
+            key = (run.task, run.row, one.content["device"], run.num_envs)
+            rates.setdefault(key, []).append(speed)
     return [(*key, len(values), median(values)) for key, values in sorted(rates.items())]
 
 
