@@ -225,10 +225,13 @@ def test_room_for_contacts_and_constraints() -> None:
           <geom size="0.1" contype="0" conaffinity="0"/></body>
       </worldbody>
       <equality>{equality}</equality>
+      <actuator>{actuator}</actuator>
     </mujoco>"""
 
-    def sizes(cone: str, custom: str = "", equality: str = "") -> tuple[int, int]:
-        text = xml.format(cone=cone, custom=custom, equality=equality)
+    def sizes(
+        cone: str, custom: str = "", equality: str = "", actuator: str = ""
+    ) -> tuple[int, int]:
+        text = xml.format(cone=cone, custom=custom, equality=equality, actuator=actuator)
         model = mujoco.MjModel.from_xml_string(text)
         return buffer_sizes(model)
 
@@ -237,6 +240,10 @@ def test_room_for_contacts_and_constraints() -> None:
     assert sizes("pyramidal") == (16, 64)
     stated = '<numeric name="nconmax" data="5"/><numeric name="njmax" data="7"/>'
     assert sizes("elliptic", stated) == (5, 7)
+    # stated for 11 actuators; each more reserves a contact and 4 rows
+    assert sizes("elliptic", stated, actuator=11 * '<motor joint="a"/>') == (5, 7)
+    assert sizes("elliptic", stated, actuator=26 * '<motor joint="a"/>') == (32, 80)
+    assert sizes("elliptic", actuator=26 * '<motor joint="a"/>') == (16, 48)
     # 46 rows, of 48, are taken already
     assert sizes("elliptic", equality=2 * '<joint joint1="a"/>') == (16, 48)
     assert sizes("elliptic", equality=3 * '<joint joint1="a"/>') == (16, 64)
