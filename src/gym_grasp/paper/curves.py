@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ COLOURS = {
     "ppo-sparse": "#8d99ae",
     "bc": "#2a9d4a",
 }
+FURTHER = ("#e08e0b", "#2a9d4a", "#7b4ea3", "#d1495b", "#8d99ae")
+"""Of other labels, in their order."""
 
 
 def plot_curves(
@@ -26,6 +29,8 @@ def plot_curves(
     One column a task. Lines are exploring episodes, bands one standard deviation over seeds; a
     dot is the last policy without exploration, bc a dashed line of it.
     """
+    others = [label for label in labels if label not in COLOURS]
+    colours = {**COLOURS, **dict(zip(others, cycle(FURTHER), strict=False))}
     figure, panels = _panels(2, len(tasks))
     for column, task in enumerate(tasks):
         for row, (name, unit, scale) in enumerate(
@@ -34,7 +39,7 @@ def plot_curves(
             axes = panels[row][column]
             for label in labels:
                 if (task, label) in cells:
-                    _draw_cell(axes, cells[task, label], name, scale, label)
+                    _draw_cell(axes, cells[task, label], name, scale, label, colours[label])
             axes.set(ylim=(-0.03, 1.03), xlabel=unit)
             axes.grid(alpha=0.3)
         panels[0][column].set_title(task)
@@ -62,8 +67,7 @@ def plot_gradients(cells: Cells, tasks: Sequence[str], path: Path, smoke: bool) 
     _finish(figure, panels, path, "DAPG: gradient norms of the weighted terms, and λ", smoke)
 
 
-def _draw_cell(axes: Any, cell: Cell, name: str, scale: float, label: str) -> None:
-    colour = COLOURS.get(label)
+def _draw_cell(axes: Any, cell: Cell, name: str, scale: float, label: str, colour: str) -> None:
     if not cell.results[0].run.config().steps_environment:
         axes.axhline(cell.mean, linestyle="--", color=colour, label=label)
         return
