@@ -12,6 +12,8 @@ ROLL = 0.35
 """How far the hand rolls with the lever, in rad."""
 PRESSED = 0.44
 """Lever angle, in rad, that an operator takes for pressed; the latch lets go at about 0.35."""
+PUSHES = 2
+"""How often the hand goes down so at most, one time after another."""
 MISSED = 0.1
 """Lever angle, in rad, below which the hand has missed the lever."""
 SWING = 1.05
@@ -43,7 +45,8 @@ def script(human: Human) -> Script:
         wrist = tilt(wrist, (0, 1, 0), rng.uniform(-0.06, 0.06))
         yield from take_hold(human, way, grasp, wrist, yaw)
         for enough in (0.2 if wrong == "presses too little" else PRESSED, PRESSED):
-            yield from press(human, enough)
+            if human.see_joint("door") < STUCK:
+                yield from press(human, enough)
             if human.see_joint("lever") < MISSED and human.see_joint("door") < STUCK:
                 break  # the hand went down beside the lever
             off = rng.uniform(*RELEASED) if wrong == "slips off" else SWING
@@ -60,15 +63,20 @@ def script(human: Human) -> Script:
 
 
 def press(human: Human, enough: float) -> Script:
-    """Push the lever down until it looks turned by `enough`, in rad."""
+    """Push the lever down until it looks turned by `enough`, in rad, further where it yields less."""
     yaw = human.see_joint("door") + facing(human, "frame")
     x, y, z = about_z(np.array([1.0, 0.0, 0.0]), yaw)
-    yield from human.move(
-        human.position + about_z(PRESS, yaw),
-        tilt(human.quaternion, (x, y, z), ROLL),
-        pace=0.6,
-        until=lambda: human.see_joint("lever") > enough,
-    )
+    rolled = tilt(human.quaternion, (x, y, z), ROLL)
+    for _ in range(PUSHES):
+        yield from human.move(
+            human.position + about_z(PRESS, yaw),
+            rolled,
+            pace=0.6,
+            until=lambda: human.see_joint("lever") > enough,
+        )
+        yield from human.watch("lever", enough)
+        if not MISSED < human.see_joint("lever") < enough:
+            return
 
 
 def swing(human: Human, off: float) -> Script:
@@ -77,18 +85,21 @@ def swing(human: Human, off: float) -> Script:
     The hand that slips off lets go.
     """
     hinge, _ = human.see_body("door")
-    arm = human.position - hinge
+    handle = human.see_site("handle")
+    bar, arm = handle - hinge, human.position - handle
     first, turned = human.see_joint("door"), human.quaternion.copy()
     follow = FOLLOW - (facing(human, "frame") + first) / SWING
     relief = human.feel_wrist() - human.position  # it stops pushing against what it holds
-    length = (SWING - first) * float(np.linalg.norm(arm[:2]))
+    length = (SWING - first) * float(np.linalg.norm((bar + arm)[:2]))
     step = 0.8 * human.traits.speed * human.history.period / length
     s = 0.0
     while s < 1.0 and human.see_joint("door") < off:
         s = min(1.0, s + human.haste() * step)
         angle = (SWING - first) * s**3 * (10 - 15 * s + 6 * s * s)
-        if angle > 0.25 and human.see_joint("door") - first < STUCK:
+        behind = human.see_joint("door") - first < STUCK
+        if angle > 0.25 and behind and (first < STUCK or human.see_joint("lever") < MISSED):
             return
-        human.position = hinge + about_z(arm + relief * min(1.0, 4.0 * s), angle)
+        held = about_z(arm + relief * min(1.0, 4.0 * s), follow * angle)
+        human.position = hinge + about_z(bar, angle) + held
         human.quaternion = tilt(turned, (0, 0, 1), follow * angle)
         yield from human.wait(0.0)
