@@ -21,6 +21,8 @@ SWING = 1.05
 FOLLOW = 0.7
 """How far the hand turns with a door that faces the robot, as a share, and with another to the same
 place: a wrist turned further runs out of its way."""
+LET_GO = 0.75
+"""Share of the fingers' opening after which the hand withdraws: bent ones would lift the lever."""
 STUCK = 0.05
 """Door angle, in rad, below which it counts as still latched."""
 RELEASED = (0.15, 0.45)
@@ -59,7 +61,8 @@ def script(human: Human) -> Script:
             return
         human.mistakes += 1
         back = about_z(BACK, yaw)
-        yield from human.move(human.position + back, fingers=OPEN_HAND, pace=0.8)
+        yield from human.move(human.feel_wrist(), fingers=way.ready, through=LET_GO)
+        yield from human.move(human.position + back, fingers=way.ready, pace=0.8)
 
 
 def press(human: Human, enough: float) -> Script:
