@@ -18,7 +18,7 @@ MISSED = 0.1
 """Lever angle, in rad, below which the hand has missed the lever."""
 SWING = 1.05
 """Door angle to which the hand means to pull, in rad."""
-FOLLOW = 0.7
+FOLLOW = 0.6
 """How far the hand turns with a door that faces the robot, as a share, and with another to the same
 place: a wrist turned further runs out of its way."""
 LET_GO = 0.75
@@ -62,7 +62,13 @@ def script(human: Human) -> Script:
         human.mistakes += 1
         back = about_z(BACK, yaw)
         yield from human.move(human.feel_wrist(), fingers=way.ready, through=LET_GO)
-        yield from human.move(human.position + back, fingers=way.ready, pace=0.8)
+        yield from human.move(human.position + back, level(human.quaternion), way.ready, pace=0.8)
+
+
+def level(quaternion: np.ndarray) -> np.ndarray:
+    """Return the flat hand whose fingers point where those of this one do, seen from above."""
+    x, y, _ = np_rotate(quaternion, np.array([0.0, 0.0, 1.0]))
+    return tilt(FLAT, (0, 0, 1), float(np.arctan2(y, x)))
 
 
 def press(human: Human, enough: float) -> Script:
