@@ -3,7 +3,7 @@
 import numpy as np
 
 from gym_grasp.demos.operators.bar import BACK, about_z, facing, take_hold
-from gym_grasp.demos.operators.human import FLAT, OPEN_HAND, Human, Script, tilt
+from gym_grasp.demos.operators.human import FLAT, Human, Script, tilt
 from gym_grasp.math.rotations import np_rotate
 
 PRESS = np.array([0.0, 0.004, -0.055])
@@ -22,7 +22,8 @@ FOLLOW = 0.6
 """How far the hand turns with a door that faces the robot, as a share, and with another to the same
 place: a wrist turned further runs out of its way."""
 LET_GO = 0.75
-"""Share of the fingers' opening after which the hand withdraws: bent ones would lift the lever."""
+"""Share of the fingers' way back after which the hand withdraws: bent ones would lift the lever,
+straight ones wedge between it and the door."""
 STUCK = 0.05
 """Door angle, in rad, below which it counts as still latched."""
 RELEASED = (0.15, 0.45)
@@ -72,7 +73,7 @@ def level(quaternion: np.ndarray) -> np.ndarray:
 
 
 def press(human: Human, enough: float) -> Script:
-    """Push the lever down until it looks turned by `enough`, in rad, further where it yields less."""
+    """Push the lever down until it looks turned by `enough`, in rad, and on where it is not yet."""
     yaw = human.see_joint("door") + facing(human, "frame")
     x, y, z = about_z(np.array([1.0, 0.0, 0.0]), yaw)
     rolled = tilt(human.quaternion, (x, y, z), ROLL)
@@ -89,7 +90,7 @@ def press(human: Human, enough: float) -> Script:
 
 
 def swing(human: Human, off: float) -> Script:
-    """Lead the wrist around the hinge until the door is open, stays behind or, at `off` rad, slips.
+    """Lead the grip around the hinge until the door is open, stays behind or, at `off` rad, slips.
 
     The hand that slips off lets go.
     """
