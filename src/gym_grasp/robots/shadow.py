@@ -73,9 +73,9 @@ _GRASPS = {
     "lever": across(np.array([-0.012, 0.047, 0.141]), _BARS),
     "cup": {
         "thumb above": Grasp(
-            np.array([0.05, 0.066, 0.170]),
+            np.array([0.05, 0.050, 0.170]),
             np.array([0.9, 0.0, 0.0, 0.0, 0.0]),
-            np.array([1.0, 0.4, 0.38, 0.38, 0.28]),
+            np.array([1.0, 0.4, 0.44, 0.44, 0.34]),
         )
     },
     "cube": GRASPS["cube"],
