@@ -113,6 +113,25 @@ def test_what_the_sih_did_the_shadow_hand_does_and_it_replays_exactly(drawer, tm
     env.close()
 
 
+def test_what_fails_with_every_correction_is_counted_and_left_out(drawer, tmp_path, monkeypatch):
+    attempt = room._attempt
+
+    def spoiled(spec, first, sources, *rest):
+        made = attempt(spec, first, sources, *rest)
+        return [
+            dataclasses.replace(episode, success=episode.success and source.index != 0)
+            for episode, source in zip(made, sources, strict=True)
+        ]
+
+    monkeypatch.setattr(room, "_attempt", spoiled)
+    monkeypatch.setattr(room, "CORRECTIONS", room.CORRECTIONS[:2])
+    report = retarget(drawer, tmp_path / "shadow.hdf5", "ur5-shadow", num_threads=1)
+    assert (report.sources, report.kept, report.at_once) == (2, 1, 1)
+    made = open_dataset(tmp_path / "shadow.hdf5")
+    assert (len(made), made.meta.attempts, made.meta.failures) == (1, 2, 1)
+    assert made.summaries[0].events["source"] == 1
+
+
 def test_what_cannot_be_carried_over_is_refused(drawer, tmp_path, monkeypatch):
     path = tmp_path / "out.hdf5"
     with pytest.raises(UsageError, match="is of ur5-sih already"):

@@ -306,6 +306,7 @@ def test_one_policy_a_cell_is_published_and_evaluated_once(tiny, place, tmp_path
     assert measured == [(8, 2)] * 4
     perform(tiny(seed=3), place)
     perform(tiny("dapg-sparse", demos=2), place)
+    perform(tiny(robot="ur5-leap"), place)
     before = path.read_bytes()
     publish(place.runs, out)
     shutil.rmtree(place.folder(tiny(seed=1)))
