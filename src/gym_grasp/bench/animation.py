@@ -32,7 +32,7 @@ QUALITY = 55
 """Of WebP, from 0 to 100."""
 
 
-def acted(run: Path, size: tuple[int, int] = SIZE) -> Iterator[np.ndarray]:
+def acted(run: Path, size: tuple[int, int]) -> Iterator[np.ndarray]:
     """Yield frames (height, width, 3) uint8 of one evaluation episode after the other, for ever."""
     policy = load_policy(run)
     env = GraspVectorEnv(EnvSpec.from_dict(policy.identity.spec), 1, autoreset=False)
@@ -60,12 +60,13 @@ def animate(runs: list[Path], path: Path) -> int:
     columns = next((many for many in COLUMNS if len(runs) % many == 0), 0)
     if not runs or not columns:
         raise UsageError(f"{len(runs)} policies are named; give a multiple of 2 or 3.")
-    if path.suffix not in (".webp", ".mp4"):
+    kind = path.suffix.lower()
+    if kind not in (".webp", ".mp4"):
         raise UsageError(f"The animation {path} must end in .webp or .mp4.")
     count = round(SECONDS * 30 / EVERY)
     films = [acted(run, SMALL if len(runs) > MANY else SIZE) for run in runs]
     frames = [_grid([next(one) for one in films], columns) for _ in range(count)]
-    if path.suffix == ".mp4":
+    if kind == ".mp4":
         write_video(path, iter(frames), 30 / EVERY)
         return count
     duration = round(1000 * EVERY / 30)

@@ -177,7 +177,6 @@ def retarget(
     missing = [_source(index, episode, first) for index, episode in read]
     spec = dataclasses.replace(source, robot=robot)
     made: dict[int, Episode] = {}
-    kept: set[int] = set()
     at_once = 0
     for number, correction in enumerate(CORRECTIONS):
         for begin in range(0, len(missing), AT_ONCE):
@@ -186,11 +185,10 @@ def retarget(
             for one, episode in zip(batch, episodes_made, strict=True):
                 events = {**one.events, "source": one.index, "correction": number}
                 made[one.index] = dataclasses.replace(episode, events=events)
-                if episode.success:
-                    kept.add(one.index)
-            on_episode(len(kept), len(chosen))
-        missing = [one for one in missing if one.index not in kept]
-        at_once = len(kept) if number == 0 else at_once
+            on_episode(sum(one.success for one in made.values()), len(chosen))
+        missing = [one for one in missing if not made[one.index].success]
+        at_once = len(made) - len(missing) if number == 0 else at_once
+    kept = [one for one in made.values() if one.success]
     if not kept:
         raise GymGraspError(
             f"None of {len(chosen)} demonstrations of {dataset.path} succeeds with {robot}. See "
@@ -203,7 +201,7 @@ def retarget(
     with DatasetWriter(path, meta, overwrite=overwrite) as writer:
         for index in sorted(made):  # the writer counts those that failed, and leaves them out
             writer.add(made[index])
-    seconds = sum(len(made[index]) for index in kept) / len(kept) / dataset.meta.control_rate
+    seconds = sum(map(len, kept)) / len(kept) / dataset.meta.control_rate
     return Report(str(path), robot, len(chosen), at_once, len(kept), seconds)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
 from gym_grasp.envs.spec import EnvSpec
 from gym_grasp.errors import unknown
@@ -12,16 +12,24 @@ from gym_grasp.experiments.sweep import Row, Run
 from gym_grasp.files import write_atomically, write_json
 from gym_grasp.markdown import table
 from gym_grasp.paper.curves import number, plot_curves
-from gym_grasp.paper.table3 import ENOUGH, SEEDS, cell_run, to_dict
+from gym_grasp.paper.table3 import (
+    PAPER_TASKS,
+    SEEDS,
+    cell_run,
+    made_by,
+    marks,
+    minutes,
+    reached,
+    to_dict,
+)
 
 FIRST = EnvSpec.robot
 """The paper's robot. Its runs are Table III's own, and its demonstrations are carried over."""
-_ALL = ("open-drawer", "open-door", "pour-cup", "lift-object")
 ROBOTS: dict[str, tuple[str, ...]] = {
-    FIRST: _ALL,
-    "ur5-leap": _ALL,
-    "ur5-allegro": _ALL,
-    "ur5-shadow": _ALL,
+    FIRST: PAPER_TASKS,
+    "ur5-leap": PAPER_TASKS,
+    "ur5-allegro": PAPER_TASKS,
+    "ur5-shadow": PAPER_TASKS,
     "panda-leap": ("open-drawer", "lift-object"),
 }
 """The table's robots, and which tasks each has there."""
@@ -31,6 +39,10 @@ NOTES = """\
 Operator: of its attempts while recording, how many succeed; carried over: of the demonstrations
 with the SIH, how many succeed with the other hand. Success, steps and minutes are as in Table III,
 with its settings for every hand; steps a second are the median of the epochs past half success."""
+MARKS = (
+    "† Made with different settings or environments. ‡ Time ended a run before all its epochs "
+    "were done."
+)
 
 
 def runs(
@@ -42,14 +54,14 @@ def runs(
 ) -> list[Run]:
     """Return the runs of the table, or of a part of it; raises `UsageError` for unknown names."""
     for task in tasks:
-        if task not in _ALL:
-            raise unknown("task of the table", task, _ALL)
+        if task not in PAPER_TASKS:
+            raise unknown("task of the table", task, PAPER_TASKS)
     for robot in robots:
         if robot not in ROBOTS:
             raise unknown("robot of the table", robot, ROBOTS)
     found = []
     for robot in robots or ROBOTS:
-        for task in [one for one in ROBOTS[robot] if one in (tasks or _ALL)]:
+        for task in [one for one in ROBOTS[robot] if one in (tasks or PAPER_TASKS)]:
             for seed in seeds or (SEEDS[:1] if smoke else SEEDS):
                 made = [cell_run(task, row, seed, device, smoke) for row in METHODS]
                 made = [dataclasses.replace(run, robot=robot) for run in made]
@@ -71,14 +83,14 @@ def gather(results: Sequence[Result], out: Path, smoke: bool = False) -> list[Pa
     if not found:
         lines += ["No finished runs yet.", ""]
     else:
-        lines += [*_table(found), "", NOTES, "", _made_by(found), ""]
+        lines += [*_table(found), "", NOTES, "", f"{MARKS} {made_by(found)}", ""]
     files = [out / "hands.md", out / "hands.json"]
     write_atomically(files[0], "\n".join(lines).encode())
     written = [{"robot": cell.results[0].run.robot, **to_dict(cell)} for cell in found.values()]
     write_json(files[1], {"smoke": smoke, "cells": written})
     if found:
         files.append(out / "hands.png")
-        tasks = [task for task in _ALL if any(key[0] == task for key in found)]
+        tasks = [task for task in PAPER_TASKS if any(key[0] == task for key in found)]
         labels = [_label("dapg-sparse", robot) for robot in ROBOTS]
         plot_curves(found, tasks, labels, files[-1], smoke)
     return files
@@ -118,21 +130,15 @@ def _success(cell: Cell | None) -> str:
     """Return the counts of each seed, with marks as in Table III."""
     if cell is None:
         return "–"
-    mark = ("" if cell.uniform else " †") + (" ‡" if cell.cut else "")
-    return ", ".join(f"{one.successes} / {one.episodes}" for one in cell.results) + mark
+    return ", ".join(f"{one.successes} / {one.episodes}" for one in cell.results) + marks(cell)
 
 
 def _learned(cell: Cell | None) -> tuple[str, str, str]:
     """Return steps to 95 %, minutes and steps a second."""
     if cell is None:
         return "–", "–", "–"
-    steps = cell.steps_to(ENOUGH)
     speeds = [speed for one in cell.results if (speed := one.late_speed()) is not None]
-    return (
-        f"{mean(steps) / 1e6:.1f} ({len(steps)} of {len(cell.results)})" if steps else "–",
-        f"{median(one.seconds for one in cell.results) / 60:.1f}",
-        number(median(speeds) if speeds else None, "{:,.0f}"),
-    )
+    return reached(cell), minutes(cell), number(median(speeds) if speeds else None, "{:,.0f}")
 
 
 def _kept(cell: Cell | None) -> str:
@@ -141,13 +147,3 @@ def _kept(cell: Cell | None) -> str:
     if "attempts" not in content:
         return "–"
     return f"{content['attempts'] - content['failures']} / {content['attempts']}"
-
-
-def _made_by(found: Cells) -> str:
-    contents = [one.content for cell in found.values() for one in cell.results]
-    devices = sorted({one["device"] for one in contents})
-    revisions = sorted({one["versions"]["git"] for one in contents})
-    return (
-        "† Made with different settings or environments. ‡ Time ended a run before all its epochs "
-        f"were done. Machines: {'; '.join(devices)}. Revisions: {', '.join(revisions)}."
-    )

@@ -53,12 +53,12 @@ OVERRIDES: dict[tuple[str, Method], dict[str, Any]] = {
 steps PPO does not undo a clone, and without demonstrations finds the drawer with each seed, and
 PourCup; OpenDoor it found only with those of 32. StackCubes' cloning leaps at the default rate."""
 
-_PAPER_TASKS = ("open-drawer", "open-door", "pour-cup", "lift-object")
+PAPER_TASKS = ("open-drawer", "open-door", "pour-cup", "lift-object")
 PAPER: dict[str, dict[str, float]] = {
-    "bc": dict(zip(_PAPER_TASKS, (1.00, 0.96, 0.76, 0.27), strict=True)),
-    "ppo-dense": dict(zip(_PAPER_TASKS, (1.00, 1.00, 0.98, 0.97), strict=True)),
-    "ppo-sparse": dict(zip(_PAPER_TASKS, (1.00, 0.00, 0.48, 0.14), strict=True)),
-    "dapg-sparse": dict.fromkeys(_PAPER_TASKS, 1.00),
+    "bc": dict(zip(PAPER_TASKS, (1.00, 0.96, 0.76, 0.27), strict=True)),
+    "ppo-dense": dict(zip(PAPER_TASKS, (1.00, 1.00, 0.98, 0.97), strict=True)),
+    "ppo-sparse": dict(zip(PAPER_TASKS, (1.00, 0.00, 0.48, 0.14), strict=True)),
+    "dapg-sparse": dict.fromkeys(PAPER_TASKS, 1.00),
 }
 """Success rates of the paper's Table III."""
 
@@ -167,12 +167,32 @@ def markdown(
         lines += ["", "† The runs of this cell were made with different settings or environments."]
     if any(cell.cut for cell in found.values()):
         lines += ["", "‡ Time ended a run of this cell before all its epochs were done."]
-    devices = sorted({one.content["device"] for cell in found.values() for one in cell.results})
-    revisions = sorted(
-        {one.content["versions"]["git"] for cell in found.values() for one in cell.results}
-    )
-    lines += ["", f"Machines: {'; '.join(devices)}. Revisions: {', '.join(revisions)}.", ""]
+    lines += ["", made_by(found), ""]
     return "\n".join(lines)
+
+
+def marks(cell: Cell) -> str:
+    """Return what stands after a cell's figures: † for unlike runs, ‡ where time ended one."""
+    return ("" if cell.uniform else " †") + (" ‡" if cell.cut else "")
+
+
+def reached(cell: Cell) -> str:
+    """Return the mean steps to 95 %, in M, of the seeds that get there, and how many do."""
+    steps = cell.steps_to(ENOUGH)
+    return f"{mean(steps) / 1e6:.1f} ({len(steps)} of {len(cell.results)})" if steps else "–"
+
+
+def minutes(cell: Cell) -> str:
+    """Return the median time of training."""
+    return f"{median(one.seconds for one in cell.results) / 60:.1f}"
+
+
+def made_by(found: Cells) -> str:
+    """Return the sentences on the machines and revisions that some cells were made with."""
+    contents = [one.content for cell in found.values() for one in cell.results]
+    devices = sorted({one["device"] for one in contents})
+    revisions = sorted({one["versions"]["git"] for one in contents})
+    return f"Machines: {'; '.join(devices)}. Revisions: {', '.join(revisions)}."
 
 
 def to_dict(cell: Cell) -> dict[str, Any]:
@@ -217,10 +237,10 @@ def _ratios(found: Cells, tasks: Sequence[str]) -> list[str]:
 
 
 def _row(key: tuple[str, str], cell: Cell) -> list[str]:
-    interval, steps = cell.interval, cell.steps_to(ENOUGH)
+    interval = cell.interval
     return [
         key[0],
-        key[1] + ("" if cell.uniform else " †") + (" ‡" if cell.cut else ""),
+        key[1] + marks(cell),
         ", ".join(map(str, cell.seeds)),
         f"{cell.mean:.3f} ± {number(cell.std, '{:.3f}')}",
         f"{sum(one.successes for one in cell.results)} / "
@@ -229,8 +249,8 @@ def _row(key: tuple[str, str], cell: Cell) -> list[str]:
         number(_paper(*key), "{:.2f}"),
         " or ".join(f"{num:,}" for num in _num_envs(cell)),
         f"{mean(one.steps for one in cell.results) / 1e6:.1f}",
-        f"{median(one.seconds for one in cell.results) / 60:.1f}",
-        f"{mean(steps) / 1e6:.1f} ({len(steps)} of {len(cell.results)})" if steps else "–",
+        minutes(cell),
+        reached(cell),
     ]
 
 
