@@ -191,6 +191,8 @@ def test_the_runs_of_hands():
         hands.runs(robots=["ur5-leep"])
     with pytest.raises(UsageError, match="task of the table"):
         hands.runs(["stack-cubes"])
+    with pytest.raises(UsageError, match=r"no pour-cup with panda-leap; it has .*ur5-leap"):
+        hands.runs(["pour-cup"], ["panda-leap"])
 
 
 def test_speed_of_other_robots_is_no_part_of_table_1(out, publish_by_hand):

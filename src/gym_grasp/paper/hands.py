@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from gym_grasp.envs.spec import EnvSpec
-from gym_grasp.errors import unknown
+from gym_grasp.errors import UsageError, unknown
 from gym_grasp.experiments.results import Cell, Cells, Result, cells
 from gym_grasp.experiments.sweep import Row, Run
 from gym_grasp.files import write_atomically, write_json
@@ -52,7 +52,11 @@ def runs(
     device: str = "cpu",
     smoke: bool = False,
 ) -> list[Run]:
-    """Return the runs of the table, or of a part of it; raises `UsageError` for unknown names."""
+    """Return the runs of the table, or of a part of it.
+
+    Raises:
+        UsageError: a name is unknown, or the table has none of these tasks with these robots.
+    """
     for task in tasks:
         if task not in PAPER_TASKS:
             raise unknown("task of the table", task, PAPER_TASKS)
@@ -68,6 +72,12 @@ def runs(
                 found += made
                 if robot != FIRST:
                     found.append(dataclasses.replace(made[-1], retargeted_from=FIRST))
+    if not found:
+        raise UsageError(
+            f"The table has no {', '.join(tasks)} with {', '.join(robots)}; it has "
+            + "; ".join(f"with {robot} {', '.join(own)}" for robot, own in ROBOTS.items())
+            + "."
+        )
     return found
 
 
